@@ -1,0 +1,14 @@
+"""pancli: pansharpen whole satellite scenes with deep networks or classical methods.
+
+The library in three lines::
+
+    from pancli.sharpening import SharpenOptions, sharpen
+    report = sharpen("pan.tif", ["ms.tif"], "fused.tif", SharpenOptions(method="gsa"))
+    print(report.megapixels_per_second)
+
+Where things are: ``cli`` is the terminal; ``sharpening`` turns one pair into one file, ``checking`` says
+whether it can, ``training`` makes weights; ``methods`` fuse, ``networks`` are torch modules, ``simulation``
+makes scenes; ``raster`` alone touches files. Imports point down only.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,74 @@
+"""Means and covariances that add up over tiles: what a streaming fit pass gathers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Count, mean and co-moment of K variables, float64 on the CPU.
+
+    Attributes:
+        count: Samples seen.
+        mean: (K,).
+        scatter: (K, K), the sum of centred outer products.
+    """
+
+    count: int
+    mean: Tensor
+    scatter: Tensor
+
+    @classmethod
+    def empty(cls, variables: int) -> Moments:
+        """No sample yet."""
+        zeros = torch.zeros(variables, variables, dtype=torch.float64)
+        return cls(0, zeros.diagonal().clone(), zeros)
+
+    @classmethod
+    def of(cls, samples: Tensor) -> Moments:
+        """Moments of samples (K, N), centred before they are squared."""
+        count = samples.shape[1]
+        if count == 0:
+            return cls.empty(samples.shape[0])
+        samples = samples.double()
+        mean = samples.mean(1)
+        centred = samples - mean[:, None]
+        return cls(count, mean.cpu(), (centred @ centred.T).cpu())
+
+    def merge(self, other: Moments) -> Moments:
+        """Moments of both sets of samples.
+
+        Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+        variances", 1979, eq. 2.1.
+        """
+        count = self.count + other.count
+        if count == 0:
+            return self
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / count)
+        cross = torch.outer(delta, delta) * (self.count * other.count / count)
+        return Moments(count, mean, self.scatter + other.scatter + cross)
+
+    @property
+    def covariance(self) -> Tensor:
+        """(K, K), unbiased."""
+        return self.scatter / max(self.count - 1, 1)
+
+    @property
+    def std(self) -> Tensor:
+        """(K,), unbiased."""
+        return self.covariance.diagonal().clamp_min(0).sqrt()
+
+    def regress(self, target: int, on: list[int]) -> tuple[Tensor, float]:
+        """Least-squares weights and intercept of one variable on others.
+
+        Directions that carry less than 1e-10 of the regressors' variance are left out, so that a
+        constant or repeated band costs nothing but its weight.
+        """
+        gram = self.scatter[on][:, on]
+        weights = torch.linalg.pinv(gram, hermitian=True, rtol=1e-10) @ self.scatter[on, target]
+        return weights, float(self.mean[target] - weights @ self.mean[on])

@@ -1,0 +1,166 @@
+"""The one abstraction: a Method states its contract, gathers what is global, then fuses tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from pancli.placement import Placement
+from pancli.resampling import degrade
+from pancli.sensors import GENERIC, Sensor
+from pancli.tiling import Tile, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a method takes and how it behaves.
+
+    Attributes:
+        bands: ms bands it takes at once, or None for any. Networks fuse other numbers by groups.
+        ratios: Smallest and largest ratio it takes.
+        whole_scene: Whether ``fit`` must see the scene before a tile can be fused.
+        summary: One line: what it is good for.
+        source: The paper.
+    """
+
+    summary: str
+    source: str
+    bands: int | None = None
+    ratios: tuple[float, float] = (1.5, float("inf"))
+    whole_scene: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PairInfo:
+    """What is known of a pair before a pixel is read.
+
+    Attributes:
+        bands: Number of ms bands to fuse.
+        placement: How the ms grid lies on the pan grid.
+        sensor: Whose MTF to assume.
+    """
+
+    bands: int
+    placement: Placement
+    sensor: Sensor = GENERIC
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """MTF at the ms Nyquist, one per band."""
+        return self.sensor.gains(self.bands)
+
+    @property
+    def mean_gain(self) -> float:
+        """MTF at the ms Nyquist for what stands for all bands, as an intensity does."""
+        return sum(self.gains) / self.bands
+
+
+@dataclass(frozen=True, slots=True)
+class TileImage:
+    """The pixels of one tile, float32 in the files' digital numbers, on the device that computes.
+
+    Masked pixels hold a local fill, never nodata values: arithmetic may run over them, statistics must
+    leave them out with ``valid``.
+
+    Attributes:
+        tile: Core and window on the pan grid.
+        pan: (1, H, W), covering ``tile.window``.
+        upsampled: (B, H, W), ms interpolated to the pan grid over ``tile.window``.
+        ms: (B, h, w), covering ``ms_window``.
+        valid: (H, W) bool: pan and every ms band are valid.
+        ms_valid: (h, w) bool: every ms band is valid.
+        ms_window: Where ``ms`` lies on the ms grid; covers at least what lies under ``tile.window``.
+        info: The pair.
+    """
+
+    tile: Tile
+    pan: Tensor
+    upsampled: Tensor
+    ms: Tensor
+    valid: Tensor
+    ms_valid: Tensor
+    ms_window: Window
+    info: PairInfo
+
+    def core_samples(self, image: Tensor) -> Tensor:
+        """(C, N) float64: the valid core pixels of a (C, H, W) image over the window."""
+        rows, cols = self.tile.inner
+        return image[:, rows, cols][:, self.valid[rows, cols]].double()
+
+    def ms_core(self) -> Window:
+        """The ms pixels whose centres lie on the core: over all tiles, each exactly once."""
+        return self.info.placement.ms_inside(self.tile.core).intersect(self.ms_window)
+
+    def ms_core_samples(self, gain: float) -> tuple[Tensor, Tensor]:
+        """Valid ms pixels of the core, and pan reduced to them through an MTF.
+
+        An ms pixel counts when it and at least 99 % of the pan weight that makes its counterpart are
+        valid; masked pan pixels do not contribute to it.
+
+        Args:
+            gain: MTF at the ms Nyquist. The window must reach ``mtf_radius`` beyond the core.
+
+        Returns:
+            ms (B, N) and reduced pan (1, N), float64.
+        """
+        window = self.ms_core()
+        rows, cols = window.slices_in(self.ms_window)
+        placement, where = self.info.placement, self.tile.window
+        weight = degrade(self.valid[None].double(), placement, where, window, gain)
+        total = degrade((self.pan * self.valid).double(), placement, where, window, gain)
+        keep = self.ms_valid[rows, cols] & (weight[0] > 0.99)
+        reduced = total[:, keep] / weight[:, keep]
+        return self.ms[:, rows, cols][:, keep].double(), reduced
+
+
+class Scene(Protocol):
+    """A pair of images as ``fit`` sees it."""
+
+    @property
+    def info(self) -> PairInfo:
+        """Bands, placement, sensor."""
+        ...
+
+    def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
+        """Tiles whose cores cover the scene exactly once, each with ``margin`` pan pixels around it.
+
+        Cores and their order do not depend on the tile size that writes the output.
+
+        Args:
+            margin: Pan pixels read around each core, where they exist.
+            sample: At most about so many tiles, evenly spread and always the same; None for all.
+        """
+        ...
+
+
+class Method(Protocol):
+    """Anything that fuses. Implementations are frozen dataclasses; the state is what fit returns."""
+
+    @property
+    def name(self) -> str:
+        """As given to ``--method``."""
+        ...
+
+    @property
+    def contract(self) -> Contract:
+        """What the method takes."""
+        ...
+
+    def radius(self, info: PairInfo) -> int:
+        """How far, in pan pixels, one output pixel looks."""
+        ...
+
+    def fit(self, scene: Scene) -> Any:
+        """Gather what is global from the scene; a frozen value that ``fuse`` takes (None if nothing is).
+
+        Raises:
+            MethodError: The scene cannot be fitted (no valid pixel, for instance).
+        """
+        ...
+
+    def fuse(self, image: TileImage, state: Any) -> Tensor:
+        """(B, H, W) float32 over the tile's window; exact on its core. Pure: depends on nothing else."""
+        ...

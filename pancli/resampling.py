@@ -1,0 +1,168 @@
+"""Moving images between the pan and the ms grid: interpolation up, MTF-matched degradation down.
+
+Both are separable and linear, so each axis is a small matrix built from an :class:`AxisMap`: any ratio,
+any offset, any direction, and a tile sees exactly the numbers the whole image would. ``R @ image @ C.T``
+applies it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pancli.placement import AxisMap, Placement
+from pancli.tiling import Window
+
+CUBIC_TAPS = 2
+"""ms pixels on each side that cubic interpolation reads."""
+
+_TRUNCATION = 4.0  # standard deviations of the Gaussian kept on each side: 6e-5 of its mass is dropped
+
+
+def cubic_kernel(x: Tensor) -> Tensor:
+    """Cubic convolution kernel with a = -0.5.
+
+    Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981, eq. 15.
+    """
+    x = x.abs()
+    near = (1.5 * x - 2.5) * x * x + 1.0
+    far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def mtf_sigma(ratio: float, gain: float) -> float:
+    """Standard deviation, in pan pixels, of the Gaussian blur whose MTF is ``gain`` at the ms Nyquist.
+
+    Aiazzi et al., "MTF-tailored multiscale fusion of high-resolution MS and Pan imagery", PE&RS 2006.
+    """
+    return ratio * math.sqrt(-2.0 * math.log(gain)) / math.pi
+
+
+def mtf_radius(ratio: float, gain: float) -> int:
+    """How far, in pan pixels, the truncated kernel of :func:`degradation_matrix` looks."""
+    return math.ceil(_TRUNCATION * mtf_sigma(ratio, gain))
+
+
+def low_pass_radius(ratio: float, gain: float) -> int:
+    """How far :func:`low_pass` looks, in pan pixels: degradation, then cubic interpolation."""
+    return mtf_radius(ratio, gain) + math.ceil((CUBIC_TAPS + 0.5) * ratio)
+
+
+def interpolation_matrix(axis: AxisMap, pan: tuple[int, int], ms: tuple[int, int]) -> Tensor:
+    """Cubic interpolation of ms pixels ``ms`` to pan pixels ``pan`` along one axis.
+
+    Taps beyond the span ``ms`` are taken from its nearest end: replication at the image's border. A span
+    from :meth:`AxisMap.ms_span` with margin :data:`CUBIC_TAPS` never clips elsewhere.
+
+    Returns:
+        (n_pan, n_ms) float64; rows sum to one.
+    """
+    index = torch.arange(pan[0], pan[1], dtype=torch.float64)
+    position = axis.scale * (index + 0.5) + axis.offset - 0.5
+    base = position.floor()
+    matrix = torch.zeros(len(index), ms[1] - ms[0], dtype=torch.float64)
+    for tap in range(1 - CUBIC_TAPS, CUBIC_TAPS + 1):
+        source = (base + tap).clamp(ms[0], ms[1] - 1).long() - ms[0]
+        weight = cubic_kernel(position - (base + tap))
+        matrix.scatter_add_(1, source[:, None], weight[:, None])
+    return matrix
+
+
+def degradation_matrix(axis: AxisMap, ms: tuple[int, int], pan: tuple[int, int], gain: float) -> Tensor:
+    """MTF-matched Gaussian low-pass of pan pixels ``pan``, sampled at the centres of ms pixels ``ms``.
+
+    Weights are renormalised over the pan pixels there are, so a constant stays constant.
+
+    Returns:
+        (n_ms, n_pan) float64; rows sum to one, or to zero where no pan pixel is in reach.
+    """
+    centres = (torch.arange(*ms, dtype=torch.float64) + 0.5 - axis.offset) / axis.scale - 0.5
+    distance = torch.arange(*pan, dtype=torch.float64)[None, :] - centres[:, None]
+    sigma = mtf_sigma(axis.ratio, gain)
+    weight = torch.exp(-0.5 * (distance / sigma) ** 2)
+    weight = torch.where(distance.abs() <= _TRUNCATION * sigma, weight, torch.zeros_like(weight))
+    return weight / weight.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+
+
+def _separable(rows: Tensor, image: Tensor, cols: Tensor) -> Tensor:
+    rows = rows.to(image.device, image.dtype)
+    cols = cols.to(image.device, image.dtype)
+    return rows @ image @ cols.T
+
+
+def upsample(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Window) -> Tensor:
+    """Interpolate ms to the pan grid (cubic convolution, placed by geotransform).
+
+    Args:
+        ms: (..., h, w), covering ``ms_window``.
+        placement: How the ms grid lies on the pan grid.
+        ms_window: Where ``ms`` lies; ``placement.ms_window(pan_window, CUBIC_TAPS)`` or larger.
+        pan_window: The pan pixels wanted.
+
+    Returns:
+        (..., H, W) of the same dtype and on the same device.
+    """
+    rows = interpolation_matrix(
+        placement.rows,
+        (pan_window.row, pan_window.row_stop),
+        (ms_window.row, ms_window.row_stop),
+    )
+    cols = interpolation_matrix(
+        placement.cols,
+        (pan_window.col, pan_window.col_stop),
+        (ms_window.col, ms_window.col_stop),
+    )
+    return _separable(rows, ms, cols)
+
+
+def degrade(
+    image: Tensor, placement: Placement, pan_window: Window, ms_window: Window, gain: float
+) -> Tensor:
+    """Reduce an image on the pan grid to the ms grid through a sensor's MTF.
+
+    Args:
+        image: (..., H, W), covering ``pan_window``.
+        placement: How the ms grid lies on the pan grid.
+        pan_window: Where ``image`` lies.
+        ms_window: The ms pixels wanted. Exact where :func:`mtf_radius` pan pixels around them lie in
+            ``pan_window`` or beyond the scene.
+        gain: MTF at the ms Nyquist frequency, in (0, 1).
+
+    Returns:
+        (..., h, w) of the same dtype and on the same device.
+    """
+    rows = degradation_matrix(
+        placement.rows,
+        (ms_window.row, ms_window.row_stop),
+        (pan_window.row, pan_window.row_stop),
+        gain,
+    )
+    cols = degradation_matrix(
+        placement.cols,
+        (ms_window.col, ms_window.col_stop),
+        (pan_window.col, pan_window.col_stop),
+        gain,
+    )
+    return _separable(rows, image, cols)
+
+
+def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:
+    """Degrade to the ms grid and interpolate back: what ms resolution can show of ``image``.
+
+    Args:
+        image: (..., H, W), covering ``pan_window``. Exact :func:`low_pass_radius` pixels inside it.
+        placement: How the ms grid lies on the pan grid.
+        pan_window: Where ``image`` lies.
+        gain: MTF at the ms Nyquist frequency, in (0, 1).
+
+    Returns:
+        (..., H, W).
+    """
+    # Only ms pixels centred on the window: one further out may have no pan pixel in reach.
+    ms_window = placement.ms_inside(pan_window)
+    if ms_window.size == 0:
+        ms_window = placement.ms_window(pan_window, 0)
+    reduced = degrade(image, placement, pan_window, ms_window, gain)
+    return upsample(reduced, placement, ms_window, pan_window)

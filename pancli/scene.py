@@ -1,0 +1,221 @@
+"""A pair of images as methods see it: tiles with masks filled and ms interpolated, on the device.
+
+``Reader`` is anything that yields windows of pan and ms as arrays: files (``raster.pair``) or memory
+(``ArrayReader``). Everything here is the same for both, so what holds for arrays holds for files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from pancli.methods.protocol import Method, PairInfo, TileImage
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import CUBIC_TAPS, upsample
+from pancli.sensors import GENERIC, Sensor
+from pancli.tiling import Tile, Window, plan_tiles
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+
+PAN_FILL_RADIUS = 16
+MS_FILL_RADIUS = 4
+FIT_TILE = 512
+
+
+class Reader(Protocol):
+    """Windows of a pair as arrays, in the files' digital numbers."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether any pixel can be invalid."""
+        ...
+
+    def read_pan(self, window: Window) -> tuple[FloatArray, BoolArray]:
+        """(H, W) values and validity; values of invalid pixels are arbitrary."""
+        ...
+
+    def read_ms(self, window: Window) -> tuple[FloatArray, BoolArray]:
+        """(B, h, w) values and (h, w) validity of all bands together."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayReader:
+    """Pan (H, W) and ms (B, h, w) in memory; NaN is invalid."""
+
+    pan: FloatArray
+    ms: FloatArray
+    masked: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        masked = not (np.isfinite(self.pan).all() and np.isfinite(self.ms).all())
+        object.__setattr__(self, "masked", masked)
+
+    def read_pan(self, window: Window) -> tuple[FloatArray, BoolArray]:
+        """See :class:`Reader`."""
+        values = self.pan[window.row : window.row_stop, window.col : window.col_stop]
+        return values, np.asarray(np.isfinite(values))
+
+    def read_ms(self, window: Window) -> tuple[FloatArray, BoolArray]:
+        """See :class:`Reader`."""
+        values = self.ms[:, window.row : window.row_stop, window.col : window.col_stop]
+        return values, np.asarray(np.isfinite(values).all(0))
+
+
+def _box_sum(image: Tensor, radius: int) -> Tensor:
+    size = 2 * radius + 1
+    rows = avg_pool2d(image, (size, 1), 1, (radius, 0), divisor_override=1)
+    return avg_pool2d(rows, (1, size), 1, (0, radius), divisor_override=1)
+
+
+def fill_invalid(image: Tensor, valid: Tensor, radius: int, constant: Tensor) -> Tensor:
+    """Replace invalid pixels by the mean of the valid ones around them, so that no filter sees an edge.
+
+    Args:
+        image: (C, H, W); values where ``valid`` is False may be anything, NaN included.
+        valid: (H, W) bool.
+        radius: Half the side of the square the mean is taken over.
+        constant: (C,), for pixels with no valid one in reach.
+    """
+    if bool(valid.all()):
+        return image
+    known = torch.where(valid, image, torch.zeros_like(image))
+    count = _box_sum(valid[None].to(image.dtype), radius)
+    mean = _box_sum(known, radius) / count.clamp_min(1)
+    fill = torch.where(count > 0, mean, constant.to(image)[:, None, None])
+    return torch.where(valid, image, fill)
+
+
+@dataclass(frozen=True)
+class TiledScene:
+    """The :class:`pancli.methods.protocol.Scene` over a reader.
+
+    Attributes:
+        reader: Where pixels come from.
+        info: Bands, placement, sensor.
+        area: What is to be fused, on the pan grid; statistics are of this area.
+        bounds: Where pan pixels may be read as context; contains ``area``.
+        pan_fill: Fills masked pan pixels far from valid ones.
+        ms_fill: The same per ms band.
+        device: Where tiles go.
+    """
+
+    reader: Reader
+    info: PairInfo
+    area: Window
+    bounds: Window
+    pan_fill: float = 0.0
+    ms_fill: tuple[float, ...] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def margin(self, radius: int) -> int:
+        """Pan pixels to read around a core so that a method of that radius is exact on it."""
+        return radius + (PAN_FILL_RADIUS if self.reader.masked and radius else 0)
+
+    def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
+        """See :class:`pancli.methods.protocol.Scene`."""
+        plan = plan_tiles(self.area, FIT_TILE, self.margin(margin), self.bounds)
+        if sample is not None and len(plan) > sample:
+            plan = [plan[(2 * i + 1) * len(plan) // (2 * sample)] for i in range(sample)]
+        for tile in plan:
+            image = self.load(tile)
+            if image is not None:
+                yield image
+
+    def load(self, tile: Tile) -> TileImage | None:
+        """Read one tile; None where its core has no valid pixel.
+
+        Raises:
+            InputError: The files cannot be read there.
+        """
+        pan, pan_valid = self.reader.read_pan(tile.window)
+        if not pan_valid[tile.inner].any():
+            return None
+        placement = self.info.placement
+        reach = CUBIC_TAPS + (MS_FILL_RADIUS if self.reader.masked else 0)
+        ms_window = placement.ms_window(tile.window, reach)
+        ms, ms_valid = self.reader.read_ms(ms_window)
+        valid = pan_valid & self._on_pan_grid(ms_valid, ms_window, tile.window)
+        if not valid[tile.inner].any():
+            return None
+        return self._assemble(tile, (pan, pan_valid), (ms, ms_valid), valid, ms_window)
+
+    def _on_pan_grid(self, ms_valid: BoolArray, ms_window: Window, window: Window) -> BoolArray:
+        """Validity of the ms pixel each pan pixel's centre lies in; outside the ms image, False."""
+        axes = (
+            (self.info.placement.rows, window.row, window.row_stop, ms_window.row),
+            (self.info.placement.cols, window.col, window.col_stop, ms_window.col),
+        )
+        indices, inside = [], []
+        for axis, start, stop, first in axes:
+            nearest = axis.nearest(start, stop)
+            inside.append((nearest >= 0) & (nearest < axis.size))
+            indices.append(np.clip(nearest, 0, axis.size - 1) - first)
+        rows, cols = (np.clip(i, 0, n - 1) for i, n in zip(indices, ms_valid.shape, strict=True))
+        return ms_valid[rows][:, cols] & inside[0][:, None] & inside[1][None, :]
+
+    def _assemble(
+        self,
+        tile: Tile,
+        pan: tuple[FloatArray, BoolArray],
+        ms: tuple[FloatArray, BoolArray],
+        valid: BoolArray,
+        ms_window: Window,
+    ) -> TileImage:
+        pan_t, pan_valid, ms_t, ms_valid, valid_t = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (*pan, *ms, valid)
+        )
+        pan_t = fill_invalid(pan_t[None], pan_valid, PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
+        ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
+        ms_t = fill_invalid(ms_t, ms_valid, MS_FILL_RADIUS, ms_fill)
+        upsampled = upsample(ms_t, self.info.placement, ms_window, tile.window)
+        return TileImage(tile, pan_t, upsampled, ms_t, valid_t, ms_valid, ms_window, self.info)
+
+
+def array_scene(
+    pan: FloatArray, ms: FloatArray, placement: Placement | None = None, sensor: Sensor = GENERIC
+) -> TiledScene:
+    """A scene over arrays: pan (H, W) and ms (B, h, w), any number type; NaN is invalid.
+
+    Args:
+        pan: Panchromatic image.
+        ms: Multispectral image.
+        placement: How the grids meet; by default they share their corners.
+        sensor: Whose MTF to assume.
+    """
+    if placement is None:
+        axes = (
+            AxisMap(small / large, 0.0, small) for small, large in zip(ms.shape[1:], pan.shape, strict=True)
+        )
+        placement = Placement(*axes)
+    whole = Window(0, 0, *pan.shape)
+    reader = ArrayReader(np.asarray(pan, np.float32), np.asarray(ms, np.float32))
+    ms_fill = tuple(float(v) for v in np.nanmean(reader.ms, axis=(1, 2)))
+    info = PairInfo(ms.shape[0], placement, sensor)
+    return TiledScene(reader, info, whole, whole, float(np.nanmean(reader.pan)), ms_fill)
+
+
+def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 512) -> Tensor:
+    """Fuse a whole scene in memory, tile by tile, given what ``method.fit(scene)`` returned.
+
+    Returns:
+        (B, H, W) float32 over ``scene.area`` on the CPU; NaN where a pixel is invalid.
+    """
+    out = torch.full((scene.info.bands, *scene.area.shape), torch.nan)
+    margin = scene.margin(method.radius(scene.info))
+    for tile in plan_tiles(scene.area, tile_size, margin, scene.bounds):
+        image = scene.load(tile)
+        if image is None:
+            continue
+        fused = method.fuse(image, state)[:, *tile.inner]
+        core = torch.where(image.valid[tile.inner], fused, torch.nan)
+        out[:, *tile.core.slices_in(scene.area)] = core.cpu()
+    return out

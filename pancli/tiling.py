@@ -1,0 +1,107 @@
+"""Windows and tiles of an image: integers only, rows before columns.
+
+A tile is a *core*, written exactly once, inside a *window* that adds a margin which is read and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open rectangle of pixels: rows ``[row, row_stop)``, columns ``[col, col_stop)``.
+
+    >>> Window(0, 0, 4, 6).grow(2)
+    Window(row=-2, col=-2, height=8, width=10)
+    """
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @classmethod
+    def from_bounds(cls, row: int, row_stop: int, col: int, col_stop: int) -> Window:
+        """The window ``[row, row_stop) x [col, col_stop)``; inverted bounds give an empty one."""
+        return cls(row, col, max(0, row_stop - row), max(0, col_stop - col))
+
+    @property
+    def row_stop(self) -> int:
+        """One past the last row."""
+        return self.row + self.height
+
+    @property
+    def col_stop(self) -> int:
+        """One past the last column."""
+        return self.col + self.width
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    def grow(self, margin: int) -> Window:
+        """The window with ``margin`` pixels more on every side."""
+        return Window(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
+
+    def intersect(self, other: Window) -> Window:
+        """What both windows cover; empty (size 0) where they do not meet."""
+        return Window.from_bounds(
+            max(self.row, other.row),
+            min(self.row_stop, other.row_stop),
+            max(self.col, other.col),
+            min(self.col_stop, other.col_stop),
+        )
+
+    def slices_in(self, outer: Window) -> tuple[slice, slice]:
+        """Row and column slices that cut this window out of an array that covers ``outer``.
+
+        >>> Window(4, 6, 2, 3).slices_in(Window(3, 3, 10, 10))
+        (slice(1, 3, None), slice(3, 6, None))
+        """
+        top, left = self.row - outer.row, self.col - outer.col
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+    def blocks(self, size: int) -> Iterator[Window]:
+        """Windows of at most ``size`` x ``size`` that cover this one exactly once, row by row."""
+        for row in range(self.row, self.row_stop, size):
+            for col in range(self.col, self.col_stop, size):
+                yield Window(row, col, size, size).intersect(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One step of the plan: write ``core``, having read ``window``."""
+
+    core: Window
+    window: Window
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """Slices that cut the core out of an array covering the window."""
+        return self.core.slices_in(self.window)
+
+
+def plan_tiles(area: Window, size: int, margin: int, bounds: Window) -> list[Tile]:
+    """Cut ``area`` into tiles whose cores cover it exactly once.
+
+    Args:
+        area: What is to be written.
+        size: Side of a core in pixels; the last row and column of cores may be smaller.
+        margin: Pixels read around each core, where they exist.
+        bounds: Where pixels exist. A margin never leaves it: a method's own padding rule applies only
+            at the true border of the scene, so that tiled equals untiled.
+
+    >>> [t.core.shape for t in plan_tiles(Window(0, 0, 5, 4), 4, 1, Window(0, 0, 5, 4))]
+    [(4, 4), (1, 4)]
+    """
+    if size < 1 or margin < 0:
+        raise ValueError(f"a tile needs size >= 1 and margin >= 0, got {size} and {margin}")
+    return [Tile(core, core.grow(margin).intersect(bounds)) for core in area.blocks(size)]
