@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +30,10 @@ BoolArray = npt.NDArray[np.bool_]
 PAN_FILL_RADIUS = 16
 MS_FILL_RADIUS = 4
 FIT_TILE = 512
+_PROBE_SIZE = 256
+_PROBES = 16
+READ_AHEAD = 2
+"""Tiles read before they are needed."""
 
 
 class Reader(Protocol):
@@ -105,6 +111,7 @@ class TiledScene:
         bounds: Where pan pixels may be read as context; contains ``area``.
         pan_fill: Fills masked pan pixels far from valid ones.
         ms_fill: The same per ms band.
+        overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs.
         device: Where tiles go.
     """
 
@@ -114,6 +121,7 @@ class TiledScene:
     bounds: Window
     pan_fill: float = 0.0
     ms_fill: tuple[float, ...] = ()
+    overhang: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def margin(self, radius: int) -> int:
@@ -125,10 +133,25 @@ class TiledScene:
         plan = plan_tiles(self.area, FIT_TILE, self.margin(margin), self.bounds)
         if sample is not None and len(plan) > sample:
             plan = [plan[(2 * i + 1) * len(plan) // (2 * sample)] for i in range(sample)]
-        for tile in plan:
-            image = self.load(tile)
+        for _, image in self.stream(plan):
             if image is not None:
                 yield image
+
+    def stream(self, plan: Sequence[Tile]) -> Iterator[tuple[Tile, TileImage | None]]:
+        """Load tiles in order, one thread reading ahead of whoever takes them.
+
+        Raises:
+            InputError: The files cannot be read.
+        """
+        waiting: deque[tuple[Tile, Future[TileImage | None]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="pancli-read") as reader:
+            for tile in plan:
+                waiting.append((tile, reader.submit(self.load, tile)))
+                if len(waiting) > READ_AHEAD:
+                    ready, image = waiting.popleft()
+                    yield ready, image.result()
+            for ready, image in waiting:
+                yield ready, image.result()
 
     def load(self, tile: Tile) -> TileImage | None:
         """Read one tile; None where its core has no valid pixel.
@@ -157,7 +180,7 @@ class TiledScene:
         indices, inside = [], []
         for axis, start, stop, first in axes:
             nearest = axis.nearest(start, stop)
-            inside.append((nearest >= 0) & (nearest < axis.size))
+            inside.append((nearest >= -self.overhang) & (nearest < axis.size + self.overhang))
             indices.append(np.clip(nearest, 0, axis.size - 1) - first)
         rows, cols = (np.clip(i, 0, n - 1) for i, n in zip(indices, ms_valid.shape, strict=True))
         return ms_valid[rows][:, cols] & inside[0][:, None] & inside[1][None, :]
@@ -180,6 +203,39 @@ class TiledScene:
         return TileImage(tile, pan_t, upsampled, ms_t, valid_t, ms_valid, ms_window, self.info)
 
 
+def open_scene(
+    reader: Reader, info: PairInfo, area: Window, bounds: Window, device: torch.device | None = None
+) -> TiledScene:
+    """A scene over a reader, with typical values measured for pixels that are masked and far from others.
+
+    Raises:
+        InputError: The files cannot be read.
+    """
+    device = device or torch.device("cpu")
+    if not reader.masked:
+        return TiledScene(reader, info, area, bounds, device=device)
+    pan_fill, ms_fill = _typical_values(reader, info, area)
+    return TiledScene(reader, info, area, bounds, pan_fill, ms_fill, device=device)
+
+
+def _typical_values(reader: Reader, info: PairInfo, area: Window) -> tuple[float, tuple[float, ...]]:
+    """Mean of the valid pixels of pan, and of each ms band, over a few windows spread over the area."""
+    blocks = list(area.blocks(_PROBE_SIZE))
+    count = min(len(blocks), _PROBES)
+    pans: list[FloatArray] = [np.zeros(0, np.float32)]
+    mss: list[FloatArray] = [np.zeros((info.bands, 0), np.float32)]
+    for i in range(count):
+        window = blocks[(2 * i + 1) * len(blocks) // (2 * count)]
+        pan, valid = reader.read_pan(window)
+        pans.append(pan[valid])
+        ms, valid = reader.read_ms(info.placement.ms_window(window, 0))
+        mss.append(ms[:, valid])
+    pan_all, ms_all = np.concatenate(pans), np.concatenate(mss, axis=1)
+    pan_mean = float(pan_all.mean(dtype=np.float64)) if pan_all.size else 0.0
+    ms_mean = ms_all.mean(axis=1, dtype=np.float64) if ms_all.size else np.zeros(info.bands)
+    return pan_mean, tuple(float(v) for v in ms_mean)
+
+
 def array_scene(
     pan: FloatArray, ms: FloatArray, placement: Placement | None = None, sensor: Sensor = GENERIC
 ) -> TiledScene:
@@ -198,9 +254,7 @@ def array_scene(
         placement = Placement(*axes)
     whole = Window(0, 0, *pan.shape)
     reader = ArrayReader(np.asarray(pan, np.float32), np.asarray(ms, np.float32))
-    ms_fill = tuple(float(v) for v in np.nanmean(reader.ms, axis=(1, 2)))
-    info = PairInfo(ms.shape[0], placement, sensor)
-    return TiledScene(reader, info, whole, whole, float(np.nanmean(reader.pan)), ms_fill)
+    return open_scene(reader, PairInfo(ms.shape[0], placement, sensor), whole, whole)
 
 
 def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 512) -> Tensor:
@@ -211,8 +265,7 @@ def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 5
     """
     out = torch.full((scene.info.bands, *scene.area.shape), torch.nan)
     margin = scene.margin(method.radius(scene.info))
-    for tile in plan_tiles(scene.area, tile_size, margin, scene.bounds):
-        image = scene.load(tile)
+    for tile, image in scene.stream(plan_tiles(scene.area, tile_size, margin, scene.bounds)):
         if image is None:
             continue
         fused = method.fuse(image, state)[:, *tile.inner]

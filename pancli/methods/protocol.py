@@ -24,6 +24,8 @@ class Contract:
         whole_scene: Whether ``fit`` must see the scene before a tile can be fused.
         summary: One line: what it is good for.
         source: The paper.
+        workspace: float32 values per pixel of the window and band that ``fuse`` holds at once; the tile
+            size is chosen by it.
     """
 
     summary: str
@@ -31,6 +33,7 @@ class Contract:
     bands: int | None = None
     ratios: tuple[float, float] = (1.5, float("inf"))
     whole_scene: bool = True
+    workspace: int = 8
 
 
 @dataclass(frozen=True, slots=True)

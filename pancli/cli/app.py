@@ -1,0 +1,77 @@
+"""The program: commands, verbosity, signals, and the one place an error becomes a message."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pancli import __version__
+from pancli.errors import PancliError
+
+INTERRUPTED = 130
+
+
+class _Group(TyperGroup):
+    """Turns refusals into one line on stderr, inside click, so that tests see what the shell sees."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PancliError as error:
+            typer.echo(f"pancli: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            typer.echo("pancli: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"pancli {__version__}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """The Typer app with every command registered."""
+    from pancli.cli import check, methods, networks, sharpen, simulate, train
+
+    app = typer.Typer(
+        cls=_Group,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Pansharpen whole satellite scenes with deep networks or classical methods.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def _root(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        pass
+
+    for command in (sharpen, check, methods, networks, train, simulate):
+        command.register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the ``pancli`` program."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        build()()
+    except BrokenPipeError:
+        # The reader of our stdout went away (as head does): nothing is wrong, nothing is left to say.
+        sys.stderr.close()
+        raise SystemExit(1) from None

@@ -1,0 +1,72 @@
+"""Options that more than one command takes, and how their texts become values."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import typer
+
+NodataText = Annotated[
+    str | None,
+    typer.Option(
+        "--nodata",
+        metavar="V|nan|none",
+        help="Nodata value of the inputs and the output, over their tags; 'none' ignores the tags.",
+    ),
+]
+BidxText = Annotated[
+    str | None,
+    typer.Option("-b", "--bidx", metavar="1,2,3", help="MS bands to take, in this order (after stacking)."),
+]
+SensorName = Annotated[
+    str, typer.Option("--sensor", metavar="NAME", help="Whose MTF to assume; see 'pancli methods'.")
+]
+Reproject = Annotated[
+    bool, typer.Option("--reproject", help="Warp MS to PAN's CRS and axes where they differ.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.", show_default=True)
+]
+
+
+def parse_nodata(text: str | None) -> float | Literal["none"] | None:
+    """``None`` as given, ``"none"``, or a number (NaN included).
+
+    Raises:
+        typer.BadParameter: Anything else.
+    """
+    if text is None:
+        return None
+    word = text.strip().lower()
+    if word in ("none", "null"):
+        return "none"
+    try:
+        value = float(word)
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' is neither a number, nor nan, nor none", param_hint="--nodata"
+        ) from None
+    if math.isinf(value):
+        raise typer.BadParameter("infinity is not a nodata value", param_hint="--nodata")
+    return value
+
+
+def parse_bidx(text: str | None) -> tuple[int, ...]:
+    """``"3,2,1"`` as (3, 2, 1); empty where nothing was given.
+
+    Raises:
+        typer.BadParameter: Not a comma-separated list of whole numbers from 1.
+    """
+    if text is None:
+        return ()
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"'{text}' is not a list of bands such as 3,2,1", param_hint="--bidx")
+    return numbers

@@ -1,0 +1,142 @@
+"""Areas of interest: a box or polygons, in any CRS, as pixels of the pan grid."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import rasterio.features
+from affine import Affine
+from pyproj.exceptions import CRSError
+from shapely import affinity
+from shapely.errors import ShapelyError
+from shapely.geometry import box, mapping, shape
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import transform as reproject
+from shapely.ops import unary_union
+from shapely.validation import make_valid
+
+from pancli.errors import InputError, PairError
+from pancli.raster.grid import Grid
+from pancli.tiling import Window
+
+_SNAP = 1e-6  # pan pixels: a side that lies on a pixel edge up to rounding lies on it
+_SEGMENTS = 100  # pieces a long side is cut into before it is reprojected, so that it may bend
+
+
+@dataclass(frozen=True)
+class Area:
+    """Part of a grid.
+
+    Attributes:
+        window: The pixels it touches.
+        outline: The area itself, in (column, row) edge coordinates of the grid; None where the window is all.
+    """
+
+    window: Window
+    outline: BaseGeometry | None = None
+
+    def inside(self, window: Window) -> npt.NDArray[np.bool_]:
+        """(h, w): which pixels of a window have their centre in the area."""
+        if self.outline is None:
+            return np.ones(window.shape, np.bool_)
+        transform = Affine.translation(window.col, window.row)
+        return np.asarray(
+            rasterio.features.geometry_mask([mapping(self.outline)], window.shape, transform, invert=True)
+        )
+
+
+def box_area(bounds: tuple[float, float, float, float], grid: Grid) -> Area:
+    """The area of ``(west, south, east, north)`` in the grid's CRS.
+
+    Raises:
+        PairError: The box is empty, or does not meet the image.
+    """
+    west, south, east, north = bounds
+    if not (west < east and south < north):
+        raise PairError(f"--bbox {west} {south} {east} {north} is empty; the order is west south east north")
+    outline = _to_pixels(box(*bounds), grid)
+    window = _window(outline, grid, f"--bbox [{west}, {south}, {east}, {north}]")
+    along_axes = grid.transform.b == 0 and grid.transform.d == 0
+    return Area(window, None if along_axes else outline)
+
+
+def polygon_area(path: Path, grid: Grid) -> Area:
+    """The area of the polygons in a GeoJSON file: WGS 84, or the CRS its ``crs`` member names.
+
+    Raises:
+        InputError: The file is missing, is not GeoJSON, or holds no polygon.
+        PairError: The polygons do not meet the image, or the image has no CRS.
+    """
+    document = _read_json(path)
+    polygons = _polygons(document, path)
+    if grid.crs is None:
+        raise PairError(f"--aoi {path}: the image has no CRS, so the area cannot be placed; use --bbox")
+    try:
+        crs = pyproj.CRS.from_user_input(_crs_name(document))
+        to_grid = pyproj.Transformer.from_crs(crs, pyproj.CRS.from_wkt(grid.crs.to_wkt()), always_xy=True)
+    except CRSError as error:
+        raise InputError(f"--aoi {path}: its CRS is not known ({error})") from error
+    longest = max(polygons.bounds[2] - polygons.bounds[0], polygons.bounds[3] - polygons.bounds[1])
+    ground = reproject(to_grid.transform, polygons.segmentize(max(longest, 1e-12) / _SEGMENTS))
+    if not all(map(math.isfinite, ground.bounds)):
+        raise PairError(f"--aoi {path}: lies outside what the image's CRS can show")
+    outline = _to_pixels(ground, grid)
+    return Area(_window(outline, grid, f"--aoi {path}"), outline)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"--aoi {path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"--aoi {path}: is not GeoJSON ({error})") from error
+    if not isinstance(document, dict) or "type" not in document:
+        raise InputError(f"--aoi {path}: is not GeoJSON (no type member)")
+    return document
+
+
+def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
+    members = document.get("features") or document.get("geometries") or [document]
+    try:
+        shapes = [
+            shape(member.get("geometry", member)) for member in members if member.get("geometry", member)
+        ]
+        union = unary_union([make_valid(s) for s in shapes])
+    except (ShapelyError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"--aoi {path}: is not GeoJSON ({error})") from error
+    if union.is_empty or union.area == 0:
+        raise InputError(f"--aoi {path}: holds no polygon")
+    return union
+
+
+def _crs_name(document: dict[str, Any]) -> str:
+    """What the ``crs`` member says, which GeoJSON had before RFC 7946 and GDAL still writes; else WGS 84."""
+    member = document.get("crs")
+    if isinstance(member, dict):
+        return str(member.get("properties", {}).get("name", "OGC:CRS84"))
+    return "OGC:CRS84"
+
+
+def _to_pixels(ground: BaseGeometry, grid: Grid) -> BaseGeometry:
+    t = ~grid.transform
+    return affinity.affine_transform(ground, [t.a, t.b, t.d, t.e, t.c, t.f])
+
+
+def _window(outline: BaseGeometry, grid: Grid, what: str) -> Window:
+    left, top, right, bottom = outline.bounds
+    window = Window.from_bounds(
+        math.floor(top + _SNAP), math.ceil(bottom - _SNAP), math.floor(left + _SNAP), math.ceil(right - _SNAP)
+    ).intersect(grid.window)
+    if window.size == 0:
+        raise PairError(
+            f"{what} does not meet the PAN image at {grid.describe()}; are its coordinates in its CRS?"
+        )
+    return window

@@ -1,0 +1,331 @@
+"""A GeoTIFF that exists under its name only when it is complete.
+
+Pixels go to a temporary file in the same folder. When all are written it is closed, flushed to disk,
+reopened and verified, and only then given its name; a file that had that name survives every failure.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window as RasterioWindow
+
+from pancli.errors import OutputError
+from pancli.raster.grid import Grid
+from pancli.raster.source import gdal_env
+from pancli.tiling import Window
+
+FORMATS = ("GTiff", "COG")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class OutputBand:
+    """What an output band says of itself."""
+
+    description: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    units: str | None = None
+    colorinterp: ColorInterp = ColorInterp.undefined
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The file to be written.
+
+    Attributes:
+        path: Its name; the folder must exist.
+        grid: CRS, transform, size.
+        bands: One per band.
+        dtype: One of :data:`DTYPES`.
+        nodata: Value of invalid pixels, or None.
+        masked: Whether invalid pixels may occur; without a nodata value they go to an internal mask.
+        tags: Dataset tags.
+        driver: One of :data:`FORMATS`.
+        creation: GDAL creation options over the defaults.
+        overwrite: Whether an existing file may be replaced.
+        threads: Compression threads: a number, or ALL_CPUS.
+    """
+
+    path: Path
+    grid: Grid
+    bands: tuple[OutputBand, ...]
+    dtype: str
+    nodata: float | None = None
+    masked: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    driver: str = "GTiff"
+    creation: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    threads: str = "ALL_CPUS"
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether validity goes to an internal mask."""
+        return self.masked and self.nodata is None
+
+
+class Output:
+    """An open output: cores are written once each, in any order; pixels never written are invalid."""
+
+    def __init__(self, spec: OutputSpec, dataset: DatasetWriter) -> None:
+        self._spec = spec
+        self._dataset = dataset
+        blocks = [-(-n // b) for n, b in zip(spec.grid.shape, dataset.block_shapes[0], strict=True)]
+        self.touched = np.zeros(blocks, np.bool_)
+
+    def write(self, window: Window, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        """Write a window of the output grid.
+
+        Args:
+            window: Where, on the output grid.
+            values: (B, h, w), already of the output's dtype, invalid pixels already set to nodata.
+            valid: (h, w).
+
+        Raises:
+            OutputError: The disk is full or the write fails.
+        """
+        target = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            self._dataset.write(values, window=target)
+            if self._spec.needs_mask:
+                self._dataset.write_mask(valid, window=target)
+        except RasterioError as error:
+            raise _write_error(self._spec.path, error) from error
+        self._touch(window, values)
+
+    def _touch(self, window: Window, values: npt.NDArray[Any]) -> None:
+        """Note the blocks that must be in the file: those given anything but zero or nodata."""
+        empty = (0,) if self._spec.nodata is None else (0, self._spec.nodata)
+        height, width = self._dataset.block_shapes[0]
+        for row in range(window.row // height, (window.row_stop - 1) // height + 1):
+            for col in range(window.col // width, (window.col_stop - 1) // width + 1):
+                part = Window(row * height, col * width, height, width).intersect(window)
+                block = values[:, *part.slices_in(window)]
+                self.touched[row, col] |= not np.isin(block, empty).all()
+
+
+@contextmanager
+def atomic_output(spec: OutputSpec) -> Iterator[Output]:
+    """Open an output for writing; on a clean exit it is complete, verified, and has its name.
+
+    Raises:
+        OutputError: It exists already, its folder is missing or not writable, the disk is full, or what was
+            written does not read back.
+    """
+    check_output(spec.path, overwrite=spec.overwrite)
+    temporary = spec.path.with_name(f".{spec.path.name}.{secrets.token_hex(4)}.tmp")
+    tiff = temporary.with_name(temporary.name + ".tif")
+    try:
+        with gdal_env():
+            touched = yield from _fill(spec, tiff)
+            _verify(tiff, spec, touched)
+            finished = tiff
+            if spec.driver == "COG":
+                finished = temporary.with_name(temporary.name + ".cog.tif")
+                _make_cog(tiff, finished, spec)
+        _commit(finished, spec)
+    finally:
+        for leftover in temporary.parent.glob(f"{temporary.name}*"):
+            with suppress(FileNotFoundError):
+                leftover.unlink()
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse early what could not be written at the end.
+
+    Raises:
+        OutputError: A directory, an existing file without ``overwrite``, a missing or unwritable folder.
+    """
+    if str(path).startswith("/vsi") or "://" in str(path):
+        raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory; name a file in it")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path}: exists already; use --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: its folder {path.parent} is not writable")
+
+
+def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[np.bool_]]:
+    """Create the temporary GeoTIFF, lend it to the caller, close it; returns the touched blocks."""
+    try:
+        dataset = rasterio.open(tiff, "w", **_profile(spec))
+    except (RasterioError, ValueError) as error:
+        raise _write_error(spec.path, error) from error
+    output = Output(spec, dataset)
+    try:
+        _describe(dataset, spec)
+        yield output
+    except BaseException:
+        # The pixels are lost anyway: closing may fail as well, and must not hide why.
+        with suppress(RasterioError):
+            dataset.close()
+        raise
+    try:
+        dataset.close()
+    except RasterioError as error:
+        raise _write_error(spec.path, error) from error
+    return output.touched
+
+
+def _profile(spec: OutputSpec) -> dict[str, Any]:
+    height, width = spec.grid.shape
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": spec.dtype,
+        "count": len(spec.bands),
+        "height": height,
+        "width": width,
+        "crs": spec.grid.crs,
+        "nodata": spec.nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "pixel",
+        "bigtiff": "IF_SAFER",
+        "sparse_ok": True,
+        "photometric": "MINISBLACK",
+        "alpha": "UNSPECIFIED",
+        "num_threads": spec.threads,
+    }
+    if spec.grid.georeferenced:
+        profile["transform"] = spec.grid.transform
+    if spec.driver == "GTiff":
+        profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
+        profile |= _user_options(spec.creation)
+    return profile
+
+
+def _user_options(creation: Mapping[str, str]) -> dict[str, Any]:
+    options: dict[str, Any] = {key.lower(): value for key, value in creation.items()}
+    if options.get("compress", "").upper() not in ("", "DEFLATE", "LZW", "ZSTD"):
+        options.setdefault("predictor", 1)
+    if options.get("tiled", "").upper() in ("NO", "FALSE", "OFF"):
+        options.setdefault("blockxsize", None)
+        options.setdefault("blockysize", 1)
+    return options
+
+
+def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
+    dataset.update_tags(**spec.tags)
+    dataset.colorinterp = [band.colorinterp for band in spec.bands]
+    dataset.scales = [band.scale for band in spec.bands]
+    dataset.offsets = [band.offset for band in spec.bands]
+    for index, band in enumerate(spec.bands, start=1):
+        if band.description:
+            dataset.set_band_description(index, band.description)
+        if band.units:
+            dataset.set_band_unit(index, band.units)
+        if band.tags:
+            dataset.update_tags(index, **band.tags)
+
+
+def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> None:
+    """Reopen: the header is what was asked for, and every block that was given pixels is in the file."""
+    with tiff.open("rb") as file:
+        os.fsync(file.fileno())
+    size = tiff.stat().st_size
+    try:
+        with rasterio.open(tiff) as dataset:
+            if dataset.shape != spec.grid.shape or dataset.count != len(spec.bands):
+                raise OutputError(f"{spec.path}: what was written has another size; the disk may be failing")
+            for row, col in np.argwhere(touched):
+                if not _block_inside(dataset, int(row), int(col), size):
+                    raise OutputError(
+                        f"{spec.path}: block {row}, {col} is not in the file; the disk may be full"
+                    )
+            _read_last_block(dataset, touched)
+    except RasterioError as error:
+        raise _write_error(spec.path, error) from error
+
+
+def _block_inside(dataset: Any, row: int, col: int, file_size: int) -> bool:
+    """Whether the file holds the block; band by band, it is enough that one band has pixels there."""
+    ends = []
+    for band in range(1, dataset.count + 1):
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band)
+        length = dataset.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=band)
+        if offset is not None and length is not None:
+            ends.append(int(offset) + int(length))
+        if dataset.interleaving.name == "pixel":
+            break
+    return bool(ends) and max(ends) <= file_size
+
+
+def _read_last_block(dataset: Any, touched: npt.NDArray[np.bool_]) -> None:
+    if touched.any():
+        row, col = np.argwhere(touched)[-1]
+        dataset.read(window=dataset.block_window(1, int(row), int(col)))
+
+
+def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
+    """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
+    options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
+    options |= {key.upper(): value for key, value in spec.creation.items()}
+    try:
+        rasterio.shutil.copy(tiff, cog, driver="COG", **options)
+        with rasterio.open(cog) as dataset:
+            if dataset.shape != spec.grid.shape:
+                raise OutputError(f"{spec.path}: the COG has another size; the disk may be failing")
+            dataset.read(1, window=dataset.block_window(1, 0, 0))
+    except RasterioError as error:
+        raise _write_error(spec.path, error) from error
+    with cog.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _commit(finished: Path, spec: OutputSpec) -> None:
+    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
+    try:
+        if spec.overwrite:
+            finished.replace(spec.path)
+        else:
+            _link(finished, spec.path)
+    except FileExistsError as error:
+        raise OutputError(
+            f"{spec.path}: appeared while it was being made; use --overwrite to replace it"
+        ) from error
+    except OSError as error:
+        raise _write_error(spec.path, error) from error
+    folder = os.open(spec.path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _link(finished: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(finished)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        finished.rename(path)
+
+
+def _write_error(path: Path, error: Exception) -> OutputError:
+    reason = str(error.__cause__ or error).strip().splitlines()[0]
+    return OutputError(
+        f"{path}: cannot be written ({reason}); is the disk full, or an option not known to GDAL?"
+    )

@@ -1,0 +1,124 @@
+"""Opening what the user names: paths, URIs, and ``file.tif,band=3``; every failure in one line."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.env import Env
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+
+from pancli.errors import InputError
+
+_BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
+
+GDAL_CACHE_BYTES = 64 * 2**20
+"""GDAL's block cache. In bytes: rasterio hands integers to GDAL unscaled."""
+
+
+def gdal_env() -> Env:
+    """The GDAL settings of every thread that touches a file.
+
+    Settings are per thread, but the cache size is the process's.
+    """
+    return Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """A file the user named, and which of its bands; an empty ``bands`` means all."""
+
+    path: str
+    bands: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SourceName:
+        """Split ``file.tif,band=3`` (repeatable) as GDAL's pansharpening programs write it.
+
+        >>> SourceName.parse("scene.tif,band=3")
+        SourceName(path='scene.tif', bands=(3,))
+        """
+        match = _BAND_SUFFIX.match(text)
+        if match is None:
+            return cls(text)
+        return cls(match["path"], tuple(int(n) for n in re.findall(r"\d+", match["bands"])))
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn a failed read inside the block into an :class:`InputError` that names the file."""
+    try:
+        yield
+    except RasterioError as error:
+        detail = str(error.__cause__ or error).strip().splitlines()
+        reason = detail[0] if detail else "read error"
+        raise InputError(
+            f"{path}: cannot be read ({reason}); the file may be truncated or corrupt"
+        ) from error
+
+
+def open_source(name: SourceName) -> DatasetReader:
+    """Open a raster.
+
+    Raises:
+        InputError: Missing, a directory, not a raster, without bands, or without the band asked for.
+    """
+    local = Path(name.path)
+    if local.is_dir() and not any(local.iterdir()):
+        raise InputError(f"{name.path}: is an empty directory, not a raster")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(name.path)
+    except RasterioIOError as error:
+        raise InputError(_why_not(name.path, error)) from error
+    except RasterioError as error:
+        raise InputError(f"{name.path}: cannot be opened ({error})") from error
+    _check_bands(dataset, name)
+    return dataset
+
+
+def _why_not(path: str, error: Exception) -> str:
+    local = Path(path)
+    remote = "://" in path or path.startswith("/vsi")
+    if not remote and not local.exists():
+        return f"{path}: no such file"
+    if local.is_dir():
+        return f"{path}: is a directory, not a raster; name a file in it"
+    if "not recognized" in str(error):
+        return f"{path}: is not a raster that GDAL can read"
+    return f"{path}: cannot be opened ({str(error).splitlines()[0]})"
+
+
+def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
+    if dataset.count == 0:
+        inside = ", ".join(dataset.subdatasets[:3])
+        hint = f"; name one of its parts, such as {inside}" if inside else ""
+        raise InputError(f"{name.path}: has no bands{hint}")
+    for band in name.bands:
+        if not 1 <= band <= dataset.count:
+            raise InputError(f"{name.path}: has no band {band}; it has {dataset.count}")
+    for band in name.bands or dataset.indexes:
+        if dataset.dtypes[band - 1].startswith("complex"):
+            raise InputError(
+                f"{name.path}: band {band} is {dataset.dtypes[band - 1]}; pancli takes real numbers"
+            )
+
+
+def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[int, ...]:
+    """The bands to fuse: those asked for, or all that are not alpha."""
+    if name.bands:
+        return name.bands
+    return tuple(
+        i
+        for i, interpretation in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if interpretation != ColorInterp.alpha
+    )
