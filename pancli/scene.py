@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -137,7 +137,7 @@ class TiledScene:
             if image is not None:
                 yield image
 
-    def stream(self, plan: Sequence[Tile]) -> Iterator[tuple[Tile, TileImage | None]]:
+    def stream(self, plan: Sequence[Tile]) -> Generator[tuple[Tile, TileImage | None], None, None]:
         """Load tiles in order, one thread reading ahead of whoever takes them.
 
         Raises:

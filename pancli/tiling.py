@@ -60,14 +60,18 @@ class Window:
             min(self.col_stop, other.col_stop),
         )
 
+    def relative_to(self, outer: Window) -> Window:
+        """The same pixels, counted from the corner of ``outer``."""
+        return Window(self.row - outer.row, self.col - outer.col, *self.shape)
+
     def slices_in(self, outer: Window) -> tuple[slice, slice]:
         """Row and column slices that cut this window out of an array that covers ``outer``.
 
         >>> Window(4, 6, 2, 3).slices_in(Window(3, 3, 10, 10))
         (slice(1, 3, None), slice(3, 6, None))
         """
-        top, left = self.row - outer.row, self.col - outer.col
-        return slice(top, top + self.height), slice(left, left + self.width)
+        inner = self.relative_to(outer)
+        return slice(inner.row, inner.row_stop), slice(inner.col, inner.col_stop)
 
     def blocks(self, size: int) -> Iterator[Window]:
         """Windows of at most ``size`` x ``size`` that cover this one exactly once, row by row."""

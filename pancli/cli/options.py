@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pancli.sensors import SENSORS
+
 NodataText = Annotated[
     str | None,
     typer.Option(
@@ -20,7 +22,7 @@ BidxText = Annotated[
     typer.Option("-b", "--bidx", metavar="1,2,3", help="MS bands to take, in this order (after stacking)."),
 ]
 SensorName = Annotated[
-    str, typer.Option("--sensor", metavar="NAME", help="Whose MTF to assume; see 'pancli methods'.")
+    str, typer.Option("--sensor", metavar="NAME", help=f"Whose MTF to assume: {', '.join(SENSORS)}.")
 ]
 Reproject = Annotated[
     bool, typer.Option("--reproject", help="Warp MS to PAN's CRS and axes where they differ.")

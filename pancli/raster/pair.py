@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
-from pancli.errors import PairError, UsageError
+from pancli.errors import InputError, PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.grid import Grid, place, same_crs
 from pancli.raster.source import SourceName, gdal_env, image_bands, open_source, reading
@@ -58,6 +59,29 @@ class BandInfo:
     units: str | None
     colorinterp: ColorInterp
     tags: dict[str, str]
+
+
+class _Gate:
+    """Lets one thread at a time at the files, and none once they are closed.
+
+    GDAL datasets are not thread-safe, and a thread that reads ahead may outlive whoever asked for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise InputError(f"{path}: is closed already")
+            with gdal_env():
+                yield
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
 
 
 @dataclass(frozen=True)
@@ -146,6 +170,7 @@ class Pair:
     warnings: tuple[str, ...]
     _pan: _Band
     _ms: tuple[_Band, ...]
+    _gate: _Gate
 
     @property
     def masked(self) -> bool:
@@ -163,7 +188,8 @@ class Pair:
         Raises:
             InputError: The file cannot be read there.
         """
-        values, valid = _read([self._pan], window)
+        with self._gate.open(self.pan_path):
+            values, valid = _read([self._pan], window)
         return values[0], valid
 
     def read_ms(self, window: Window) -> tuple[FloatArray, BoolArray]:
@@ -172,7 +198,8 @@ class Pair:
         Raises:
             InputError: A file cannot be read there.
         """
-        return _read(self._ms, window)
+        with self._gate.open(self.bands[0].source):
+            return _read(self._ms, window)
 
 
 @contextmanager
@@ -201,6 +228,8 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         placement, warnings = place(pan_grid, ms_grid)
         bands = _stack(sources, options)
         first = sources[0][1]
+        gate = _Gate()
+        stack.callback(gate.close)
         yield Pair(
             pan_grid=pan_grid,
             ms_grid=ms_grid,
@@ -213,6 +242,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             warnings=tuple(warnings),
             _pan=pan_band,
             _ms=tuple(bands),
+            _gate=gate,
         )
 
 

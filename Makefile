@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+OUT ?= demo
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet -e ".[dev]"
+	@touch $@
+
+setup: .venv/installed-dev ## Create .venv with everything needed to develop
+
+demo: .venv/installed ## Sharpen samples/ with the default network
+	@mkdir -p $(OUT)
+	$(BIN)/pancli sharpen samples/pan.tif samples/ms.tif $(OUT)/fused.tif --overwrite
+	@echo "The result is $(OUT)/fused.tif"
+
+fix: setup ## Format and repair what can be repaired
+	$(BIN)/ruff format pancli tests
+	$(BIN)/ruff check --fix pancli tests
+
+lint: setup ## Style, types and import layers
+	$(BIN)/ruff format --check pancli tests
+	$(BIN)/ruff check pancli tests
+	$(BIN)/mypy pancli tests
+	$(BIN)/lint-imports
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest -q
+
+check: lint test ## Exactly what CI runs
+
+bench: setup ## Print the benchmark tables (minutes)
+	$(BIN)/python -m tests.benchmarks.throughput
+
+wheel: setup ## Build the wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## Remove what can be made again
+	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help setup demo fix lint test check bench wheel clean gpu

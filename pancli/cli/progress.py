@@ -1,0 +1,49 @@
+"""Progress on stderr: a Rich bar on a terminal, one plain line every 10 % elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A callback ``(stage, done, total)`` for the library; None where nothing is to be shown."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar(label) as callback:
+            yield callback
+    else:
+        yield _plain(label)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=None)
+
+        def update(stage: str, done: int, total: int) -> None:
+            progress.update(task, description=f"{label}: {stage}", completed=done, total=total or None)
+
+        yield update
+
+
+def _plain(label: str) -> Callable[[str, int, int], None]:
+    printed = -1
+
+    def update(stage: str, done: int, total: int) -> None:
+        nonlocal printed
+        tenth = 10 * done // total if total else -1
+        if total and tenth > printed:
+            printed = tenth
+            typer.echo(f"{label}: {stage} {10 * tenth} %", err=True)
+
+    return update

@@ -1,0 +1,13 @@
+"""One pair in, one file out: plan, fit, tile, commit.
+
+``options`` says what can be asked for, ``catalog`` finds a method by name, ``plan`` opens the pair and
+decides everything before a pixel is fused, ``product`` what the output says of itself, ``run`` streams
+tiles from reader to writer, ``encode`` turns fused numbers into the output's type. The two calls are
+:func:`plan_sharpening` and :func:`sharpen`.
+"""
+
+from pancli.sharpening.options import SharpenOptions
+from pancli.sharpening.plan import Plan, plan_sharpening
+from pancli.sharpening.run import SharpenReport, sharpen
+
+__all__ = ["Plan", "SharpenOptions", "SharpenReport", "plan_sharpening", "sharpen"]

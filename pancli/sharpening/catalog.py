@@ -1,0 +1,117 @@
+"""Methods by name: the classical ones, the networks whose weights ship, and GDAL's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pancli.errors import UsageError
+from pancli.methods.network import NetworkMethod
+from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
+from pancli.methods.registry import METHODS
+from pancli.networks.weights import shipped
+from pancli.placement import AxisMap, Placement
+from pancli.raster.gdal_brovey import GdalBrovey, open_gdal_brovey
+from pancli.raster.pair import Pair
+from pancli.sharpening.options import SharpenOptions
+
+GDAL = "gdal"
+_GDAL_CONTRACT = Contract(
+    summary="GDAL's own weighted Brovey, read through a pansharpened VRT: a peer to compare with",
+    source="GDAL documentation, gdal_pansharpen and VRTPansharpenedDataset",
+    whole_scene=False,
+)
+
+
+@dataclass(frozen=True)
+class GdalMethod:
+    """GDAL's pansharpener as a Method: it reads its own pixels."""
+
+    vrt: GdalBrovey
+    name: str = GDAL
+    contract: Contract = _GDAL_CONTRACT
+
+    def radius(self, info: PairInfo) -> int:
+        """GDAL reads its own margins."""
+        return 0
+
+    def fit(self, scene: Scene) -> None:
+        """Nothing is global."""
+
+    def fuse(self, image: TileImage, state: Any) -> Tensor:
+        """See :class:`pancli.methods.protocol.Method`."""
+        return torch.from_numpy(self.vrt.read(image.tile.window)).to(image.pan.device)
+
+
+def method_names() -> list[str]:
+    """Everything ``--method`` takes: networks first."""
+    return [*shipped(), *METHODS, GDAL]
+
+
+@contextmanager
+def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> Iterator[Method]:
+    """The method asked for, ready for this pair and device.
+
+    Raises:
+        UsageError: No such method, or an option it does not take.
+        WeightsError: Its weights cannot be used.
+        MethodError: It does not take this pair.
+    """
+    name = options.method
+    if name not in method_names():
+        raise UsageError(f"--method {name}: not known; known are {', '.join(method_names())}")
+    if name in shipped():
+        yield NetworkMethod.load(shipped()[name], device, options.precision)
+        return
+    if options.precision not in ("auto", "float32"):
+        raise UsageError(f"--precision {options.precision} is for networks; {name} computes in float32")
+    if name == GDAL:
+        _check_gdal(options)
+        with open_gdal_brovey(pair) as vrt:
+            yield GdalMethod(vrt)
+        return
+    yield METHODS[name]
+
+
+def _check_gdal(options: SharpenOptions) -> None:
+    for asked, option in (
+        (options.coregister != "none", "--coregister"),
+        (options.pair.reproject, "--reproject"),
+    ):
+        if asked:
+            raise UsageError(f"{option} cannot be used with --method gdal, which reads the files itself")
+
+
+def describe_methods() -> list[dict[str, Any]]:
+    """What ``pancli methods`` lists: one row per method; the radius is that of a pair of ratio 4."""
+    rows = [
+        _row(NetworkMethod.load(path, torch.device("cpu"), "auto"), "network") for path in shipped().values()
+    ]
+    rows += [_row(method, "classical") for method in METHODS.values()]
+    gdal = {"name": GDAL, "kind": "peer", **_contract_row(_GDAL_CONTRACT, bands=None), "radius": 0}
+    return [*rows, gdal]
+
+
+def _row(method: Method, kind: str) -> dict[str, Any]:
+    axis = AxisMap(0.25, 0.0, 64)
+    bands = method.contract.bands
+    info = PairInfo(bands or 4, Placement(axis, axis))
+    row = {"name": method.name, "kind": kind, **_contract_row(method.contract, bands)}
+    return row | {"radius": method.radius(info)}
+
+
+def _contract_row(contract: Contract, bands: int | None) -> dict[str, Any]:
+    low, high = contract.ratios
+    return {
+        "bands": "any" if bands is None else f"{bands}, others in groups",
+        "ratios": [low, None if math.isinf(high) else high],
+        "whole_scene": contract.whole_scene,
+        "summary": contract.summary,
+        "source": contract.source,
+    }

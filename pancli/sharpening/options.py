@@ -1,0 +1,125 @@
+"""What can be asked of a sharpening, as one frozen value."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pancli.errors import UsageError
+from pancli.raster.output import DTYPES, FORMATS
+from pancli.raster.pair import PairOptions
+
+DEFAULT_METHOD = "gcpnet"
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+EXTENTS = ("intersection", "union", "none")
+MIN_TILE = 64
+
+
+@dataclass(frozen=True)
+class SharpenOptions:
+    """Options of :func:`pancli.sharpening.sharpen`; the defaults are the program's.
+
+    Attributes:
+        method: A name that ``pancli methods`` lists.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: Of a network's convolutions; ``auto`` is float32.
+        tile: Side of a tile's core in pan pixels; None chooses by ``max_memory``.
+        max_memory: MB for pixels and caches; the libraries need about 400 MB more.
+        threads: CPU threads; None for all.
+        pair: Nodata, bands, reprojection.
+        aoi: GeoJSON file whose polygons are sharpened.
+        bbox: (west, south, east, north) in pan's CRS.
+        dtype: Of the output; None for that of ms.
+        driver: ``GTiff`` or ``COG``.
+        creation: GDAL creation options over the defaults.
+        overwrite: Replace an existing output.
+        sensor: Whose MTF to assume.
+        coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
+        extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
+    """
+
+    method: str = DEFAULT_METHOD
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | None = None
+    max_memory: int = 1024
+    threads: int | None = None
+    pair: PairOptions = field(default_factory=PairOptions)
+    aoi: Path | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    dtype: str | None = None
+    driver: str = "GTiff"
+    creation: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    sensor: str = "generic"
+    coregister: Literal["none", "auto"] | tuple[float, float] = "none"
+    extent: str = "intersection"
+
+    def __post_init__(self) -> None:
+        _one_of("--precision", self.precision, PRECISIONS)
+        _one_of("--of", self.driver, FORMATS)
+        _one_of("--spatial-extent-adjustment", self.extent, EXTENTS)
+        if self.dtype is not None:
+            _one_of("--dtype", self.dtype, DTYPES)
+        if self.tile is not None and self.tile < MIN_TILE:
+            raise UsageError(f"--tile {self.tile}: the smallest tile is {MIN_TILE}")
+        if self.max_memory < 1:
+            raise UsageError(f"--max-memory {self.max_memory}: must be at least 1 MB")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--num-threads {self.threads}: must be at least 1, or ALL_CPUS")
+        if self.aoi is not None and self.bbox is not None:
+            raise UsageError("--aoi and --bbox both name an area; give one")
+        self._check_nodata()
+
+    def _check_nodata(self) -> None:
+        if (
+            isinstance(self.pair.nodata, float)
+            and self.dtype is not None
+            and not fits(self.pair.nodata, self.dtype)
+        ):
+            raise UsageError(f"--nodata {self.pair.nodata:g} does not fit --dtype {self.dtype}")
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads to compute with."""
+        return self.threads or os.cpu_count() or 1
+
+    def torch_device(self) -> torch.device:
+        """The device to compute on.
+
+        Raises:
+            UsageError: Not a device pancli knows, or CUDA where there is none.
+        """
+        name = self.device
+        if name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if name == "cpu":
+            return torch.device("cpu")
+        if not re.fullmatch(r"cuda(:\d+)?", name):
+            raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = int(name.partition(":")[2] or 0)
+        if number >= count:
+            raise UsageError(
+                f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto"
+            )
+        return torch.device("cuda", number)
+
+
+def fits(value: float, dtype: str) -> bool:
+    """Whether a nodata value can be stored in a dtype."""
+    if dtype.startswith("float"):
+        return True
+    info = torch.iinfo(getattr(torch, dtype))
+    return value == value and value == int(value) and info.min <= value <= info.max
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option} {value}: must be one of {', '.join(allowed)}")

@@ -1,0 +1,241 @@
+"""Everything that is decided before a pixel is fused: pair, method, area, tiles, output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pancli.errors import MethodError, PairError, UsageError
+from pancli.methods.protocol import Method, PairInfo
+from pancli.raster.area import Area, box_area, polygon_area
+from pancli.raster.output import OutputSpec, check_output
+from pancli.raster.pair import Pair, open_pair
+from pancli.raster.source import GDAL_CACHE_BYTES
+from pancli.registration import ShiftReport, measure_shift
+from pancli.scene import READ_AHEAD, TiledScene, open_scene
+from pancli.sensors import find_sensor
+from pancli.sharpening.catalog import open_method
+from pancli.sharpening.options import MIN_TILE, SharpenOptions
+from pancli.sharpening.product import describe_output, tag_output
+from pancli.tiling import Tile, Window, plan_tiles
+
+_TILES = {"cpu": (512, 256, 128, MIN_TILE), "cuda": (1024, 512, 256, 128, MIN_TILE)}
+_MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How ms was moved onto pan, in pan pixels; how it was measured, where it was."""
+
+    down: float = 0.0
+    right: float = 0.0
+    measured: ShiftReport | None = None
+
+    @property
+    def applied(self) -> bool:
+        """Whether ms is moved at all."""
+        return (self.down, self.right) != (0.0, 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For reports."""
+        confidence = None if self.measured is None else round(self.measured.confidence, 4)
+        return {"down": self.down, "right": self.right, "applied": self.applied, "confidence": confidence}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sharpening, ready to run.
+
+    Attributes:
+        scene: Where tiles come from; its area is what will be computed.
+        method: What fuses.
+        tiles: What to read and what to write, on the pan grid.
+        window: The output on the pan grid; may reach beyond it.
+        area: Limits which pixels are valid, inside the scene's area.
+        spec: The output file.
+        tile_size: Side of a core.
+        shift: How ms is moved.
+        options: What was asked for.
+        warnings: What the user should know.
+    """
+
+    scene: TiledScene
+    method: Method
+    tiles: tuple[Tile, ...]
+    window: Window
+    area: Area
+    spec: OutputSpec
+    tile_size: int
+    shift: Shift
+    options: SharpenOptions
+    warnings: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as ``--dry-run`` prints it."""
+        grid, spec = self.spec.grid, self.spec
+        info = self.scene.info
+        itemsize = 8 if spec.dtype == "float64" else int("".join(filter(str.isdigit, spec.dtype))) // 8
+        return {
+            "output": str(spec.path),
+            "method": self.method.name,
+            "device": str(self.scene.device),
+            "grid": {
+                "crs": None if grid.crs is None else grid.crs.to_string(),
+                "transform": list(grid.transform)[:6],
+                "width": grid.shape[1],
+                "height": grid.shape[0],
+                "bounds": list(grid.bounds),
+            },
+            "bands": [band.description for band in spec.bands],
+            "dtype": spec.dtype,
+            "nodata": spec.nodata if spec.nodata == spec.nodata else "nan",
+            "ratio": [info.placement.rows.ratio, info.placement.cols.ratio],
+            "tiles": {
+                "count": len(self.tiles),
+                "size": self.tile_size,
+                "margin": self.scene.margin(self.method.radius(info)),
+            },
+            "memory_mb": math.ceil(_tile_bytes(self.scene, self.method, self.tile_size) / _MEGABYTE),
+            "output_bytes_uncompressed": grid.shape[0] * grid.shape[1] * len(spec.bands) * itemsize,
+            "shift": self.shift.as_dict(),
+            "warnings": list(self.warnings),
+        }
+
+
+@contextmanager
+def plan_sharpening(
+    pan: str, ms: Sequence[str], out: str | Path, options: SharpenOptions | None = None
+) -> Iterator[Plan]:
+    """Open a pair and plan its sharpening; the plan is good while the context lasts.
+
+    Args:
+        pan: Path, URI, or ``path,band=N``.
+        ms: One or more of the same, stacked in this order.
+        out: The output file.
+        options: What is asked for.
+
+    Raises:
+        PancliError: Anything that would stop the sharpening and can be known before.
+    """
+    options = options or SharpenOptions()
+    sensor, device, path = find_sensor(options.sensor), options.torch_device(), Path(out)
+    check_output(path, overwrite=options.overwrite)
+    with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as method:
+        info = PairInfo(len(pair.bands), pair.placement, sensor)
+        _check_contract(method, info)
+        area, window = _areas(pair, options)
+        bounds = pair.placement.pan_inside(pair.pan_grid.shape)
+        scene = open_scene(pair, info, area.window, bounds, device)
+        shift, warnings = _find_shift(scene, options)
+        scene = _shifted(scene, shift)
+        partial = window != area.window or area.outline is not None
+        spec = describe_output(pair, path, window, options, partial=partial)
+        spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
+        size = options.tile or _choose_tile(scene, method, options.max_memory)
+        tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
+        yield Plan(
+            scene=scene,
+            method=method,
+            tiles=tuple(tiles),
+            window=window,
+            area=area,
+            spec=spec,
+            tile_size=size,
+            shift=shift,
+            options=options,
+            warnings=(*pair.warnings, *warnings),
+        )
+
+
+def _check_contract(method: Method, info: PairInfo) -> None:
+    low, high = method.contract.ratios
+    ratios = (info.placement.rows.ratio, info.placement.cols.ratio)
+    if not (low <= min(ratios) and max(ratios) <= high):
+        raise MethodError(
+            f"{method.name} takes ratios {low:g} to {high:g}, but this pair has "
+            f"{ratios[0]:.3g} x {ratios[1]:.3g}; choose another --method (pancli methods lists them)"
+        )
+
+
+def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
+    """What to compute, and the output's window, both on the pan grid."""
+    pan, placement = pair.pan_grid, pair.placement
+    overlap = placement.pan_inside(pan.shape)
+    if overlap.size == 0:
+        raise PairError(
+            f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {pair.ms_grid.describe()}"
+        )
+    window = overlap
+    if options.extent != "intersection":
+        window = pan.window
+    if options.extent == "union":
+        window = _union(window, _footprint(placement))
+    if options.aoi is None and options.bbox is None:
+        return Area(overlap), window
+    area = polygon_area(options.aoi, pan) if options.aoi else box_area(options.bbox or (0, 0, 0, 0), pan)
+    inner = area.window.intersect(overlap)
+    if inner.size == 0:
+        raise PairError(
+            f"the area asked for lies where PAN and MS do not overlap (MS is at {pair.ms_grid.describe()})"
+        )
+    return Area(inner, area.outline), (inner if options.extent == "intersection" else area.window)
+
+
+def _footprint(placement: Any) -> Window:
+    """The pan pixels, beyond the image too, that the ms image touches."""
+    spans = []
+    for axis in (placement.rows, placement.cols):
+        edges = sorted((axis.to_pan(-0.5) + 0.5, axis.to_pan(axis.size - 0.5) + 0.5))
+        spans += [math.floor(edges[0] + 1e-6), math.ceil(edges[1] - 1e-6)]
+    return Window.from_bounds(*spans)
+
+
+def _union(a: Window, b: Window) -> Window:
+    return Window.from_bounds(
+        min(a.row, b.row), max(a.row_stop, b.row_stop), min(a.col, b.col), max(a.col_stop, b.col_stop)
+    )
+
+
+def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[Shift, list[str]]:
+    if isinstance(options.coregister, tuple):
+        return Shift(*options.coregister), []
+    if options.coregister == "none":
+        return Shift(), []
+    measured = measure_shift(scene)
+    if measured.confident:
+        return Shift(round(measured.down, 4), round(measured.right, 4), measured), []
+    return Shift(measured=measured), [
+        "--coregister auto: the shift could not be measured with confidence "
+        f"({measured.confidence:.2f}); none applied"
+    ]
+
+
+def _shifted(scene: TiledScene, shift: Shift) -> TiledScene:
+    """The scene with ms moved. The area stays: ms is replicated past its border by as much as it moved."""
+    if not shift.applied:
+        return scene
+    placement = scene.info.placement
+    moved = max(abs(shift.down * placement.rows.scale), abs(shift.right * placement.cols.scale))
+    info = replace(scene.info, placement=placement.shifted(shift.down, shift.right))
+    return replace(scene, info=info, overhang=math.ceil(moved))
+
+
+def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:
+    """Memory for one tile being fused and those read ahead and waiting to be written."""
+    side = size + 2 * scene.margin(method.radius(scene.info))
+    per_band = method.contract.workspace + 2 * (READ_AHEAD + 1) + 2
+    return 4 * side * side * scene.info.bands * per_band
+
+
+def _choose_tile(scene: TiledScene, method: Method, max_memory: int) -> int:
+    budget = max_memory * _MEGABYTE - GDAL_CACHE_BYTES
+    sizes = _TILES[scene.device.type]
+    for size in sizes:
+        if _tile_bytes(scene, method, size) <= budget:
+            return size
+    need = math.ceil((_tile_bytes(scene, method, sizes[-1]) + GDAL_CACHE_BYTES) / _MEGABYTE)
+    raise UsageError(f"--max-memory {max_memory}: {method.name} needs at least {need} MB for this pair")

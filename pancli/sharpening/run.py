@@ -1,0 +1,194 @@
+"""Running a plan: tiles are read ahead, fused, and written behind, each in its own thread."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pancli.methods.protocol import TileImage
+from pancli.raster.output import Output, atomic_output
+from pancli.sharpening.encode import Encoding
+from pancli.sharpening.options import SharpenOptions
+from pancli.sharpening.plan import Plan, plan_sharpening
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage ("fit" or "fuse"), how many tiles are done, and how many there are (0: not known)."""
+
+_WRITE_BEHIND = 2
+
+
+@dataclass(frozen=True)
+class SharpenReport:
+    """What a sharpening did.
+
+    Attributes:
+        output: The file.
+        method: Its name.
+        width: Columns of the output.
+        height: Rows of the output.
+        bands: Number of bands.
+        dtype: Of the output.
+        device: Where it was computed.
+        seconds: Wall time per stage: ``plan``, ``fit``, ``fuse`` (with reading and writing, which overlap),
+            ``wait_read`` and ``wait_write`` (what of it was spent waiting for them), ``finish``, ``total``.
+        megapixels_per_second: Output pixels (not bands) over the total.
+        shift: How ms was moved, in pan pixels.
+        tile: Side of a tile's core.
+        warnings: What the user should know.
+    """
+
+    output: str
+    method: str
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    device: str
+    seconds: dict[str, float]
+    megapixels_per_second: float
+    shift: dict[str, Any]
+    tile: int
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "output": self.output,
+            "method": self.method,
+            "width": self.width,
+            "height": self.height,
+            "bands": self.bands,
+            "dtype": self.dtype,
+            "device": self.device,
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "mpix_per_s": round(self.megapixels_per_second, 3),
+            "shift": self.shift,
+            "tile": self.tile,
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass
+class _Clock:
+    """Seconds per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def sharpen(
+    pan: str,
+    ms: Sequence[str],
+    out: str | Path,
+    options: SharpenOptions | None = None,
+    progress: Progress | None = None,
+) -> SharpenReport:
+    """Fuse a pan and an ms image into one GeoTIFF on the pan grid.
+
+    Args:
+        pan: Path, URI, or ``path,band=N``.
+        ms: One or more of the same, stacked in this order.
+        out: The output; it exists only when complete.
+        options: What is asked for.
+        progress: Called as tiles are done.
+
+    Raises:
+        PancliError: Anything a user can cause; nothing is left on disk.
+    """
+    options = options or SharpenOptions()
+    clock = _Clock()
+    with clock.stage("total"), _threads(options.cpu_threads), torch.inference_mode():
+        start = time.perf_counter()
+        with plan_sharpening(pan, ms, out, options) as plan:
+            clock.seconds["plan"] = time.perf_counter() - start
+            _execute(plan, clock, progress or (lambda *_: None))
+    return _report(plan, clock.seconds)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _execute(plan: Plan, clock: _Clock, progress: Progress) -> None:
+    with clock.stage("fit"):
+        progress("fit", 0, 0)
+        state = plan.method.fit(plan.scene)
+    with atomic_output(plan.spec) as output:
+        with clock.stage("fuse"):
+            _fuse_tiles(plan, state, output, clock, progress)
+        finishing = time.perf_counter()
+    clock.seconds["finish"] = time.perf_counter() - finishing
+
+
+def _fuse_tiles(plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress) -> None:
+    encode = Encoding(plan.spec.dtype, plan.spec.nodata)
+    writing: deque[Future[None]] = deque()
+    with (
+        closing(plan.scene.stream(plan.tiles)) as stream,
+        ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer,
+    ):
+        for done in range(1, len(plan.tiles) + 1):
+            with clock.stage("wait_read"):
+                _, image = next(stream)
+            if image is not None:
+                writing.append(_fuse_one(plan, image, state, encode, (output, writer)))
+            with clock.stage("wait_write"):
+                while len(writing) > _WRITE_BEHIND:
+                    writing.popleft().result()
+            progress("fuse", done, len(plan.tiles))
+        with clock.stage("wait_write"):
+            for future in writing:
+                future.result()
+
+
+def _fuse_one(
+    plan: Plan, image: TileImage, state: Any, encode: Encoding, sink: tuple[Output, ThreadPoolExecutor]
+) -> Future[None]:
+    """Fuse one tile and hand its core to the writer."""
+    output, writer = sink
+    tile = image.tile
+    fused = plan.method.fuse(image, state)[:, *tile.inner]
+    valid = image.valid[tile.inner]
+    if plan.area.outline is not None:
+        valid = valid & torch.from_numpy(plan.area.inside(tile.core)).to(valid.device)
+    target = tile.core.relative_to(plan.window)
+    return writer.submit(output.write, target, encode(fused, valid), valid.cpu().numpy())
+
+
+def _report(plan: Plan, seconds: dict[str, float]) -> SharpenReport:
+    height, width = plan.spec.grid.shape
+    return SharpenReport(
+        output=str(plan.spec.path),
+        method=plan.method.name,
+        width=width,
+        height=height,
+        bands=len(plan.spec.bands),
+        dtype=plan.spec.dtype,
+        device=str(plan.scene.device),
+        seconds=seconds,
+        megapixels_per_second=height * width / 1e6 / seconds["total"],
+        shift=plan.shift.as_dict(),
+        tile=plan.tile_size,
+        warnings=plan.warnings,
+    )
