@@ -1,0 +1,83 @@
+"""What a fit gathers: moments of the scene on the pan grid and on the ms grid, masked pixels left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pancli.errors import MethodError
+from pancli.methods.moments import Moments
+from pancli.methods.protocol import PairInfo, Scene, TileImage
+from pancli.placement import Placement
+from pancli.resampling import low_pass, low_pass_radius, mtf_radius
+
+Sampler = Callable[[TileImage], Tensor]
+
+_ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
+
+
+def coarsest_ratio(placement: Placement) -> float:
+    """Pan pixels per ms pixel along the axis where there are most: what a radius must provide for."""
+    return max(placement.rows.ratio, placement.cols.ratio)
+
+
+def pan_grid_margin(info: PairInfo) -> int:
+    """Pan pixels that :func:`pan_grid_samples` needs around a core."""
+    return low_pass_radius(coarsest_ratio(info.placement), info.mean_gain)
+
+
+def ms_grid_margin(info: PairInfo, gain: float) -> int:
+    """Pan pixels that ``TileImage.ms_core_samples`` needs around a core."""
+    return mtf_radius(coarsest_ratio(info.placement), gain) + 1
+
+
+def pan_grid_samples(image: TileImage) -> Tensor:
+    """(B + 2, N) float64: upsampled bands, pan, and pan at ms resolution, in valid pixels of the core."""
+    coarse = low_pass(image.pan, image.info.placement, image.tile.window, image.info.mean_gain)
+    return image.core_samples(torch.cat([image.upsampled, image.pan, coarse]))
+
+
+def ms_grid_samples(image: TileImage) -> Tensor:
+    """(B + 1, N) float64: bands and pan reduced to them by the mean MTF, in valid ms pixels of the core."""
+    return torch.cat(image.ms_core_samples(image.info.mean_gain))
+
+
+def gather(scene: Scene, margin: int, *samplers: Sampler, sample: int | None = None) -> list[Moments]:
+    """Moments of what each sampler draws from the tiles of a scene, in one pass.
+
+    A variable that varies by no more than float32 rounding counts as constant: its covariances are zero.
+
+    Args:
+        scene: The pair.
+        margin: Pan pixels the samplers need around a core.
+        samplers: Each gives (K, N) samples of a tile.
+        sample: As in :meth:`pancli.methods.protocol.Scene.tiles`.
+
+    Returns:
+        One Moments per sampler.
+
+    Raises:
+        MethodError: A sampler finds no valid sample.
+    """
+    totals: list[Moments] = []
+    for image in scene.tiles(margin, sample):
+        found = [Moments.of(sampler(image)) for sampler in samplers]
+        totals = [a.merge(b) for a, b in zip(totals, found, strict=True)] if totals else found
+    if not totals or any(total.count == 0 for total in totals):
+        raise no_valid_pixel()
+    return [_without_rounding(total) for total in totals]
+
+
+def _without_rounding(moments: Moments) -> Moments:
+    varies = (moments.std > _ROUNDING * moments.mean.abs()).double()
+    return Moments(moments.count, moments.mean, moments.scatter * torch.outer(varies, varies))
+
+
+def no_valid_pixel() -> MethodError:
+    """The refusal of a scene with nothing to gather from."""
+    return MethodError(
+        "nothing to fit: 0 pixels are valid in pan and in every ms band (with valid pan all around them), "
+        "at least 1 is needed; check nodata, masks and overlap, or use method 'exp', which fits nothing"
+    )

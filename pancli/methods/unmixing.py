@@ -1,0 +1,188 @@
+"""Coupled unmixing: every pixel is a mixture of a few spectra, and pan moves the mixture.
+
+Yokoya, Yairi, Iwasaki, "Coupled nonnegative matrix factorization unmixing for hyperspectral and
+multispectral data fusion", IEEE TGRS 2012. Differences, all for the sake of whole scenes: the spectra are
+learnt once from an evenly spread sample, starting from extreme pixels instead of random numbers, so that
+the same scene always gives the same image; abundances are then solved pixel by pixel, so that no tile
+matters; and what the spectra do not explain of a pixel stays as interpolated.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pancli.methods.arithmetic import mix
+from pancli.methods.moments import Moments
+from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
+from pancli.methods.statistics import gather, ms_grid_margin, ms_grid_samples
+
+_TILES = 64  # sampled for the fit
+_PIXELS = 1024  # ms pixels kept of each
+_LEARNING_STEPS = 100
+_UNMIXING_STEPS = 20
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Spectra, and how pan sees them, in units where a typical spectrum has norm 1.
+
+    Attributes:
+        spectra: (B, K), nonnegative.
+        response: (B,), nonnegative: pan is response . ms + intercept, at ms resolution.
+        intercept: In digital numbers.
+        unit: Digital numbers per unit of the spectra.
+    """
+
+    spectra: Tensor
+    response: Tensor
+    intercept: float
+    unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cnmf:
+    """CNMF with B + 1 spectra, abundances that sum to about one, and a fixed number of updates."""
+
+    name: str
+    contract: Contract
+
+    def radius(self, info: PairInfo) -> int:
+        """See :class:`pancli.methods.protocol.Method`: pointwise."""
+        return 0
+
+    def fit(self, scene: Scene) -> Mixture:
+        """See :class:`pancli.methods.protocol.Method`."""
+        info = scene.info
+        kept: list[Tensor] = []
+
+        def sampler(image: TileImage) -> Tensor:
+            samples = ms_grid_samples(image)
+            kept.append(samples[: info.bands, :: math.ceil(samples.shape[1] / _PIXELS) or 1].cpu())
+            return samples
+
+        (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler, sample=_TILES)
+        response, intercept = nonnegative_response(moments)
+        pixels = torch.cat(kept, 1).clamp_min(0)
+        unit = float(pixels.norm(dim=0).mean()) or 1.0
+        return Mixture(learn_spectra(pixels / unit), response, intercept, unit)
+
+    def fuse(self, image: TileImage, state: Mixture) -> Tensor:
+        """See :class:`pancli.methods.protocol.Method`."""
+        response = state.response.to(image.pan)
+        spectra = state.spectra.to(image.pan)
+        seen = mix(response, image.upsampled)
+        missing = (image.pan[0] - state.intercept - seen) / state.unit
+        before = unmix(spectra, image.upsampled / state.unit)
+        after = follow_pan(response @ spectra, before, missing)
+        return image.upsampled + state.unit * mix(spectra, after - before)
+
+
+def nonnegative_response(moments: Moments) -> tuple[Tensor, float]:
+    """How pan weighs the bands: least squares with an intercept, bands of negative weight left out in turn.
+
+    Args:
+        moments: Of [band 1 .. band B, pan] at ms resolution.
+
+    Returns:
+        (B,) float64, nonnegative, and the intercept.
+    """
+    bands = len(moments.mean) - 1
+    used = list(range(bands))
+    weights, intercept = moments.regress(bands, used)
+    while used and float(weights.min()) < 0:
+        del used[int(weights.argmin())]
+        weights, intercept = moments.regress(bands, used)
+    response = torch.zeros(bands, dtype=torch.float64)
+    response[used] = weights
+    return response, intercept
+
+
+def learn_spectra(pixels: Tensor) -> Tensor:
+    """Spectra that nonnegative mixtures of which explain the pixels: B + 1 of them.
+
+    Starts from extreme pixels (each the farthest from the span of those before; Araujo et al., "The
+    successive projections algorithm", 2001) and refines them by the multiplicative updates of Lee and
+    Seung, "Algorithms for non-negative matrix factorization", 2001, eq. 4, abundances summing to about one.
+
+    Args:
+        pixels: (B, N) float64, nonnegative, N at least 1.
+
+    Returns:
+        (B, B + 1) float64, nonnegative.
+    """
+    lifted = _lift(pixels)
+    residual = lifted.clone()
+    chosen: list[int] = []
+    for _ in range(len(lifted)):
+        chosen.append(int(residual.square().sum(0).argmax()))
+        axis = residual[:, chosen[-1]] / residual[:, chosen[-1]].norm().clamp_min(_TINY)
+        residual = residual - torch.outer(axis, axis @ residual)
+    spectra = pixels[:, chosen].clone()
+    shares = unmix(spectra, pixels)
+    for _ in range(_LEARNING_STEPS):
+        shares = _update(_lift(spectra), shares, lifted)
+        spectra = spectra * (pixels @ shares.T + _TINY) / (spectra @ shares @ shares.T + _TINY)
+    return spectra
+
+
+def unmix(spectra: Tensor, pixels: Tensor) -> Tensor:
+    """Nonnegative abundances, summing to about one, that explain pixels.
+
+    Args:
+        spectra: (B, K).
+        pixels: (B, ...); negative values count as zero.
+
+    Returns:
+        (K, ...) of the pixels' dtype.
+    """
+    lifted, target = _lift(spectra), _lift(pixels.clamp_min(0))
+    inverse = torch.linalg.pinv(lifted.double(), rtol=1e-6).to(lifted)
+    shares = mix(inverse, target).clamp_min(1e-3)
+    for _ in range(_UNMIXING_STEPS):
+        shares = _update(lifted, shares, target)
+    return shares
+
+
+def follow_pan(sight: Tensor, shares: Tensor, missing: Tensor) -> Tensor:
+    """Abundances moved so that pan sees what it lacks, while their sum stays.
+
+    Args:
+        sight: (K,), what pan sees of each spectrum.
+        shares: (K, H, W), the abundances that ms explains.
+        missing: (H, W), what pan shows beyond them.
+
+    Returns:
+        (K, H, W); equal to ``shares`` where nothing is missing.
+    """
+    seen = mix(sight, shares)
+    level = sight.square().mean().sqrt()
+    rows = torch.stack([sight, level.expand_as(sight)])
+    target = torch.stack([(seen + missing).clamp_min(0), level * shares.sum(0)])
+    for _ in range(_UNMIXING_STEPS):
+        shares = _update(rows, shares, target)
+    return shares
+
+
+def _lift(vectors: Tensor) -> Tensor:
+    """One more row of ones: fitting it makes abundances sum to one."""
+    return torch.cat([vectors, torch.ones_like(vectors[:1])])
+
+
+def _update(spectra: Tensor, shares: Tensor, target: Tensor) -> Tensor:
+    """One multiplicative step of nonnegative least squares on the abundances."""
+    wanted = mix(spectra.T, target) + _TINY
+    return shares * wanted / (mix(spectra.T @ spectra, shares) + _TINY)
+
+
+CNMF = Cnmf(
+    "cnmf",
+    Contract(
+        summary="spectral unmixing: detail goes to the materials present; meant for many bands, slow",
+        source="Yokoya, Yairi, Iwasaki, Coupled nonnegative matrix factorization unmixing, TGRS 2012",
+    ),
+)
