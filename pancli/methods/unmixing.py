@@ -24,6 +24,8 @@ _TILES = 64  # sampled for the fit
 _PIXELS = 1024  # ms pixels kept of each
 _LEARNING_STEPS = 100
 _UNMIXING_STEPS = 20
+_CLOSURE = 0.3  # weight of the abundances' sum beside pan: low enough for shadows to darken
+_PRESENT = 0.05  # least abundance before pan is followed: what ms blurred away, pan may show
 _TINY = 1e-12
 
 
@@ -77,7 +79,7 @@ class Cnmf:
         spectra = state.spectra.to(image.pan)
         seen = mix(response, image.upsampled)
         missing = (image.pan[0] - state.intercept - seen) / state.unit
-        before = unmix(spectra, image.upsampled / state.unit)
+        before = unmix(spectra, image.upsampled / state.unit).clamp_min(_PRESENT)
         after = follow_pan(response @ spectra, before, missing)
         return image.upsampled + state.unit * mix(spectra, after - before)
 
@@ -149,7 +151,7 @@ def unmix(spectra: Tensor, pixels: Tensor) -> Tensor:
 
 
 def follow_pan(sight: Tensor, shares: Tensor, missing: Tensor) -> Tensor:
-    """Abundances moved so that pan sees what it lacks, while their sum stays.
+    """Abundances moved so that pan sees what it lacks, while their sum nearly stays.
 
     Args:
         sight: (K,), what pan sees of each spectrum.
@@ -157,10 +159,10 @@ def follow_pan(sight: Tensor, shares: Tensor, missing: Tensor) -> Tensor:
         missing: (H, W), what pan shows beyond them.
 
     Returns:
-        (K, H, W); equal to ``shares`` where nothing is missing.
+        (K, H, W); ``shares`` itself where nothing is missing.
     """
     seen = mix(sight, shares)
-    level = sight.square().mean().sqrt()
+    level = _CLOSURE * sight.square().mean().sqrt()
     rows = torch.stack([sight, level.expand_as(sight)])
     target = torch.stack([(seen + missing).clamp_min(0), level * shares.sum(0)])
     for _ in range(_UNMIXING_STEPS):
