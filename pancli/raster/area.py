@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 import rasterio.features
+import shapely
 from affine import Affine
 from pyproj.exceptions import CRSError
 from shapely import affinity
 from shapely.errors import ShapelyError
 from shapely.geometry import box, mapping, shape
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform as reproject
 from shapely.ops import unary_union
 from shapely.validation import make_valid
 
@@ -84,7 +84,8 @@ def polygon_area(path: Path, grid: Grid) -> Area:
     except CRSError as error:
         raise InputError(f"--aoi {path}: its CRS is not known ({error})") from error
     longest = max(polygons.bounds[2] - polygons.bounds[0], polygons.bounds[3] - polygons.bounds[1])
-    ground = reproject(to_grid.transform, polygons.segmentize(max(longest, 1e-12) / _SEGMENTS))
+    pieces = polygons.segmentize(max(longest, 1e-12) / _SEGMENTS)
+    ground = shapely.transform(pieces, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
     if not all(map(math.isfinite, ground.bounds)):
         raise PairError(f"--aoi {path}: lies outside what the image's CRS can show")
     outline = _to_pixels(ground, grid)

@@ -6,6 +6,7 @@ reopened and verified, and only then given its name; a file that had that name s
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Generator, Iterator, Mapping
@@ -168,7 +169,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[np.bool_]]:
     """Create the temporary GeoTIFF, lend it to the caller, close it; returns the touched blocks."""
     try:
-        dataset = rasterio.open(tiff, "w", **_profile(spec))
+        with _options_understood(spec):
+            dataset = rasterio.open(tiff, "w", **_profile(spec))
     except (RasterioError, ValueError) as error:
         raise _write_error(spec.path, error) from error
     output = Output(spec, dataset)
@@ -185,6 +187,33 @@ def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[n
     except RasterioError as error:
         raise _write_error(spec.path, error) from error
     return output.touched
+
+
+@contextmanager
+def _options_understood(spec: OutputSpec) -> Iterator[None]:
+    """GDAL only warns of creation options it ignores, through rasterio's log: here that is a refusal."""
+    heard = _Listener()
+    logger = logging.getLogger("rasterio._env")
+    logger.addHandler(heard)
+    try:
+        yield
+    finally:
+        logger.removeHandler(heard)
+    for message in heard.messages:
+        if "creation option" in message:
+            text = message.partition(" in ")[2] or message
+            raise OutputError(f"--co: {text.strip().rstrip('.')} (writing {spec.path})")
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged at WARNING and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
 
 
 def _profile(spec: OutputSpec) -> dict[str, Any]:
@@ -282,7 +311,8 @@ def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
     options |= {key.upper(): value for key, value in spec.creation.items()}
     try:
-        rasterio.shutil.copy(tiff, cog, driver="COG", **options)
+        with _options_understood(spec):
+            rasterio.shutil.copy(tiff, cog, driver="COG", **options)
         with rasterio.open(cog) as dataset:
             if dataset.shape != spec.grid.shape:
                 raise OutputError(f"{spec.path}: the COG has another size; the disk may be failing")
@@ -326,6 +356,4 @@ def _link(finished: Path, path: Path) -> None:
 
 def _write_error(path: Path, error: Exception) -> OutputError:
     reason = str(error.__cause__ or error).strip().splitlines()[0]
-    return OutputError(
-        f"{path}: cannot be written ({reason}); is the disk full, or an option not known to GDAL?"
-    )
+    return OutputError(f"{path}: cannot be written ({reason}); is the disk full?")

@@ -92,11 +92,13 @@ class _Band:
     index: int
     path: str
     nodata: float | None
+    alpha: int | None
     has_mask: bool
 
     @property
     def masked(self) -> bool:
-        return self.has_mask or self.nodata is not None or self.dtype.startswith("float")
+        tagged = self.has_mask or self.alpha is not None or self.nodata is not None
+        return tagged or self.dtype.startswith("float")
 
     @property
     def dtype(self) -> str:
@@ -106,8 +108,10 @@ class _Band:
 def _open_band(dataset: DatasetReader | WarpedVRT, index: int, path: str, override: Nodata) -> _Band:
     flags = dataset.mask_flag_enums[index - 1]
     nodata = dataset.nodatavals[index - 1] if override is None else override
-    has_mask = MaskFlags.per_dataset in flags or MaskFlags.alpha in flags
-    return _Band(dataset, index, path, None if nodata == "none" else nodata, has_mask)
+    interpretations = list(dataset.colorinterp)
+    alpha = interpretations.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretations else None
+    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    return _Band(dataset, index, path, None if nodata == "none" else nodata, alpha, has_mask)
 
 
 def _read(bands: Sequence[_Band], window: Window) -> tuple[FloatArray, BoolArray]:
@@ -120,7 +124,8 @@ def _read(bands: Sequence[_Band], window: Window) -> tuple[FloatArray, BoolArray
             raw = dataset.read([band.index for _, band in group], window=target)
             for (position, band), layer in zip(group, raw, strict=True):
                 values[position] = layer
-                _drop_invalid(valid, layer, band, target)
+                _drop_invalid(valid, layer, band)
+            _drop_masked(valid, dataset, group[0][1], target)
     return values, valid
 
 
@@ -133,15 +138,21 @@ def _by_dataset(
     return [(group[0][1].dataset, group) for group in groups.values()]
 
 
-def _drop_invalid(
-    valid: BoolArray, layer: npt.NDArray[np.generic], band: _Band, target: RasterioWindow
-) -> None:
+def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: _Band) -> None:
     if band.nodata is not None and not math.isnan(band.nodata):
         valid &= layer != np.float64(band.nodata)
     if layer.dtype.kind == "f":
         valid &= np.isfinite(layer)
+
+
+def _drop_masked(
+    valid: BoolArray, dataset: DatasetReader | WarpedVRT, band: _Band, target: RasterioWindow
+) -> None:
+    """Leave out what the dataset's mask or alpha band hides, which is the same for all its bands."""
     if band.has_mask:
-        valid &= band.dataset.read_masks(band.index, window=target) > 0
+        valid &= dataset.read_masks(band.index, window=target) > 0
+    if band.alpha is not None:  # GDAL itself takes alpha for a mask in 8 and 16 bits only
+        valid &= dataset.read(band.alpha, window=target) > 0
 
 
 @dataclass(frozen=True)

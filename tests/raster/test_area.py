@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from affine import Affine
+from rasterio.crs import CRS
+from shapely.geometry import Point, box, mapping
+
+from pancli.errors import InputError, PairError
+from pancli.raster.area import box_area, polygon_area
+from pancli.raster.grid import Grid
+from pancli.tiling import Window
+
+GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500000, 0, -0.5, 4000000), (200, 300))
+
+
+def save(path, geometry, **members):
+    path.write_text(
+        json.dumps({"type": "Feature", "geometry": mapping(geometry), "properties": {}, **members})
+    )
+    return path
+
+
+def test_a_box_becomes_the_pixels_it_touches():
+    area = box_area((500010, 3999950, 500020, 3999990), GRID)
+    assert area.window == Window(20, 20, 80, 20)
+    assert area.inside(area.window).all()
+    assert box_area((500010.1, 3999950, 500020.1, 3999990), GRID).window == Window(20, 20, 80, 21)
+
+
+def test_a_polygon_in_degrees_lands_on_the_same_pixels(tmp_path):
+    disc = Point(500050, 3999960).buffer(15, quad_segs=64)
+    to_degrees = pyproj.Transformer.from_crs(32633, 4326, always_xy=True)
+    degrees = shapely.transform(disc, lambda xy: np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])))
+    path = save(tmp_path / "a.geojson", degrees)
+    area = polygon_area(path, GRID)
+    rows, cols = np.mgrid[0:200, 0:300] + 0.5
+    expected = np.hypot(500000 + cols * 0.5 - 500050, 4000000 - rows * 0.5 - 3999960) < 15
+    got = np.zeros(GRID.shape, bool)
+    got[area.window.slices_in(GRID.window)] = area.inside(area.window)
+    assert (got != expected).sum() <= 8  # pixels whose centre is on the chord of a segment
+
+
+def test_the_crs_member_is_obeyed(tmp_path):
+    named = {"crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}}
+    path = save(tmp_path / "a.geojson", box(500010, 3999950, 500020, 3999990), **named)
+    assert polygon_area(path, GRID).window == Window(20, 20, 80, 20)
+
+
+def test_rotated_grids_follow_the_ground(tmp_path):
+    turned = Grid(GRID.crs, GRID.transform * Affine.rotation(-30), GRID.shape)
+    area = box_area((500020, 3999965, 500030, 3999975), turned)
+    inside = area.inside(area.window)
+    rows, cols = np.nonzero(inside)
+    x, y = turned.transform * (cols + area.window.col + 0.5, rows + area.window.row + 0.5)
+    assert inside.sum() == pytest.approx(400, rel=0.05)
+    assert (x > 500020).all() and (x < 500030).all() and (y > 3999965).all() and (y < 3999975).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{not json", "is not GeoJSON"),
+        ("[1, 2]", "no type member"),
+        ('{"type": "FeatureCollection", "features": []}', "is not GeoJSON|holds no polygon"),
+        ('{"type": "Point", "coordinates": [1, 2]}', "holds no polygon"),
+        ('{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": "x"}}', "is not GeoJSON"),
+    ],
+)
+def test_what_is_not_an_area_is_refused(tmp_path, text, says):
+    path = tmp_path / "a.geojson"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        polygon_area(path, GRID)
+
+
+def test_areas_elsewhere_missing_or_empty_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        polygon_area(tmp_path / "none.geojson", GRID)
+    with pytest.raises(PairError, match="does not meet the PAN image"):
+        polygon_area(save(tmp_path / "far.geojson", box(0, 0, 1, 1)), GRID)
+    with pytest.raises(PairError, match="west south east north"):
+        box_area((5, 5, 1, 1), GRID)
+    with pytest.raises(PairError, match="no CRS"):
+        polygon_area(save(tmp_path / "b.geojson", box(0, 0, 1, 1)), Grid(None, GRID.transform, GRID.shape))

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+
+from pancli.errors import OutputError
+from pancli.raster.grid import Grid
+from pancli.raster.output import OutputBand, OutputSpec, atomic_output
+
+GRID = Grid(CRS.from_epsg(32631), Affine(1 / 3, 0, 500000.1, 0, -1 / 3, 4000000.7), (700, 600))
+BANDS = (OutputBand("blue", 0.5, 2.0, "DN", ColorInterp.blue, {"K": "v"}), OutputBand("red"))
+
+
+def spec(path, **changes):
+    fields = {"path": path, "grid": GRID, "bands": BANDS, "dtype": "uint16", "nodata": 0.0, "masked": True}
+    return OutputSpec(**(fields | changes))
+
+
+def fill(output, stop=None):
+    generator = np.random.default_rng(0)
+    for window in GRID.window.blocks(256):
+        if stop is not None and window.row >= stop:
+            break
+        values = generator.integers(1, 2000, (2, *window.shape)).astype("uint16")
+        output.write(window, values, np.ones(window.shape, bool))
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_what_is_asked_for_is_in_the_file(tmp_path):
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, tags={"AREA_OR_POINT": "Point", "PANCLI_METHOD": "x"})) as output:
+        fill(output)
+    with rasterio.open(path) as dataset:
+        assert dataset.transform == GRID.transform
+        assert dataset.crs == GRID.crs
+        assert dataset.descriptions == ("blue", "red")
+        assert dataset.scales == (0.5, 1.0)
+        assert dataset.offsets == (2.0, 0.0)
+        assert dataset.units[0] == "DN"
+        assert dataset.colorinterp[0] == ColorInterp.blue
+        assert dataset.nodata == 0
+        assert dataset.tags(1)["K"] == "v"
+        assert dataset.tags()["AREA_OR_POINT"] == "Point"
+        assert dataset.read().min() > 0
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_pixels_never_written_are_invalid(tmp_path):
+    for nodata in (None, 7.0):
+        path = tmp_path / f"{nodata}.tif"
+        with atomic_output(spec(path, nodata=nodata)) as output:
+            fill(output, stop=512)
+        with rasterio.open(path) as dataset:
+            valid = dataset.dataset_mask() > 0
+        assert valid[:512].all()
+        assert not valid[512:].any()
+
+
+def test_nothing_is_left_when_the_body_fails(tmp_path):
+    with pytest.raises(RuntimeError), atomic_output(spec(tmp_path / "a.tif")) as output:
+        fill(output, stop=300)
+        raise RuntimeError
+    assert names(tmp_path) == []
+
+
+def test_an_existing_file_survives_and_is_replaced_only_when_told(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="--overwrite"), atomic_output(spec(path)):
+        pass
+    with pytest.raises(RuntimeError), atomic_output(spec(path, overwrite=True)) as output:
+        fill(output)
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with atomic_output(spec(path, overwrite=True)) as output:
+        assert path.read_text() == "old"
+        fill(output)
+    assert rasterio.open(path).count == 2
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
+    path = tmp_path / "a.tif"
+    with pytest.raises(OutputError, match="appeared"), atomic_output(spec(path)) as output:
+        fill(output)
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_places_that_cannot_be_written_are_refused_at_once(tmp_path):
+    for path, says in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "none" / "a.tif", "does not exist"),
+        ("/vsimem/a.tif", "local files"),
+    ):
+        with pytest.raises(OutputError, match=says), atomic_output(spec(type(tmp_path)(path))):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="not writable"), atomic_output(spec(tmp_path / "a.tif")):
+        pass
+
+
+def test_an_option_gdal_does_not_know_is_refused(tmp_path):
+    for driver, option in (("GTiff", "COMPRESS"), ("GTiff", "FOO"), ("COG", "COMPRESS")):
+        with pytest.raises(OutputError, match=f"--co: .*{option}"):
+            with atomic_output(
+                spec(tmp_path / "a.tif", driver=driver, creation={option: "SQUEEZE"})
+            ) as output:
+                fill(output)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("compress", ["NONE", "DEFLATE"])
+@pytest.mark.parametrize("limit", [0, 3_000, 400_000, 1_200_000])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, driver, compress, limit):
+    """A limit on file sizes stands in for the disk: the write fails in the kernel just the same."""
+    path = tmp_path / "a.tif"
+    path.write_text("old")
+    code = f"""
+        import resource, signal, sys
+        from pathlib import Path
+        from tests.raster.test_output import *
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+        try:
+            with atomic_output(spec(Path({str(path)!r}), driver={driver!r}, overwrite=True,
+                                    creation={{"COMPRESS": {compress!r}}})) as output:
+                fill(output)
+        except OutputError as error:
+            print("refused:", error)
+            sys.exit(7)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "refused:" in done.stdout) == (7, True), done.stderr
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_a_cog_satisfies_the_validator(tmp_path):
+    from rio_cogeo.cogeo import cog_validate
+
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, driver="COG")) as output:
+        fill(output)
+    valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
+    assert (valid, errors, warnings) == (True, [], [])
+    assert names(tmp_path) == ["a.tif"]

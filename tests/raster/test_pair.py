@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+
+from pancli.errors import InputError, PairError, UsageError
+from pancli.raster.pair import PairOptions, open_pair
+from pancli.raster.source import SourceName
+from pancli.tiling import Window
+from tests.scenes import UTM, make_scene, write
+
+
+def test_windows_are_read_as_float32_in_digital_numbers(scene):
+    with open_pair(*map(str, (scene.pan,)), [str(scene.ms)]) as pair:
+        pan, valid = pair.read_pan(Window(10, 20, 30, 40))
+        ms, _ = pair.read_ms(Window(3, 4, 5, 6))
+        assert not pair.masked
+    assert pan.dtype == np.float32
+    assert valid.all()
+    assert (pan == scene.pan_image[10:40, 20:60]).all()
+    assert (ms == scene.ms_image[:, 3:8, 4:10]).all()
+
+
+def test_files_are_stacked_in_order_and_bands_picked(scene, tmp_path):
+    first = write(tmp_path / "one.tif", scene.ms_image[2], scene.ms_transform)
+    names = [str(first), f"{scene.ms},band=4", f"{scene.ms},band=1,band=2"]
+    with open_pair(str(scene.pan), names) as pair:
+        ms, _ = pair.read_ms(Window(0, 0, 9, 9))
+    assert (ms == scene.ms_image[[2, 3, 0, 1]][:, :9, :9]).all()
+    with open_pair(str(scene.pan), names, PairOptions(bidx=(4, 1))) as pair:
+        assert (pair.read_ms(Window(0, 0, 9, 9))[0] == scene.ms_image[[1, 2]][:, :9, :9]).all()
+        assert [band.index for band in pair.bands] == [2, 1]
+
+
+def test_band_names_with_commas_in_the_path():
+    assert SourceName.parse("a,band=b.tif") == SourceName("a,band=b.tif")
+    assert SourceName.parse("/vsizip/x.zip/a.tif,band=2") == SourceName("/vsizip/x.zip/a.tif", (2,))
+
+
+def masks_agree(pair, expected_pan, expected_ms):
+    whole = Window(0, 0, *pair.pan_grid.shape)
+    assert (pair.read_pan(whole)[1] == expected_pan).all()
+    assert (pair.read_ms(Window(0, 0, *pair.ms_grid.shape))[1] == expected_ms).all()
+
+
+def test_nodata_tags_nan_masks_and_alpha_all_count(tmp_path):
+    scene = make_scene(tmp_path, dtype="float32")
+    pan = scene.pan_image.copy()
+    pan[:5] = -9999
+    pan[20, 20] = np.nan
+    ms = scene.ms_image.copy()
+    ms[1, 3, 3] = np.inf
+    alpha = np.full((1, *ms.shape[1:]), 255, np.float32)
+    alpha[0, 7] = 0
+    write(scene.pan, pan, scene.pan_transform, nodata=-9999)
+    write(scene.ms, np.concatenate([ms, alpha]), scene.ms_transform)
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.undefined] * 4 + [ColorInterp.alpha]
+    expected_pan = np.ones(pan.shape, bool)
+    expected_pan[:5] = False
+    expected_pan[20, 20] = False
+    expected_ms = np.ones(ms.shape[1:], bool)
+    expected_ms[3, 3] = expected_ms[7] = False
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
+        assert len(pair.bands) == 4
+        masks_agree(pair, expected_pan, expected_ms)
+
+
+def test_a_mask_file_counts(scene):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(scene.pan, "r+") as dataset:
+        mask = np.full(dataset.shape, 255, np.uint8)
+        mask[:, 7] = 0
+        dataset.write_mask(mask)
+    assert scene.pan.with_name("pan.tif.msk").exists()
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
+        valid = pair.read_pan(Window(0, 0, 20, 20))[1]
+    assert not valid[:, 7].any()
+    assert valid.sum() == 19 * 20
+
+
+@pytest.mark.parametrize(("override", "invalid"), [(None, 5), ("none", 0), (3.0, 7)])
+def test_nodata_can_be_overridden(tmp_path, override, invalid):
+    scene = make_scene(tmp_path)
+    pan = scene.pan_image.copy()
+    pan[0, :5], pan[1, :7] = 0, 3
+    write(scene.pan, pan, scene.pan_transform, nodata=0)
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(nodata=override)) as pair:
+        assert (~pair.read_pan(Window(0, 0, 40, 40))[1]).sum() == invalid
+
+
+def test_refusals_name_the_file(scene, tmp_path):
+    def opening(pan, *ms):
+        with open_pair(str(pan), [str(m) for m in ms]):
+            pass
+
+    with pytest.raises(InputError, match="missing.tif: no such file"):
+        opening(tmp_path / "missing.tif", scene.ms)
+    with pytest.raises(InputError, match="is a directory"):
+        opening(scene.pan.parent, scene.ms)
+    text = tmp_path / "notes.tif"
+    text.write_text("not a raster")
+    with pytest.raises(InputError, match="not a raster"):
+        opening(text, scene.ms)
+    with pytest.raises(InputError, match="no band 9; it has 4"):
+        opening(scene.pan, f"{scene.ms},band=9")
+    with pytest.raises(PairError, match="PAN .* has 4 bands but must have 1"):
+        opening(scene.ms, scene.pan)
+    other = write(tmp_path / "other.tif", scene.ms_image[0][:-1], scene.ms_transform)
+    with pytest.raises(PairError, match=r"must share one grid.*other\.tif is 48 x 39"):
+        opening(scene.pan, scene.ms, other)
+    wave = write(tmp_path / "complex.tif", scene.ms_image.astype("complex64"), scene.ms_transform)
+    with pytest.raises(InputError, match="complex64"):
+        opening(scene.pan, wave)
+    with (
+        pytest.raises(UsageError, match="--bidx 5: MS has bands 1 to 4"),
+        open_pair(str(scene.pan), [str(scene.ms)], PairOptions(bidx=(5,))),
+    ):
+        pass
+
+
+def test_a_truncated_file_is_named_when_it_is_read(scene):
+    data = scene.pan.read_bytes()
+    scene.pan.write_bytes(data[: len(data) // 2])
+    with (
+        pytest.raises(InputError, match=r"pan\.tif: cannot be (read|opened)"),
+        open_pair(str(scene.pan), [str(scene.ms)]) as pair,
+    ):
+        pair.read_pan(pair.pan_grid.window)
+
+
+def test_reproject_puts_ms_on_pans_axes(tmp_path):
+    scene = make_scene(tmp_path, size=(320, 320))
+    other = CRS.from_epsg(32634)
+    transform, width, height = rasterio.warp.calculate_default_transform(
+        UTM, other, 80, 80, *rasterio.transform.array_bounds(80, 80, scene.ms_transform)
+    )
+    warped = np.zeros((4, height, width), np.float32)
+    rasterio.warp.reproject(
+        scene.ms_image.astype(np.float32),
+        warped,
+        src_transform=scene.ms_transform,
+        src_crs=UTM,
+        dst_transform=transform,
+        dst_crs=other,
+        resampling=rasterio.enums.Resampling.cubic,
+        dst_nodata=0,
+    )
+    write(scene.ms, warped, transform, crs=other, nodata=0)
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert pair.ms_grid.crs == UTM
+        assert pair.placement.ratio == pytest.approx(4, rel=0.05)
+        ms, valid = pair.read_ms(pair.ms_grid.window)
+        rows = np.array([pair.placement.rows.to_pan(i) for i in range(ms.shape[1])])
+        cols = np.array([pair.placement.cols.to_pan(i) for i in range(ms.shape[2])])
+    truth = scene.truth[0]
+    inner = np.ix_((rows > 40) & (rows < 280), (cols > 40) & (cols < 280))
+    expected = truth[np.rint(rows[inner[0]]).astype(int), np.rint(cols[inner[1]]).astype(int)]
+    assert valid[inner].all()
+    assert np.corrcoef(ms[0][inner].ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_reading_after_closing_is_refused(scene):
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
+        pass
+    with pytest.raises(InputError, match="closed"):
+        pair.read_pan(Window(0, 0, 4, 4))
+
+
+def test_placement_follows_pixel_is_point(tmp_path):
+    scene = make_scene(tmp_path, ms_offset=(-0.5, -0.5))
+    point = write(
+        tmp_path / "point.tif", scene.pan_image, scene.pan_transform, tags={"AREA_OR_POINT": "Point"}
+    )
+    with open_pair(str(point), [str(scene.ms)]) as pair:
+        assert pair.point
+        assert pair.pan_grid.transform == scene.pan_transform
+        assert pair.placement.rows.to_ms(0) == pytest.approx((0.5 + 0.5) / 4 - 0.5)
+
+
+def test_a_degenerate_geotransform_is_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    flat = write(tmp_path / "flat.tif", scene.ms_image, Affine(1, 1, 0, 1, 1, 0))
+    with pytest.raises(PairError, match="degenerate"), open_pair(str(scene.pan), [str(flat)]):
+        pass

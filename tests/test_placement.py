@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pancli.placement import AxisMap, Placement
+from pancli.tiling import Window
+
+axes = st.builds(
+    AxisMap,
+    scale=st.sampled_from([0.25, 1 / 3, 14.99 / 29.9, 0.5, 0.1, -0.25, -14.99 / 29.9]),
+    offset=st.floats(-5, 60),
+    size=st.integers(1, 60),
+)
+
+
+def test_shared_corners_put_the_first_ms_centre_between_pan_pixels_one_and_two():
+    axis = AxisMap(0.25, 0.0, 10)
+    assert axis.to_pan(0) == 1.5
+    assert axis.to_ms(1.5) == 0.0
+    assert axis.ratio == 4
+
+
+@given(axes, st.floats(-100, 100))
+def test_to_pan_inverts_to_ms(axis, position):
+    assert axis.to_pan(axis.to_ms(position)) == pytest.approx(position, abs=1e-9)
+
+
+@given(axes, st.integers(0, 100), st.integers(1, 40), st.integers(1, 40))
+def test_ms_pixels_are_counted_once_by_neighbouring_spans(axis, start, first, second):
+    middle, stop = start + first, start + first + second
+    parts = [range(*axis.ms_inside(start, middle)), range(*axis.ms_inside(middle, stop))]
+    together = sorted(i for part in parts for i in part)
+    assert together == list(range(*axis.ms_inside(start, stop)))
+
+
+@given(axes, st.integers(0, 100), st.integers(1, 40))
+def test_ms_span_holds_what_interpolation_needs(axis, start, length):
+    low, high = axis.ms_span(start, start + length, 2)
+    assert 0 <= low < high <= axis.size
+    for index in (start, start + length - 1):
+        position = min(max(axis.to_ms(index), 0), axis.size - 1)
+        assert low <= position <= high - 1
+
+
+@given(axes, st.integers(1, 300))
+def test_pan_inside_is_where_the_nearest_ms_pixel_exists(axis, pan_size):
+    low, high = axis.pan_inside(pan_size)
+    nearest = axis.nearest(0, pan_size)
+    inside = [i for i in range(pan_size) if 0 <= nearest[i] < axis.size]
+    assert list(range(low, high)) == inside
+
+
+def test_shifting_moves_ms_down_and_right():
+    placement = Placement(AxisMap(0.25, 0.0, 10), AxisMap(0.25, 0.0, 20)).shifted(2.0, -3.0)
+    assert placement.rows.to_pan(0) == 3.5
+    assert placement.cols.to_pan(0) == -1.5
+
+
+def test_ratio_is_the_mean_of_both_axes():
+    placement = Placement(AxisMap(0.25, 0, 10), AxisMap(-1 / 9, 0, 10))
+    assert placement.ratio == pytest.approx(6.0)
+    assert placement.ms_shape == (10, 10)
+
+
+def test_window_beyond_the_ms_image_gives_its_nearest_edge():
+    placement = Placement(AxisMap(0.25, 0.0, 10), AxisMap(0.25, 0.0, 10))
+    assert placement.ms_window(Window(100, 100, 8, 8), 2).shape == (1, 1)
+    assert placement.ms_inside(Window(100, 100, 8, 8)).size == 0

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import (
+    CUBIC_TAPS,
+    degradation_matrix,
+    degrade,
+    interpolation_matrix,
+    low_pass,
+    low_pass_radius,
+    mtf_sigma,
+    upsample,
+)
+from pancli.tiling import Window
+
+
+def keys(x: float) -> float:
+    x = abs(x)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(0.25, 0.0), (0.25, 0.125), (14.99 / 29.9, 0.3), (-0.25, 10.0)]
+)
+def test_interpolation_equals_the_plain_loop(scale, offset):
+    values = np.random.default_rng(0).normal(size=10)
+    axis = AxisMap(scale, offset, 10)
+    got = interpolation_matrix(axis, (0, 30), (0, 10)) @ torch.from_numpy(values)
+    for index in range(30):
+        position = scale * (index + 0.5) + offset - 0.5
+        base = math.floor(position)
+        expected = sum(values[min(max(base + t, 0), 9)] * keys(position - base - t) for t in (-1, 0, 1, 2))
+        assert float(got[index]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_interpolation_keeps_a_straight_line_and_its_place():
+    axis = AxisMap(0.25, 0.0, 20)
+    line = torch.arange(20, dtype=torch.float64)
+    got = interpolation_matrix(axis, (16, 60), (0, 20)) @ line
+    expected = torch.tensor([axis.to_ms(i) for i in range(16, 60)], dtype=torch.float64)
+    assert torch.allclose(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [2.0, 29.9 / 14.99, 4.0, 6.0])
+@pytest.mark.parametrize("gain", [0.15, 0.3, 0.5])
+def test_degradation_has_the_gain_asked_for_at_the_ms_nyquist(ratio, gain):
+    axis = AxisMap(1 / ratio, 0.0, 80)
+    pan = np.arange(int(80 * ratio))
+    frequency = 1 / (2 * ratio)
+    low, high = 30, 50
+    matrix = degradation_matrix(axis, (low, high), (0, len(pan)), gain).numpy()
+    wave = np.exp(2j * np.pi * frequency * pan)
+    centres = np.array([axis.to_pan(j) for j in range(low, high)])
+    response = matrix @ wave / np.exp(2j * np.pi * frequency * centres)
+    assert np.abs(response) == pytest.approx(gain, rel=0.02)
+    assert np.abs(response.imag).max() < 0.01 * gain  # no phase: pixels stay where they are
+
+
+def test_degradation_keeps_a_constant_up_to_the_border():
+    axis = AxisMap(0.25, 0.0, 10)
+    matrix = degradation_matrix(axis, (0, 10), (0, 40), 0.3)
+    assert torch.allclose(matrix.sum(1), torch.ones(10, dtype=torch.float64))
+
+
+def test_sigma_is_that_of_a_gaussian_with_this_transfer_function():
+    sigma = mtf_sigma(4.0, 0.3)
+    assert math.exp(-2 * (math.pi * sigma / 8) ** 2) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.125, 0.31])
+def test_windows_see_what_the_whole_image_sees(offset):
+    placement = Placement(AxisMap(0.25, offset, 40), AxisMap(14.99 / 29.9, 0.2, 80))
+    generator = torch.Generator().manual_seed(1)
+    ms = torch.rand(3, 40, 80, generator=generator, dtype=torch.float64)
+    pan = torch.rand(1, 150, 150, generator=generator, dtype=torch.float64)
+    whole, part = Window(0, 0, 150, 150), Window(40, 50, 60, 55)
+    all_ms = Window(0, 0, 40, 80)
+    ms_window = placement.ms_window(part, CUBIC_TAPS)
+    cut = ms[:, *ms_window.slices_in(all_ms)]
+    expected = upsample(ms, placement, all_ms, whole)[:, *part.slices_in(whole)]
+    assert torch.allclose(upsample(cut, placement, ms_window, part), expected, atol=1e-12)
+
+    margin = low_pass_radius(placement.rows.ratio, 0.3)
+    core = Window(60, 65, 20, 20)
+    window = core.grow(margin)
+    expected = low_pass(pan, placement, whole, 0.3)[:, *core.slices_in(whole)]
+    got = low_pass(pan[:, *window.slices_in(whole)], placement, window, 0.3)[:, *core.slices_in(window)]
+    assert torch.allclose(got, expected, atol=1e-12)
+
+
+def test_low_pass_keeps_a_constant_where_ms_reaches_beyond_pan():
+    placement = Placement(AxisMap(0.25, 5.0, 60), AxisMap(0.25, 5.0, 60))
+    image = torch.full((1, 80, 80), 7.0, dtype=torch.float64)
+    got = low_pass(image, placement, Window(0, 0, 80, 80), 0.55)
+    assert torch.allclose(got, image)
+
+
+def test_degrading_puts_nothing_where_no_pan_pixel_is_in_reach():
+    placement = Placement(AxisMap(0.25, 0.0, 30), AxisMap(0.25, 0.0, 30))
+    got = degrade(torch.ones(1, 8, 8), placement, Window(0, 0, 8, 8), Window(20, 20, 2, 2), 0.3)
+    assert (got == 0).all()
