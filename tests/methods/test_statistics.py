@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.errors import MethodError
+from pancli.methods.arithmetic import mix, modulation, ratio_or_zero
+from pancli.methods.statistics import (
+    gather,
+    ms_grid_margin,
+    ms_grid_samples,
+    pan_grid_margin,
+    pan_grid_samples,
+)
+from pancli.resampling import low_pass
+from tests.methods.pairs import make_case, reduce_by_mtf, scene_of, whole_image
+
+
+def test_pan_grid_moments_are_those_of_the_whole_image():
+    """Two fit tiles, holes included: as one array of all valid pixels would give."""
+    case = make_case(2, shape=(96, 560)).masked()
+    scene = case.scene()
+    image = whole_image(scene)
+    coarse = low_pass(image.pan, case.placement, scene.area, scene.info.mean_gain)
+    pixels = torch.cat([image.upsampled, image.pan, coarse])[:, image.valid].double().numpy()
+    (moments,) = gather(scene, pan_grid_margin(scene.info), pan_grid_samples)
+    assert moments.count == pixels.shape[1]
+    np.testing.assert_allclose(moments.mean, pixels.mean(1), rtol=1e-6)
+    np.testing.assert_allclose(moments.covariance, np.cov(pixels), rtol=1e-5)
+
+
+def test_ms_grid_moments_are_those_of_ms_and_degraded_pan():
+    case = make_case(3, shape=(96, 560))
+    info = case.scene().info
+    (moments,) = gather(case.scene(), ms_grid_margin(info, info.mean_gain), ms_grid_samples)
+    reduced = reduce_by_mtf(case.pan, case.placement)
+    expected = np.cov(np.concatenate([case.ms.reshape(3, -1), reduced.reshape(1, -1)]))
+    np.testing.assert_allclose(moments.covariance, expected, rtol=1e-5)
+
+
+def test_samplers_share_one_pass():
+    scene = make_case(3).scene()
+    margin = pan_grid_margin(scene.info)
+    both = gather(scene, margin, pan_grid_samples, ms_grid_samples)
+    assert [len(moments.mean) for moments in both] == [5, 4]
+    assert both[1].count == scene.info.placement.rows.size * scene.info.placement.cols.size
+
+
+def test_rounding_is_no_variation():
+    scene = scene_of(np.full((64, 64), 1e4), np.full((2, 16, 16), 3333.3))
+    (moments,) = gather(scene, pan_grid_margin(scene.info), pan_grid_samples)
+    assert not moments.scatter.any()
+
+
+def test_a_scene_with_valid_pan_but_no_whole_ms_pixel_is_refused():
+    case = make_case(2)
+    pan = case.pan.copy()
+    pan[::3, ::3] = np.nan
+    scene = replace(case, pan=pan).scene()
+    with pytest.raises(MethodError, match="0 pixels"):
+        gather(scene, ms_grid_margin(scene.info, 0.3), ms_grid_samples)
+
+
+def test_mix_takes_one_or_many_rows_of_weights():
+    image = torch.arange(12.0).reshape(2, 2, 3)
+    one = mix(torch.tensor([1.0, 10.0], dtype=torch.float64), image)
+    many = mix(torch.eye(2, dtype=torch.float64), image)
+    torch.testing.assert_close(one, image[0] + 10 * image[1])
+    torch.testing.assert_close(many, image)
+
+
+def test_modulation_is_bounded_and_one_where_it_has_no_meaning():
+    numerator = torch.tensor([4.0, -4.0, 400.0, 4.0, 4.0, 0.0])
+    denominator = torch.tensor([2.0, 2.0, 2.0, 0.0, -2.0, 0.0])
+    assert modulation(numerator, denominator).tolist() == [2.0, 0.0, 10.0, 1.0, 1.0, 1.0]
+
+
+def test_a_constant_has_no_gain():
+    gain = ratio_or_zero(torch.tensor([6.0, 6.0]), torch.tensor([3.0, 0.0]))
+    assert gain.tolist() == [2.0, 0.0]

@@ -1,0 +1,87 @@
+import numpy as np
+import torch
+
+from pancli.methods.moments import Moments
+from pancli.methods.registry import METHODS
+from pancli.methods.unmixing import follow_pan, learn_spectra, nonnegative_response, unmix
+from tests.methods.pairs import make_case
+
+SPECTRA = torch.tensor([[0.9, 0.1, 0.2, 0.05], [0.2, 0.8, 0.3, 0.05], [0.1, 0.3, 0.9, 0.05]]).double()
+
+
+def mixtures(count):
+    """(4, N) abundances summing to one, pure pixels among them, and their spectra (3, N)."""
+    rng = np.random.default_rng(0)
+    shares = torch.from_numpy(rng.dirichlet([0.5] * 4, count).T)
+    shares[:, :4] = torch.eye(4)
+    return shares, SPECTRA @ shares
+
+
+def test_unmixing_finds_the_abundances():
+    shares, pixels = mixtures(300)
+    torch.testing.assert_close(unmix(SPECTRA, pixels), shares, rtol=0, atol=0.02)
+
+
+def test_abundances_are_never_negative():
+    pixels = torch.randn(3, 8, 9, generator=torch.Generator().manual_seed(0))
+    shares = unmix(SPECTRA.float(), pixels)
+    assert shares.shape == (4, 8, 9)
+    assert bool((shares >= 0).all())
+
+
+def test_learnt_spectra_explain_the_pixels():
+    _, pixels = mixtures(2000)
+    spectra = learn_spectra(pixels)
+    assert spectra.shape == (3, 4)
+    assert bool((spectra >= 0).all())
+    error = spectra @ unmix(spectra, pixels) - pixels
+    assert float(error.square().mean().sqrt()) < 0.02 * float(pixels.std())
+
+
+def test_learning_starts_from_the_pixels_alone():
+    _, pixels = mixtures(500)
+    torch.testing.assert_close(learn_spectra(pixels), learn_spectra(pixels), rtol=0, atol=0)
+
+
+def test_following_pan_reaches_it_and_leaves_the_rest():
+    shares = torch.rand(4, 20, 20, generator=torch.Generator().manual_seed(0)) + 0.05
+    shares /= shares.sum(0)
+    sight = SPECTRA.float().mean(0)
+    missing = torch.linspace(-0.1, 0.15, 400).reshape(20, 20)
+    moved = follow_pan(sight, shares, missing)
+    reached = torch.tensordot(sight, moved - shares, 1)
+    assert float((reached - missing).abs().max()) < 0.04
+    torch.testing.assert_close(follow_pan(sight, shares, torch.zeros(20, 20)), shares)
+
+
+def test_more_light_means_more_of_the_bright_and_less_of_the_dark():
+    shares = torch.full((4, 1, 1), 0.25)
+    moved = follow_pan(SPECTRA.float().mean(0), shares, torch.full((1, 1), 0.1))[:, 0, 0]
+    assert moved[2] > 0.25 > moved[3]
+
+
+def test_the_response_is_found():
+    samples = np.random.default_rng(0).normal(size=(3, 500))
+    pan = 0.4 * samples[0] + 0.6 * samples[2] + 7
+    response, intercept = nonnegative_response(Moments.of(torch.from_numpy(np.vstack([samples, pan]))))
+    np.testing.assert_allclose(response, [0.4, 0.0, 0.6], atol=1e-9)
+    np.testing.assert_allclose(intercept, 7, atol=1e-9)
+
+
+def test_the_response_is_nonnegative_and_refitted_without_the_band_left_out():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(3, 500))
+    samples[1] += samples[0]
+    pan = 0.5 * samples[0] - 0.2 * samples[1] + 0.3 * samples[2]
+    response, _ = nonnegative_response(Moments.of(torch.from_numpy(np.vstack([samples, pan]))))
+    regressors = np.stack([samples[0], samples[2], np.ones(500)], 1)
+    expected = np.linalg.lstsq(regressors, pan, rcond=None)[0]
+    np.testing.assert_allclose(response, [expected[0], 0.0, expected[1]], atol=1e-9)
+
+
+def test_the_fit_takes_a_bounded_sample():
+    """The spectra come from at most 64 x 1024 pixels, whatever the scene."""
+    state = METHODS["cnmf"].fit(make_case(4).scene())
+    assert state.spectra.shape == (4, 5)
+    assert bool((state.response >= 0).all())
+    assert 0.9 < float(state.response.sum()) < 1.3
