@@ -91,7 +91,8 @@ def guided_filter(guide: Tensor, image: Tensor, info: PairInfo) -> Tensor:
 GFPCA = GuidedPca(
     "gfpca",
     Contract(
-        summary="edges as sharp as pan without pan's texture; little noise, soft inside fields and roofs",
+        summary="pan's edges without its texture or noise; soft, small objects lose contrast",
         source="Liao et al., Two-stage fusion by PCA and guided filter, WHISPERS 2015",
+        workspace=40,
     ),
 )

@@ -186,5 +186,6 @@ CNMF = Cnmf(
     Contract(
         summary="spectral unmixing: detail goes to the materials present; meant for many bands, slow",
         source="Yokoya, Yairi, Iwasaki, Coupled nonnegative matrix factorization unmixing, TGRS 2012",
+        workspace=36,
     ),
 )
