@@ -71,6 +71,7 @@ def write(path: Path, image: Any, transform: Affine | None, crs: Any = UTM, **pr
     tags = profile.pop("tags", {})
     names = profile.pop("names", ())
     where = {} if transform is None else {"transform": transform}
+    profile = {"photometric": "MINISBLACK", "alpha": "UNSPECIFIED"} | profile
     if crs is not None:
         where["crs"] = crs
     with rasterio.open(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -20,6 +21,8 @@ from pancli.raster.source import SourceName, gdal_env, reading
 from pancli.tiling import Window
 
 _ALIGNED = 0.01  # pan pixels
+_BLOCK = 512
+_BLOCKS_KEPT = 8
 
 
 class GdalBrovey:
@@ -29,18 +32,25 @@ class GdalBrovey:
         self._dataset = dataset
         self._row = row
         self._col = col
+        self._block = lru_cache(maxsize=_BLOCKS_KEPT)(self._read_block)
 
     def read(self, window: Window) -> npt.NDArray[np.float32]:
-        """(B, h, w) float32 of a window of the pan grid; zero where GDAL's own extent ends."""
-        rows, cols = self._dataset.shape
+        """(B, h, w) float32 of a window of the pan grid; zero where GDAL's own extent ends.
+
+        GDAL is always asked for the same blocks: what it computes depends a little on the window asked for.
+        """
         target = Window(window.row - self._row, window.col - self._col, *window.shape)
-        inside = target.intersect(Window(0, 0, rows, cols))
         out = np.zeros((self._dataset.count, *window.shape), np.float32)
-        if inside.size:
-            where = RasterioWindow(inside.col, inside.row, inside.width, inside.height)
-            with reading("GDAL's pansharpened VRT"):
-                out[:, *inside.slices_in(target)] = self._dataset.read(window=where)
+        for block in Window(0, 0, *self._dataset.shape).blocks(_BLOCK):
+            part = block.intersect(target)
+            if part.size:
+                out[:, *part.slices_in(target)] = self._block(block)[:, *part.slices_in(block)]
         return out
+
+    def _read_block(self, block: Window) -> npt.NDArray[np.float32]:
+        where = RasterioWindow(block.col, block.row, block.width, block.height)
+        with reading("GDAL's pansharpened VRT"):
+            return np.asarray(self._dataset.read(window=where), np.float32)
 
 
 @contextmanager
@@ -65,6 +75,8 @@ def open_gdal_brovey(pair: Pair) -> Iterator[GdalBrovey]:
 
 
 def _vrt(pair: Pair) -> str:
+    nodata = pair.bands[0].nodata if pair.pan_nodata is None else pair.pan_nodata
+    told = "" if nodata is None else f"<NoData>{nodata:.17g}</NoData>"
     weight = 1.0 / len(pair.bands)
     weights = ",".join(f"{weight:.17g}" for _ in pair.bands)
     pan = SourceName.parse(pair.pan_path)
@@ -80,7 +92,7 @@ def _vrt(pair: Pair) -> str:
     return (
         f'<VRTDataset subClass="VRTPansharpenedDataset">{declared}<PansharpeningOptions>'
         f"<AlgorithmOptions><Weights>{weights}</Weights></AlgorithmOptions>"
-        "<Resampling>Cubic</Resampling><SpatialExtentAdjustment>Intersection</SpatialExtentAdjustment>"
+        f"<Resampling>Cubic</Resampling>{told}<SpatialExtentAdjustment>Intersection</SpatialExtentAdjustment>"
         f"<PanchroBand>{_source(pan.path, (pan.bands or (1,))[0])}</PanchroBand>{bands}"
         "</PansharpeningOptions></VRTDataset>"
     )

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import InputError, PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.grid import Grid, place, same_crs
-from pancli.raster.source import SourceName, gdal_env, image_bands, open_source, reading
+from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source, reading
 from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]
@@ -105,13 +105,12 @@ class _Band:
         return str(self.dataset.dtypes[self.index - 1])
 
 
-def _open_band(dataset: DatasetReader | WarpedVRT, index: int, path: str, override: Nodata) -> _Band:
+def _open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, override: Nodata) -> _Band:
     flags = dataset.mask_flag_enums[index - 1]
     nodata = dataset.nodatavals[index - 1] if override is None else override
-    interpretations = list(dataset.colorinterp)
-    alpha = interpretations.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in interpretations else None
     has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-    return _Band(dataset, index, path, None if nodata == "none" else nodata, alpha, has_mask)
+    alpha = alpha_band(dataset, name)
+    return _Band(dataset, index, name.path, None if nodata == "none" else nodata, alpha, has_mask)
 
 
 def _read(bands: Sequence[_Band], window: Window) -> tuple[FloatArray, BoolArray]:
@@ -230,7 +229,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
     with gdal_env(), ExitStack() as stack:
         pan_name = SourceName.parse(pan)
         pan_data = stack.enter_context(open_source(pan_name))
-        pan_band = _open_band(pan_data, _only_band(pan_data, pan_name), pan_name.path, options.nodata)
+        pan_band = _open_band(pan_data, _only_band(pan_data, pan_name), pan_name, options.nodata)
         pan_grid = Grid.of(pan_data)
         sources = [(name, stack.enter_context(open_source(name))) for name in map(SourceName.parse, ms)]
         if options.reproject:
@@ -250,7 +249,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
             tags=first.tags(),
-            warnings=tuple(warnings),
+            warnings=(*warnings, *_alpha_warnings(sources)),
             _pan=pan_band,
             _ms=tuple(bands),
             _gate=gate,
@@ -272,7 +271,7 @@ def _only_band(dataset: DatasetReader, name: SourceName) -> int:
 
 def _stack(sources: Sequence[_Source], options: PairOptions) -> list[_Band]:
     bands = [
-        _open_band(dataset, index, name.path, options.nodata)
+        _open_band(dataset, index, name, options.nodata)
         for name, dataset in sources
         for index in image_bands(dataset, name)
     ]
@@ -280,6 +279,20 @@ def _stack(sources: Sequence[_Source], options: PairOptions) -> list[_Band]:
         if not 1 <= number <= len(bands):
             raise UsageError(f"--bidx {number}: MS has bands 1 to {len(bands)}")
     return [bands[number - 1] for number in options.bidx] if options.bidx else bands
+
+
+def _alpha_warnings(sources: Sequence[_Source]) -> list[str]:
+    """8-bit files of four bands are often tagged alpha on the fourth without meaning it."""
+    found = []
+    for name, dataset in sources:
+        alpha = None if isinstance(dataset, WarpedVRT) else alpha_band(dataset, name)
+        if alpha is not None:
+            bands = "".join(f",band={i}" for i in dataset.indexes)
+            found.append(
+                f"band {alpha} of {name.path} is tagged alpha and was taken for a mask; "
+                f"if it is an image band, name it: {name.path}{bands}"
+            )
+    return found
 
 
 def _common_grid(sources: Sequence[_Source]) -> Grid:

@@ -113,12 +113,14 @@ def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
             )
 
 
+def alpha_band(dataset: DatasetReader | WarpedVRT, name: SourceName) -> int | None:
+    """The band that is a mask by its tag, unless the user named it as an image band."""
+    for index, interpretation in zip(dataset.indexes, dataset.colorinterp, strict=True):
+        if interpretation == ColorInterp.alpha and index not in name.bands:
+            return int(index)
+    return None
+
+
 def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[int, ...]:
     """The bands to fuse: those asked for, or all that are not alpha."""
-    if name.bands:
-        return name.bands
-    return tuple(
-        i
-        for i, interpretation in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if interpretation != ColorInterp.alpha
-    )
+    return name.bands or tuple(i for i in dataset.indexes if i != alpha_band(dataset, name))

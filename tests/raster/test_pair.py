@@ -70,6 +70,18 @@ def test_nodata_tags_nan_masks_and_alpha_all_count(tmp_path):
         masks_agree(pair, expected_pan, expected_ms)
 
 
+def test_a_band_tagged_alpha_can_be_named_as_an_image_band(tmp_path):
+    scene = make_scene(tmp_path, dtype="uint8")
+    write(scene.ms, scene.ms_image, scene.ms_transform, photometric="RGB", alpha="YES")
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
+        assert len(pair.bands) == 3
+        assert "tagged alpha" in pair.warnings[0]
+    with open_pair(str(scene.pan), [f"{scene.ms},band=1,band=2,band=3,band=4"]) as pair:
+        assert (pair.read_ms(Window(0, 0, 9, 9))[0] == scene.ms_image[:, :9, :9]).all()
+        assert not pair.masked
+        assert pair.warnings == ()
+
+
 def test_a_mask_file_counts(scene):
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(scene.pan, "r+") as dataset:
         mask = np.full(dataset.shape, 255, np.uint8)

@@ -1,0 +1,248 @@
+"""Tiles, consistency, all-or-nothing, self-description: what must hold for every method."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from pancli import __version__
+from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
+from pancli.raster.pair import PairOptions
+from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
+from pancli.sharpening import run as running
+from pancli.sharpening.catalog import describe_methods, method_names, open_method
+from tests.scenes import make_scene, read, write
+
+METHODS = method_names()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("ratio", [4.0, 29.9 / 14.99])
+def test_tile_size_does_not_show(tmp_path, method, ratio):
+    scene = make_scene(tmp_path, size=(200, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(120, 130))
+    fused = {}
+    for size in (64, 128, 512):
+        for dtype in ("float32", "uint16"):
+            out = tmp_path / f"{size}-{dtype}.tif"
+            options = SharpenOptions(method=method, tile=size, dtype=dtype)
+            sharpen(str(scene.pan), [str(scene.ms)], out, options)
+            fused[size, dtype] = read(out)
+    whole = fused[512, "float32"]
+    reach = whole.max() - whole.min()
+    for size in (64, 128):
+        assert np.abs(fused[size, "float32"] - whole).max() < 1e-4 * reach
+        steps = np.abs(fused[size, "uint16"] - fused[512, "uint16"])
+        assert steps.max() <= 1
+        assert (steps > 0).mean() <= 1e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_pair_stays_constant(tmp_path, method):
+    scene = make_scene(tmp_path)
+    write(scene.pan, np.full_like(scene.pan_image, 700), scene.pan_transform)
+    levels = np.array([300, 500, 900, 1200], np.uint16)[:, None, None]
+    write(scene.ms, np.broadcast_to(levels, scene.ms_image.shape), scene.ms_transform)
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method))
+    fused = read(out)
+    assert np.ptp(fused, axis=(1, 2)).max() == 0
+    if method != "gdal":  # GDAL's Brovey takes pan's level for the bands' level
+        assert fused[:, 0, 0].tolist() == [300, 500, 900, 1200]
+
+
+def test_bands_keep_what_they_say_of_themselves(tmp_path):
+    scene = make_scene(tmp_path)
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.scales, dataset.offsets = (0.1, 0.2, 0.3, 0.4), (1, 2, 3, 4)
+        dataset.colorinterp = [rasterio.enums.ColorInterp[c] for c in ("blue", "green", "red", "undefined")]
+        dataset.update_tags(ACQUIRED="2026-05-04")
+        dataset.update_tags(2, WAVELENGTH="560")
+        dataset.set_band_unit(1, "DN")
+        before = dataset.colorinterp
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="brovey"))
+    with rasterio.open(out) as dataset:
+        assert dataset.descriptions == ("band 1", "band 2", "band 3", "band 4")
+        assert dataset.scales == (0.1, 0.2, 0.3, 0.4)
+        assert dataset.offsets == (1, 2, 3, 4)
+        assert dataset.colorinterp == before
+        assert dataset.units[0] == "DN"
+        assert dataset.tags(2)["WAVELENGTH"] == "560"
+        assert dataset.tags()["ACQUIRED"] == "2026-05-04"
+        assert set(dataset.dtypes) == {"uint16"}
+
+
+def test_the_file_explains_itself(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    options = SharpenOptions(sensor="ikonos", pair=PairOptions(bidx=(3, 2, 1)), coregister=(0.5, -1.0))
+    sharpen(str(scene.pan), [str(scene.ms)], out, options)
+    with rasterio.open(out) as dataset:
+        tags = dataset.tags()
+        assert dataset.descriptions == ("band 3", "band 2", "band 1")
+    assert tags["PANCLI_VERSION"] == __version__
+    assert tags["PANCLI_METHOD"] == "gcpnet"
+    weights = next(row for row in describe_methods() if row["name"] == "gcpnet")
+    assert weights["kind"] == "network"
+    assert len(tags["PANCLI_WEIGHTS_SHA256"]) == 64
+    told = json.loads(tags["PANCLI_OPTIONS"])
+    assert (told["sensor"], told["bidx"]) == ("ikonos", [3, 2, 1])
+    assert tags["PANCLI_SHIFT"] == "0.5,-1"
+    assert (tags["PANCLI_PAN"], tags["PANCLI_MS"]) == ("pan.tif", "ms.tif")
+
+
+def test_the_same_call_makes_the_same_bytes(scene, tmp_path):
+    digests = set()
+    for name in ("a.tif", "b.tif"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / name, SharpenOptions(method="gsa", tile=64))
+        digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def break_at(monkeypatch, stage, error):
+    """Make a stage of the pipeline fail at its second tile."""
+    calls = []
+
+    def failing(original):
+        def wrapper(*args, **kwargs):
+            calls.append(1)
+            if len(calls) >= 2:
+                raise error
+            return original(*args, **kwargs)
+
+        return wrapper
+
+    owner, name = {
+        "read": (running.TileImage, None),
+        "fuse": (running, "_fuse_one"),
+        "write": (running.Output, "write"),
+        "encode": (running.Encoding, "__call__"),
+    }[stage]
+    if name is None:
+        from pancli.raster.pair import Pair
+
+        owner, name = Pair, "read_pan"
+    monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("stage", ["read", "fuse", "encode", "write"])
+@pytest.mark.parametrize(
+    "error", [InputError("bad"), OutputError("full"), KeyboardInterrupt(), MemoryError(), RuntimeError("bug")]
+)
+def test_a_failure_anywhere_leaves_the_old_output_alone(monkeypatch, tmp_path, stage, error):
+    scene = make_scene(tmp_path / "scene")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "out.tif"
+    out.write_text("old")
+    break_at(monkeypatch, stage, error)
+    with pytest.raises(type(error)):
+        options = SharpenOptions(method="brovey", tile=64, overwrite=True)
+        sharpen(str(scene.pan), [str(scene.ms)], out, options)
+    assert out.read_text() == "old"
+    assert [p.name for p in folder.iterdir()] == ["out.tif"]
+    assert not [t for t in threading.enumerate() if t.name.startswith("pancli") and t.is_alive()]
+
+
+def test_a_plan_says_what_will_be_done(scene, tmp_path):
+    options = SharpenOptions(method="gsa", tile=64)
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+        told = json.loads(json.dumps(plan.as_dict(), allow_nan=False))
+    assert told["grid"]["crs"] == "EPSG:32633"
+    assert told["grid"]["transform"] == list(scene.pan_transform)[:6]
+    assert told["tiles"]["count"] == 9
+    assert told["output_bytes_uncompressed"] == 160 * 192 * 4 * 2
+    assert told["ratio"] == [4, 4]
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_memory_decides_the_tile(scene, tmp_path):
+    def tile(megabytes):
+        options = SharpenOptions(method="mtf-glp", max_memory=megabytes)
+        with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+            return plan.tile_size
+
+    assert tile(4096) == 512
+    assert tile(80) < 512
+    with pytest.raises(UsageError, match=r"--max-memory 65: mtf-glp needs at least \d+ MB"):
+        tile(65)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"method": "magic"}, UsageError, "--method magic.*gsa"),
+        ({"device": "tpu"}, UsageError, "--device tpu"),
+        ({"device": "cuda:99"}, UsageError, "CUDA devices"),
+        ({"precision": "float8"}, UsageError, "--precision"),
+        ({"method": "gsa", "precision": "bfloat16"}, UsageError, "for networks"),
+        ({"driver": "PNG"}, UsageError, "--of PNG"),
+        ({"dtype": "complex64"}, UsageError, "--dtype"),
+        ({"tile": 8}, UsageError, "--tile 8"),
+        ({"max_memory": 0}, UsageError, "--max-memory"),
+        ({"threads": 0}, UsageError, "--num-threads"),
+        ({"extent": "all"}, UsageError, "--spatial-extent"),
+        ({"sensor": "hubble"}, UsageError, "unknown sensor.*ikonos"),
+        ({"bbox": (0, 0, 1, 1), "aoi": "x"}, UsageError, "give one"),
+        ({"bbox": (0, 0, 1, 1)}, PancliError, "does not meet"),
+        ({"pair": PairOptions(nodata=-1.0)}, UsageError, "does not fit"),
+        ({"pair": PairOptions(nodata=float("nan"))}, UsageError, "does not fit"),
+        ({"method": "gdal", "coregister": (1.0, 0.0)}, UsageError, "--coregister"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(scene, tmp_path, changes, error, says):
+    out = tmp_path / "out.tif"
+    with pytest.raises(error, match=says):
+        sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(**({"method": "exp"} | changes)))
+    assert not out.exists()
+
+
+def test_a_ratio_the_network_was_not_made_for_is_refused(tmp_path):
+    scene = make_scene(tmp_path, ratio=16.0)
+    with pytest.raises(MethodError, match=r"gcpnet takes ratios .* this pair has 16"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions())
+
+
+def test_every_method_is_listed_with_what_it_takes(scene, tmp_path):
+    rows = {row["name"]: row for row in describe_methods()}
+    assert list(rows) == METHODS
+    for row in rows.values():
+        assert row["summary"]
+        assert row["source"]
+        assert row["radius"] >= 0
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions()) as plan:
+        pair = plan.scene.reader
+        for name in METHODS:
+            with open_method(replace(SharpenOptions(), method=name), pair, torch.device("cpu")) as method:
+                assert method.name == name
+
+
+@pytest.mark.parametrize("bands", [1, 3, 8])
+def test_any_number_of_bands(tmp_path, bands):
+    scene = make_scene(tmp_path, bands=bands)
+    for method in METHODS:
+        out = tmp_path / f"{method}.tif"
+        sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method))
+        assert read(out).shape == (bands, 160, 192)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_types_come_out_as_they_went_in(tmp_path, dtype):
+    scene = make_scene(tmp_path / "a", dtype="float32")
+    scale = {"uint8": 0.1, "int16": 1.0, "float32": 1e-4}[dtype]
+    shift = -1200 if dtype == "int16" else 0
+    pan, ms = (image * scale + shift for image in (scene.pan_image, scene.ms_image))
+    write(scene.pan, pan.astype(dtype), scene.pan_transform)
+    write(scene.ms, ms.astype(dtype), scene.ms_transform)
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="gsa"))
+    with rasterio.open(out) as dataset:
+        assert set(dataset.dtypes) == {dtype}
+    error = np.abs(read(out) - (scene.truth * scale + shift))
+    assert error.mean() < 0.05 * np.std(scene.truth) * scale + 1

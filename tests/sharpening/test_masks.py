@@ -1,0 +1,114 @@
+"""Invariant 4: masks combine, nothing masked leaks, nothing valid is lost, empty tiles are skipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+
+from pancli.raster.pair import PairOptions
+from pancli.sharpening import SharpenOptions, sharpen
+from pancli.sharpening.catalog import method_names
+from tests.scenes import make_scene, read, write
+
+LOCAL = [name for name in method_names() if name != "gdal"]  # GDAL reads its own pixels, by its own rules
+
+
+def run(scene, out, method="gsa", **options):
+    options.setdefault("tile", 64)
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method, **options))
+    with rasterio.open(out) as dataset:
+        return dataset.read().astype(float), dataset.dataset_mask() > 0, dataset
+
+
+def spoil(folder, value, nodata=0.0, dtype="uint16"):
+    """A scene whose collar, stripes and one ms pixel are ``value``; the same mask whatever the value."""
+    scene = make_scene(folder, dtype=dtype)
+    pan, ms = scene.pan_image.copy(), scene.ms_image.copy()
+    pan[:30] = value
+    pan[:, 100:104] = value
+    ms[:, :8] = value
+    ms[1, 20, 10] = value
+    write(scene.pan, pan, scene.pan_transform, nodata=nodata)
+    write(scene.ms, ms, scene.ms_transform, nodata=nodata)
+    return scene
+
+
+def expected_mask():
+    valid = np.ones((160, 192), bool)
+    valid[:32] = False
+    valid[:, 100:104] = False
+    valid[80:84, 40:44] = False
+    return valid
+
+
+@pytest.mark.parametrize("method", LOCAL)
+def test_masks_combine_and_masked_values_do_not_leak(tmp_path, method):
+    low, mask, dataset = run(spoil(tmp_path / "a", 0, 0.0), tmp_path / "a.tif", method)
+    high, same, _ = run(spoil(tmp_path / "b", 60000, 60000.0), tmp_path / "b.tif", method)
+    assert (mask == expected_mask()).all()
+    assert (same == mask).all()
+    assert np.abs(low - high)[:, mask].max() <= 1
+    assert dataset.nodata == 0
+
+
+def test_nothing_rings_at_the_rim(tmp_path):
+    clean, _, _ = run(make_scene(tmp_path / "clean"), tmp_path / "clean.tif")
+    masked, mask, _ = run(spoil(tmp_path / "a", 0), tmp_path / "a.tif")
+    assert np.abs(clean - masked)[:, mask].max() < 60  # of a range of about 1200
+
+
+def test_nan_is_masked_without_a_tag(tmp_path):
+    scene = spoil(tmp_path / "a", np.nan, nodata=None, dtype="float32")
+    fused, mask, dataset = run(scene, tmp_path / "a.tif")
+    assert (mask == expected_mask()).all()
+    assert dataset.nodata is None
+    assert np.isfinite(fused).all()
+
+
+def test_nodata_given_counts_without_a_tag(tmp_path):
+    scene = spoil(tmp_path / "a", 0, nodata=None)
+    _, mask, _ = run(scene, tmp_path / "plain.tif")
+    assert mask.all()
+    _, mask, dataset = run(scene, tmp_path / "told.tif", pair=PairOptions(nodata=0.0))
+    assert (mask == expected_mask()).all()
+    assert dataset.nodata == 0
+
+
+def test_a_valid_pixel_never_lands_on_nodata(tmp_path):
+    scene = make_scene(tmp_path)
+    nodata = float(np.median(scene.ms_image))
+    pan, ms = scene.pan_image.copy(), scene.ms_image.copy()
+    pan[pan == nodata] += 1
+    ms[ms == nodata] += 1
+    write(scene.pan, pan, scene.pan_transform, nodata=nodata)
+    write(scene.ms, ms, scene.ms_transform, nodata=nodata)
+    fused, mask, dataset = run(scene, tmp_path / "a.tif", "exp")
+    assert dataset.nodata == nodata
+    assert mask.all()
+    assert (fused != nodata).all()
+    assert (np.abs(fused - nodata) == 1).any()
+
+
+def test_empty_tiles_are_not_in_the_file(tmp_path):
+    scene = make_scene(tmp_path, size=(1536, 512))
+    pan = scene.pan_image.copy()
+    pan[512:] = 0
+    write(scene.pan, pan, scene.pan_transform, nodata=0)
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp"))
+    with rasterio.open(out) as dataset:
+        assert dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1) is not None
+        assert dataset.get_tag_item("BLOCK_OFFSET_0_2", "TIFF", bidx=1) is None
+        assert not (dataset.read_masks(1)[512:] > 0).any()
+
+
+def test_a_scene_without_a_valid_pixel_says_so(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.pan, np.zeros_like(scene.pan_image), scene.pan_transform, nodata=0)
+    from pancli.errors import PancliError
+
+    with pytest.raises(PancliError, match="valid"):
+        run(scene, tmp_path / "a.tif", "gsa")
+    assert not (tmp_path / "a.tif").exists()
+    assert read(scene.pan).max() == 0
