@@ -1,0 +1,159 @@
+"""Pairs with an exact answer: draw a ground, look at it through two cameras, keep what a perfect one sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade, mtf_radius
+from pancli.simulation.instruments import Instrument, random_instrument
+from pancli.simulation.layouts import draw_ground
+from pancli.tiling import Window
+
+_SLACK = 1e-6  # of an ms pixel: 512 / 4.000000001 is still 128
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedPair:
+    """What two cameras delivered, and the truth. All float32, all in digital numbers, 0 to ``peak``.
+
+    Attributes:
+        pan: (1, H, W), blurred, noisy, whole numbers.
+        ms: (B, h, w), likewise.
+        reference: (B, H, W), what a sharp ms camera without noise or rounding would have seen at pan's
+            pixels. Degraded through ``placement.shifted`` by the instrument's shift and each band's own, with
+            that band's gain, it is the ms before noise, rounding included up to half a number.
+        placement: How the files claim the ms grid lies on the pan grid: their corners meet.
+        instrument: What saw it: responses, gains, shifts, noise, bits.
+    """
+
+    pan: Tensor
+    ms: Tensor
+    reference: Tensor
+    placement: Placement
+    instrument: Instrument
+
+    @property
+    def peak(self) -> float:
+        """The largest digital number."""
+        return self.instrument.peak
+
+
+def random_pair(generator: torch.Generator, size: int, bands: int, ratio: float) -> SimulatedPair:
+    """A random ground seen by a random instrument, ``size`` pixels square.
+
+    Args:
+        generator: Where randomness comes from: the same state gives the same pair.
+        size: Pan pixels along each side.
+        bands: Number of ms bands, at least 1.
+        ratio: Pan pixels per ms pixel, above 1; need not divide ``size``.
+
+    Raises:
+        ValueError: The image would be empty, without bands, or sharper in ms than in pan.
+    """
+    rng = _numpy_generator(generator)
+    if bands < 1:
+        raise ValueError(f"a pair needs at least one band, got {bands}")
+    return observe(rng, random_instrument(rng, bands, ratio), (size, size), ratio)
+
+
+def seeded_pair(seed: int, instrument: Instrument, shape: tuple[int, int], ratio: float) -> SimulatedPair:
+    """The random ground number ``seed`` seen by a given instrument; see :func:`observe`."""
+    return observe(np.random.default_rng(seed), instrument, shape, ratio)
+
+
+def observe(
+    rng: np.random.Generator, instrument: Instrument, shape: tuple[int, int], ratio: float
+) -> SimulatedPair:
+    """Draw a ground and let an instrument see it.
+
+    Args:
+        rng: Where randomness comes from.
+        instrument: What looks.
+        shape: (H, W) of pan.
+        ratio: Pan pixels per ms pixel, above 1.
+
+    Raises:
+        ValueError: The image would be empty, or sharper in ms than in pan.
+    """
+    if min(shape) < 1 or not ratio > 1:
+        raise ValueError(f"a pair needs a size of 1 pixel and a ratio above 1, got {shape} and {ratio:g}")
+    placement = _corner_placement(shape, ratio)
+    margin = _margin(instrument, ratio)
+    pan_window = Window(0, 0, *shape)
+    around = pan_window.grow(margin)
+    numbers = _digital_numbers(draw_ground(rng, instrument, around.shape), instrument)
+    sharp = _blur(numbers[1:], instrument.reference_sigma).clamp(0.0, instrument.peak)
+    inner = pan_window.slices_in(around)
+    pan = _blur(numbers[:1], instrument.pan_sigma)[:, *inner]
+    ms = _look(sharp, instrument, placement, around)
+    return SimulatedPair(
+        pan=_record(rng, pan, instrument, 0),
+        ms=_record(rng, ms, instrument, 1),
+        reference=sharp[:, *inner].contiguous(),
+        placement=placement,
+        instrument=instrument,
+    )
+
+
+def _numpy_generator(generator: torch.Generator) -> np.random.Generator:
+    seed = torch.randint(0, 2**62, (2,), generator=generator, device=generator.device)
+    return np.random.default_rng(seed.tolist())
+
+
+def _corner_placement(shape: tuple[int, int], ratio: float) -> Placement:
+    """The ms grid begins at pan's corner and covers all of pan."""
+    rows, cols = (AxisMap(1 / ratio, 0.0, math.ceil(n / ratio - _SLACK)) for n in shape)
+    return Placement(rows, cols)
+
+
+def _margin(instrument: Instrument, ratio: float) -> int:
+    """Pan pixels of ground around pan that some ms pixel, however shifted, can see."""
+    shifts = [
+        abs(a + b) for band in instrument.band_shifts for a, b in zip(band, instrument.shift, strict=True)
+    ]
+    blur = 4 * max(instrument.pan_sigma, instrument.reference_sigma)
+    return mtf_radius(ratio, min(instrument.ms_gains)) + math.ceil(ratio + max(shifts) + blur)
+
+
+def _digital_numbers(ground: np.ndarray, instrument: Instrument) -> Tensor:
+    """Apparent reflectance (1 + B, H, W), plus what the air adds, as unrounded digital numbers."""
+    path = instrument.path_reflectance()
+    scale = instrument.peak / np.asarray(instrument.full_scale)
+    numbers = torch.from_numpy(ground) + torch.as_tensor(path, dtype=torch.float32)[:, None, None]
+    return numbers * torch.as_tensor(scale, dtype=torch.float32)[:, None, None]
+
+
+def _blur(image: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur integrated over taps, so that it holds for small ``sigma`` too; edges are repeated."""
+    radius = math.ceil(4 * sigma)
+    edges = (torch.arange(2 * radius + 2, dtype=torch.float64) - radius - 0.5) / (sigma * math.sqrt(2))
+    kernel = torch.diff(torch.erf(edges)).float()
+    kernel /= kernel.sum()
+    padded = torch.nn.functional.pad(image[:, None], (radius,) * 4, mode="replicate")
+    rows = conv2d(padded, kernel[None, None, :, None])
+    return conv2d(rows, kernel[None, None, None, :])[:, 0]
+
+
+def _look(sharp: Tensor, instrument: Instrument, placement: Placement, around: Window) -> Tensor:
+    """The ms image before noise, every band from where it truly lies."""
+    bands = []
+    for band, (gain, own) in enumerate(zip(instrument.ms_gains, instrument.band_shifts, strict=True)):
+        true = placement.shifted(instrument.shift[0] + own[0], instrument.shift[1] + own[1])
+        bands.append(degrade(sharp[band], true, around, Window(0, 0, *placement.ms_shape), gain))
+    return torch.stack(bands)
+
+
+def _record(rng: np.random.Generator, numbers: Tensor, instrument: Instrument, camera: int) -> Tensor:
+    """Add read and shot noise, round, saturate."""
+    peak = instrument.peak
+    read, shot = instrument.read_noise[camera], instrument.shot_noise[camera]
+    deviation = (read**2 + shot * (numbers / peak).clamp_min(0)).sqrt() * peak
+    noise = torch.from_numpy(rng.standard_normal(tuple(numbers.shape), dtype=np.float32))
+    return (numbers + deviation * noise).round().clamp(0, peak)
