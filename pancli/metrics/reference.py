@@ -1,0 +1,91 @@
+"""Metrics against a reference: PSNR, SAM, ERGAS as sums over windows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSums:
+    """What PSNR, SAM and ERGAS need of the pixels seen so far, float64.
+
+    Attributes:
+        pixels: Valid pixels.
+        squares: (B,), sums of squared errors.
+        reference: (B,), sums of the reference.
+        angles: Sum of spectral angles, in radians.
+        angled: Pixels with an angle: neither spectrum is zero.
+    """
+
+    pixels: int
+    squares: Tensor
+    reference: Tensor
+    angles: float
+    angled: int
+
+    @classmethod
+    def of(cls, fused: Tensor, reference: Tensor, valid: Tensor | None = None) -> ReferenceSums:
+        """Sums over one window.
+
+        Args:
+            fused: (B, H, W), in digital numbers.
+            reference: The same.
+            valid: (H, W) bool; None for all.
+        """
+        bands = reference.shape[0]
+        x, y = (
+            image.reshape(bands, -1) if valid is None else image[:, valid] for image in (fused, reference)
+        )
+        x, y = x.double(), y.double()
+        norms = x.norm(dim=0) * y.norm(dim=0)
+        nonzero = norms > 0
+        cosine = ((x * y).sum(0)[nonzero] / norms[nonzero]).clamp(-1, 1)
+        return cls(
+            x.shape[1],
+            (x - y).square().sum(1).cpu(),
+            y.sum(1).cpu(),
+            float(torch.arccos(cosine).sum()),
+            int(nonzero.sum()),
+        )
+
+    def __add__(self, other: ReferenceSums) -> ReferenceSums:
+        return ReferenceSums(
+            self.pixels + other.pixels,
+            self.squares + other.squares,
+            self.reference + other.reference,
+            self.angles + other.angles,
+            self.angled + other.angled,
+        )
+
+    def psnr(self, peak: float) -> float:
+        """Peak signal-to-noise ratio in dB, errors pooled over pixels and bands; inf where there is none.
+
+        Args:
+            peak: The sensor's largest digital number, never the image's.
+        """
+        error = float(self.squares.sum()) / (self.pixels * len(self.squares))
+        return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
+
+    def sam(self) -> float:
+        """Mean spectral angle in degrees over pixels whose spectra are not zero.
+
+        Yuhas, Goetz, Boardman, "Discrimination among semi-arid landscape endmembers using the spectral
+        angle mapper (SAM) algorithm", 1992.
+        """
+        return math.degrees(self.angles / self.angled) if self.angled else 0.0
+
+    def ergas(self, ratio: float) -> float:
+        """Relative global error in synthesis, 100 / ratio times the root mean square relative error.
+
+        Wald, "Quality of high resolution synthesised images: is there a simple criterion?", 2000.
+
+        Args:
+            ratio: Pan pixels per ms pixel.
+        """
+        mean = self.reference / self.pixels
+        relative = self.squares / self.pixels / mean.square()
+        return 100.0 / ratio * math.sqrt(float(relative.mean()))

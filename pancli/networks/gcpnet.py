@@ -1,0 +1,242 @@
+"""GCPNet: a residual CNN with graph convolutions over the pixels and over the bands.
+
+Yan, Zhou et al., "When pansharpening meets graph convolution network and knowledge distillation", IEEE
+TGRS 2022, doi 10.1109/TGRS.2022.3168192. Where paper and published layer sizes differ (nodes and states
+of the band graph, activations after the graphs' sums), the sizes that give the published parameter
+count are used.
+
+Both graphs look at the whole image through small matrices that are sums over all pixels. Here each sum
+is rescaled to the area of a training patch (``nominal_pixels``), so that it does not grow with the image,
+and it may be given from outside (``context``), so that every tile of a scene uses the scene's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Factors = tuple[Tensor, Tensor]
+"""Two maps (N, m, H, W) and (N, n, H, W) whose product, summed over pixels, is a statistic."""
+
+
+class Features(NamedTuple):
+    """What the last convolution sees.
+
+    Attributes:
+        shallow: (N, 16, H, W), the first features of bands and pan.
+        penultimate: (N, 24, H, W), the feature that distillation imitates.
+    """
+
+    shallow: Tensor
+    penultimate: Tensor
+
+
+def pixel_product(
+    factors: Factors, weight: Tensor | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Sum over pixels of the outer product of two maps, never in half precision.
+
+    Args:
+        factors: (N, m, H, W) and (N, n, H, W).
+        weight: (H, W), how much each pixel counts; None for one each.
+        dtype: In which to multiply and add.
+
+    Returns:
+        (N, m, n).
+    """
+    left, right = (factor.to(dtype) for factor in factors)
+    if weight is not None:
+        left = left * weight.to(dtype)
+    with torch.autocast(left.device.type, enabled=False):
+        return left.flatten(2) @ right.flatten(2).transpose(1, 2)
+
+
+class SpatialGraph(nn.Module):
+    """Graph convolution over pixels through a (n/2 x n/2) affinity of channels (the paper's SGCN).
+
+    Cost is linear in the number of pixels: the pixels' graph is never built, only its channel products.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        inner = width // 2
+        self.phi = nn.Conv2d(width, inner, 1)
+        self.theta = nn.Conv2d(width, inner, 1)
+        self.delta = nn.Conv2d(width, inner, 1)
+        self.mix = nn.Conv1d(inner, inner, 1, bias=False)
+        self.norm = nn.BatchNorm1d(inner)
+        self.out = nn.Conv2d(inner, width, 1)
+
+    def factors(self, x: Tensor) -> Factors:
+        """The maps whose product over pixels is the affinity G, rows delta and columns theta."""
+        return self.delta(x), self.theta(x)
+
+    def forward(self, x: Tensor, gram: Tensor) -> Tensor:
+        """Convolve (N, n, H, W), given the affinity G (N or 1, n/2, n/2), rescaled, before its softmax."""
+        affinity = gram.softmax(-1)  # each row sums to one
+        states = affinity.transpose(1, 2).to(x.dtype) @ self.phi(x).flatten(2)  # (N, n/2, H*W)
+        states = self.norm(self.mix(states)).unflatten(2, x.shape[2:])
+        return torch.relu(self.out(states) + x)
+
+
+class MultiScale(nn.Module):
+    """Four dilated convolutions side by side and in chain, receptive fields 3, 5, 7, 13 (ASPM)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(width, width, 3, padding=1)
+        self.near2 = nn.Conv2d(width, width, 3, padding=1)
+        self.far = nn.Conv2d(width, width, 3, padding=3, dilation=3)
+        self.far2 = nn.Conv2d(width, width, 3, padding=3, dilation=3)
+        self.merge = nn.Conv2d(5 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, n, H, W) to the same shape."""
+        near = torch.relu(self.near(x))
+        near2 = torch.relu(self.near2(near))
+        far = torch.relu(self.far(x))
+        far2 = torch.relu(self.far2(far))
+        return torch.relu(self.merge(torch.cat((x, near, near2, far, far2), 1)))
+
+
+class BandGraph(nn.Module):
+    """Graph convolution over n/4 learnt bands with states of n/2 numbers (the paper's BGCN)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        states, nodes = width // 2, width // 4
+        self.phi = nn.Conv2d(width, states, 1, bias=False)
+        self.phi_norm = nn.BatchNorm2d(states)
+        self.theta = nn.Conv2d(width, nodes, 1, bias=False)
+        self.theta_norm = nn.BatchNorm2d(nodes)
+        self.adjacency = nn.Conv1d(nodes, nodes, 1, bias=False)
+        self.adjacency_norm = nn.BatchNorm1d(nodes)
+        self.weight = nn.Conv1d(states, states, 1, bias=False)
+        self.weight_norm = nn.BatchNorm1d(states)
+        self.out = nn.Conv2d(states, width, 1, bias=False)
+
+    def factors(self, x: Tensor) -> Factors:
+        """The maps whose product over pixels is the node states S."""
+        return self.phi_norm(self.phi(x)), self.theta_norm(self.theta(x))
+
+    def forward(self, x: Tensor, nodes: Tensor, states: Tensor) -> Tensor:
+        """Convolve (N, n, H, W).
+
+        Args:
+            x: Features.
+            nodes: (N, n/4, H, W), how much each pixel belongs to each node: the second factor.
+            states: (N or 1, n/2, n/4), the rescaled sum S.
+        """
+        with torch.autocast(x.device.type, enabled=False):  # sums of many pixels overflow half precision
+            states = self.adjacency_norm(self.adjacency(states.transpose(1, 2))).transpose(1, 2) + states
+            states = self.weight_norm(self.weight(states))
+        mixed = (states.to(nodes.dtype) @ nodes.flatten(2)).unflatten(2, nodes.shape[2:])
+        return torch.relu(x + self.out(mixed))
+
+
+class GraphUnit(nn.Module):
+    """Pixels' graph, scales, bands' graph, and a residual around the three."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.spatial = SpatialGraph(width)
+        self.scales = MultiScale(width)
+        self.spectral = BandGraph(width)
+
+    def steps(self, x: Tensor) -> Generator[Factors, Tensor, Tensor]:
+        """Yield the factors of G, be sent G; yield the factors of S, be sent S; return the features."""
+        gram = yield self.spatial.factors(x)
+        deep = self.scales(self.spatial(x, gram))
+        factors = self.spectral.factors(deep)
+        states = yield factors
+        return self.spectral(deep, factors[1], states) + x
+
+
+class GCPNet(nn.Module):
+    """The student of the paper; 86,759 parameters at 4 bands.
+
+    Args:
+        bands: ms bands. The paper has 4; other numbers are the plain generalisation of first and last layer.
+        nominal_pixels: Area, in pixels, that all statistics are rescaled to: that of a training patch.
+    """
+
+    RADIUS: ClassVar[int] = 25
+    """How far, in pixels, one output pixel looks, given the statistics."""
+    STAGE_RADII: ClassVar[tuple[int, ...]] = (10, 16, 16, 22)
+    """The same for each statistic: G and S of the first unit, G and S of the second."""
+
+    def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:
+        super().__init__()
+        self.bands = bands
+        self.nominal_pixels = nominal_pixels
+        self.head2 = nn.Sequential(nn.Conv2d(1, 3, 9, padding=4, bias=False), nn.PReLU())
+        self.head = nn.Sequential(nn.Conv2d(bands + 4, 16, 9, padding=4, bias=False), nn.PReLU())
+        self.conv1 = nn.Sequential(nn.Conv2d(16, 24, 5, padding=2, bias=False), nn.PReLU())
+        self.unit1 = GraphUnit(24)
+        self.unit2 = GraphUnit(24)
+        self.conv2 = nn.Sequential(nn.Conv2d(48, 24, 3, padding=1, bias=False), nn.PReLU())
+        self.output_conv = nn.Conv2d(40, bands, 5, padding=2, bias=False)
+
+    def forward(self, bms: Tensor, pan: Tensor, context: Sequence[Tensor] | None = None) -> Tensor:
+        """Fuse.
+
+        Args:
+            bms: (N, bands, H, W), ms interpolated to the pan grid, in the units the network was trained in.
+            pan: (N, 1, H, W).
+            context: The four rescaled statistics, each (N or 1, m, n); None to take them from the input.
+
+        Returns:
+            (N, bands, H, W), not clamped.
+        """
+        features = self.features(bms, pan, context)
+        return self.output_conv(torch.cat((features.penultimate, features.shallow), 1)) + bms
+
+    def features(self, bms: Tensor, pan: Tensor, context: Sequence[Tensor] | None = None) -> Features:
+        """Everything but the last convolution; arguments as :meth:`forward`."""
+        steps = self._steps(bms, pan)
+        factors = next(steps)
+        for stage in range(len(self.STAGE_RADII) - 1):
+            factors = steps.send(self._statistic(factors, stage, context))
+        try:
+            steps.send(self._statistic(factors, len(self.STAGE_RADII) - 1, context))
+        except StopIteration as done:
+            features: Features = done.value
+            return features
+        raise AssertionError("the network has more statistics than STAGE_RADII")
+
+    def statistics(
+        self, stage: int, bms: Tensor, pan: Tensor, context: Sequence[Tensor], weight: Tensor
+    ) -> Tensor:
+        """The sum of one stage over the weighted pixels, not rescaled.
+
+        Args:
+            stage: 0 to 3.
+            bms: (N, bands, H, W).
+            pan: (N, 1, H, W).
+            context: The rescaled statistics of the stages before.
+            weight: (H, W), 1 for pixels that count, else 0.
+
+        Returns:
+            (N, m, n) float64.
+        """
+        steps = self._steps(bms, pan)
+        factors = next(steps)
+        for earlier in range(stage):
+            factors = steps.send(context[earlier].float())
+        return pixel_product(factors, weight, torch.float64)
+
+    def _statistic(self, factors: Factors, stage: int, context: Sequence[Tensor] | None) -> Tensor:
+        if context is not None:
+            return context[stage].float()
+        pixels = factors[0].shape[2] * factors[0].shape[3]
+        return pixel_product(factors) * (self.nominal_pixels / pixels)
+
+    def _steps(self, bms: Tensor, pan: Tensor) -> Generator[Factors, Tensor, Features]:
+        shallow = self.head(torch.cat((bms, pan, self.head2(pan)), 1))
+        first = self.conv1(shallow)
+        deep = yield from self.unit1.steps(first)
+        deep = yield from self.unit2.steps(deep)
+        return Features(shallow, self.conv2(torch.cat((deep, first), 1)))

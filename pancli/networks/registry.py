@@ -1,0 +1,20 @@
+"""The one table of networks."""
+
+from __future__ import annotations
+
+from pancli.errors import WeightsError
+from pancli.networks.gcpnet import GCPNet
+
+NETWORKS: dict[str, type[GCPNet]] = {"gcpnet": GCPNet}
+"""Network classes by name."""
+
+
+def find_network(name: str) -> type[GCPNet]:
+    """The class of that name.
+
+    Raises:
+        WeightsError: No such network; the message lists the known ones.
+    """
+    if name not in NETWORKS:
+        raise WeightsError(f"unknown network '{name}'; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name]

@@ -1,0 +1,178 @@
+"""Weights files: safetensors, with a card in the header that says what the weights are. Nothing is unpickled.
+
+The header also holds a hash of the tensors, so that a flipped byte is noticed before it is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pancli.errors import WeightsError
+from pancli.networks.gcpnet import GCPNet
+from pancli.networks.registry import find_network
+
+LICENCE = "CC-BY-4.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a weights file says of itself.
+
+    Attributes:
+        name: As given to ``--method``.
+        network: As the registry has it.
+        version: Of the weights.
+        bands: ms bands it takes at once; a scene with another number is fused in groups.
+        ratios: Smallest and largest ratio it was trained for.
+        nominal_pixels: Area the network's sums are rescaled to.
+        parameters: Trainable scalars.
+        normalisation: What units the inputs are brought to, and so which dynamic ranges are taken.
+        groups: How other numbers of bands are fused.
+        statistics: What is global, and how it is gathered.
+        paper: Where the network comes from.
+        reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
+        data: What it was trained on.
+        licence: Of the weights.
+        recipe_sha256: Of the recipe file.
+        budget: Steps, time, machine.
+        figures: What was measured on the validation scenes: measurement -> method -> value.
+        limits: What it is known not to do well.
+        date: When it was exported, ISO 8601.
+    """
+
+    name: str
+    network: str
+    version: str
+    bands: int
+    ratios: tuple[float, float]
+    nominal_pixels: int
+    parameters: int
+    normalisation: str
+    groups: str
+    statistics: str
+    paper: str
+    reconstruction: str
+    data: str
+    recipe_sha256: str
+    budget: str
+    date: str
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    limits: str = ""
+    licence: str = LICENCE
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "ratios": list(self.ratios)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Card:
+        """The card in a header.
+
+        Raises:
+            WeightsError: A field is missing or unknown.
+        """
+        known = {f.name for f in fields(cls)}
+        if set(values) != known:
+            odd = sorted(set(values) ^ known)
+            raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
+        return cls(**{**values, "ratios": tuple(values["ratios"])})
+
+
+def save_weights(network: GCPNet, card: Card, path: Path) -> None:
+    """Write weights and card; the file appears complete or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    header = {"card": json.dumps(card.as_dict(), sort_keys=True), "tensors_sha256": _hash(tensors)}
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def read_card(path: Path) -> Card:
+    """The card alone, without the tensors.
+
+    Raises:
+        WeightsError: The file is missing, is not a safetensors file, or has no card of pancli's.
+    """
+    return _parse_card(_read(path, tensors=False)[0], path)
+
+
+def load_weights(path: Path) -> tuple[GCPNet, Card]:
+    """The network, ready for inference, and its card.
+
+    Raises:
+        WeightsError: As :func:`read_card`; or the tensors are damaged or not those of the network.
+    """
+    header, tensors = _read(path, tensors=True)
+    card = _parse_card(header, path)
+    if _hash(tensors) != header.get("tensors_sha256"):
+        raise WeightsError(f"{path}: the weights are damaged (hash mismatch); install pancli again")
+    network = find_network(card.network)(card.bands, card.nominal_pixels)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: the tensors are not those of {card.network}") from error
+    return network.eval(), card
+
+
+def shipped() -> dict[str, Path]:
+    """The weights that come with pancli: name -> file."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "weights", package.parent / "weights"):
+        files = sorted(folder.glob("*.safetensors"))
+        if files:
+            return {file.stem: file for file in files}
+    return {}
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            return header, {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: is not a safetensors file ({error})") from error
+
+
+def _parse_card(header: Mapping[str, str], path: Path) -> Card:
+    try:
+        values = json.loads(header["card"])
+    except (KeyError, json.JSONDecodeError):
+        raise WeightsError(f"{path}: has no card; only weights made by pancli train can be used") from None
+    if not isinstance(values, dict):
+        raise WeightsError(f"{path}: has no card; only weights made by pancli train can be used")
+    try:
+        return Card.from_dict(values)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else _scalar(tensor)
+        )
+    return digest.hexdigest()
+
+
+def _scalar(tensor: Tensor) -> bytes:
+    return tensor.reshape(1).view(torch.uint8).numpy().tobytes()
