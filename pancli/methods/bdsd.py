@@ -11,7 +11,7 @@ from torch import Tensor
 from pancli.methods.arithmetic import mix
 from pancli.methods.filters import convolve, gaussian_kernel
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import coarsest_ratio, gather, ms_grid_margin
+from pancli.methods.statistics import coarsest_ratio, gather, ms_grid_margin, regress_nonnegative
 from pancli.resampling import mtf_radius, mtf_sigma
 
 _WHOLE = 0.99  # share of a filter's weight that must fall on valid pixels
@@ -22,7 +22,7 @@ class DetailRegression:
     """F_b = E_b + sum_k weights_bk [E, P]_k + intercept_b.
 
     Attributes:
-        weights: (B, B + 1).
+        weights: (B, B + 1); those of bands are not positive, that of pan is not negative.
         intercept: (B,).
     """
 
@@ -32,13 +32,15 @@ class DetailRegression:
 
 @dataclass(frozen=True, slots=True)
 class Bdsd:
-    """BDSD over the whole scene at once.
+    """BDSD over the whole scene at once, with physical constraints.
 
     At ms resolution the detail of a band is known: what its MTF would remove from it. It is regressed on
     the bands after that removal and on pan reduced through its own MTF, and the weights carry over to the
     pan grid. Garzelli, Nencini, Capobianco, "Optimal MMSE pan sharpening of very high resolution
-    multispectral images", IEEE TGRS 2008, eq. 13 and 16. The regression has an intercept here, so that an
-    offset of the digital numbers changes nothing.
+    multispectral images", IEEE TGRS 2008, eq. 13 and 16. Detail is what pan has and the bands lack: pan may
+    only add, bands only subtract, as in Vivone, "Robust band-dependent spatial-detail approaches for
+    panchromatic sharpening", IEEE TGRS 2019; unbound, many correlated bands overshoot. The regression has an
+    intercept here, so that an offset of the digital numbers changes nothing.
     """
 
     name: str
@@ -52,10 +54,11 @@ class Bdsd:
         """See :class:`pancli.methods.protocol.Method`."""
         bands = scene.info.bands
         (moments,) = gather(scene, _fit_margin(scene.info), _detail_samples)
-        known = list(range(bands + 1))
-        fits = [moments.regress(bands + 1 + band, known) for band in range(bands)]
+        fits = [regress_nonnegative(moments, bands + 1 + band, bands + 1) for band in range(bands)]
+        weights = torch.stack([found for found, _ in fits])
+        weights[:, :bands] *= -1
         intercept = torch.tensor([constant for _, constant in fits], dtype=torch.float64)
-        return DetailRegression(torch.stack([weights for weights, _ in fits]), intercept)
+        return DetailRegression(weights, intercept)
 
     def fuse(self, image: TileImage, state: DetailRegression) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
@@ -71,7 +74,7 @@ def _fit_margin(info: PairInfo) -> int:
 
 
 def _detail_samples(image: TileImage) -> Tensor:
-    """(2 B + 1, N) float64: blurred ms, reduced pan, and the detail ms lost, in the core's valid ms."""
+    """(2 B + 1, N) float64: blurred ms negated, reduced pan, the detail ms lost; the core's valid ms."""
     ms = (image.ms * image.ms_valid).double()
     blurred, weight = [], []
     for band, gain in zip(ms, image.info.gains, strict=True):
@@ -82,7 +85,7 @@ def _detail_samples(image: TileImage) -> Tensor:
     stacked = replace(image, ms=torch.cat([ms, torch.stack(blurred)]), ms_valid=whole)
     both_scales, pan = stacked.ms_core_samples(image.info.sensor.pan_gain)
     sharp, smooth = both_scales[: image.info.bands], both_scales[image.info.bands :]
-    return torch.cat([smooth, pan, sharp - smooth])
+    return torch.cat([-smooth, pan, sharp - smooth])
 
 
 def _blur_ms(image: Tensor, info: PairInfo, gain: float) -> Tensor:

@@ -75,6 +75,27 @@ def _without_rounding(moments: Moments) -> Moments:
     return Moments(moments.count, moments.mean, moments.scatter * torch.outer(varies, varies))
 
 
+def regress_nonnegative(moments: Moments, target: int, on: int) -> tuple[Tensor, float]:
+    """Least squares with an intercept, variables of negative weight left out in turn.
+
+    Args:
+        moments: Of all variables.
+        target: The variable to explain.
+        on: It is explained by the first so many variables.
+
+    Returns:
+        (on,) float64 weights, none negative, and the intercept.
+    """
+    used = list(range(on))
+    weights, intercept = moments.regress(target, used)
+    while used and float(weights.min()) < 0:
+        del used[int(weights.argmin())]
+        weights, intercept = moments.regress(target, used)
+    full = torch.zeros(on, dtype=torch.float64)
+    full[used] = weights
+    return full, intercept
+
+
 def no_valid_pixel() -> MethodError:
     """The refusal of a scene with nothing to gather from."""
     return MethodError(

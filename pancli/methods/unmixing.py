@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from pancli.methods.arithmetic import mix
-from pancli.methods.moments import Moments
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import gather, ms_grid_margin, ms_grid_samples
+from pancli.methods.statistics import gather, ms_grid_margin, ms_grid_samples, regress_nonnegative
 
 _TILES = 64  # sampled for the fit
 _PIXELS = 1024  # ms pixels kept of each
@@ -68,7 +67,7 @@ class Cnmf:
             return samples
 
         (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler, sample=_TILES)
-        response, intercept = nonnegative_response(moments)
+        response, intercept = regress_nonnegative(moments, info.bands, info.bands)
         pixels = torch.cat(kept, 1).clamp_min(0)
         unit = float(pixels.norm(dim=0).mean()) or 1.0
         return Mixture(learn_spectra(pixels / unit), response, intercept, unit)
@@ -82,26 +81,6 @@ class Cnmf:
         before = unmix(spectra, image.upsampled / state.unit).clamp_min(_PRESENT)
         after = follow_pan(response @ spectra, before, missing)
         return image.upsampled + state.unit * mix(spectra, after - before)
-
-
-def nonnegative_response(moments: Moments) -> tuple[Tensor, float]:
-    """How pan weighs the bands: least squares with an intercept, bands of negative weight left out in turn.
-
-    Args:
-        moments: Of [band 1 .. band B, pan] at ms resolution.
-
-    Returns:
-        (B,) float64, nonnegative, and the intercept.
-    """
-    bands = len(moments.mean) - 1
-    used = list(range(bands))
-    weights, intercept = moments.regress(bands, used)
-    while used and float(weights.min()) < 0:
-        del used[int(weights.argmin())]
-        weights, intercept = moments.regress(bands, used)
-    response = torch.zeros(bands, dtype=torch.float64)
-    response[used] = weights
-    return response, intercept
 
 
 def learn_spectra(pixels: Tensor) -> Tensor:

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -20,6 +21,21 @@ def gaussian_blur(image, sigma):
     return image
 
 
+def signed_lstsq(known, target):
+    """The best of all least-squares solutions over subsets of regressors that has no negative weight."""
+    best, error = np.zeros(known.shape[1]), np.inf
+    variables = range(known.shape[1] - 1)
+    for size in range(len(variables) + 1):
+        for subset in itertools.combinations(variables, size):
+            columns = [*subset, known.shape[1] - 1]
+            found = np.linalg.lstsq(known[:, columns], target, rcond=None)[0]
+            rest = np.square(known[:, columns] @ found - target).sum()
+            if (found[:-1] >= 0).all() and rest < error:
+                best, error = np.zeros(known.shape[1]), rest
+                best[columns] = found
+    return best
+
+
 def test_the_formula():
     sensor = find_sensor("quickbird")
     case = make_case(4)
@@ -31,12 +47,12 @@ def test_the_formula():
         ]
     )
     pan = reduce_by_mtf(case.pan, case.placement, sensor.pan_gain)
-    known = np.concatenate([smooth, pan[None], np.ones_like(pan)[None]]).reshape(6, -1).T
+    known = np.concatenate([-smooth, pan[None], np.ones_like(pan)[None]]).reshape(6, -1).T
     detail = (case.ms - smooth).reshape(4, -1).T
-    solution = np.linalg.lstsq(known, detail, rcond=None)[0]
+    solution = np.stack([signed_lstsq(known, column) for column in detail.T], 1)
     image = whole_image(scene)
     e, p = image.upsampled.double().numpy(), image.pan.double().numpy()
-    regressors = np.concatenate([e, p, np.ones_like(p)])
+    regressors = np.concatenate([-e, p, np.ones_like(p)])
     expected = e + np.tensordot(solution.T, regressors, 1)
     fused = fuse_scene(METHODS["bdsd"], scene, METHODS["bdsd"].fit(scene), 64).numpy()
     np.testing.assert_allclose(fused, expected, rtol=1e-4)
@@ -56,3 +72,23 @@ def test_a_repeated_band_gets_the_same_detail():
     scene = scene_of(case.pan, case.ms[[0, 1, 1]], case.placement)
     fused = fuse_scene(METHODS["bdsd"], scene, METHODS["bdsd"].fit(scene))
     torch.testing.assert_close(fused[1], fused[2])
+
+
+def test_a_hole_does_not_look_like_detail():
+    """The blur leaves masked ms pixels out, so flat ground stays flat around them."""
+    ms = np.full((1, 40, 40), 100.0)
+    ms[0, 20, 20] = np.nan
+    pan = np.random.default_rng(0).normal(300, 50, (160, 160))
+    state = METHODS["bdsd"].fit(scene_of(pan, ms))
+    assert float(state.intercept.abs().max()) < 1e-9
+    assert not state.weights.any()
+
+
+def test_pan_only_adds_and_bands_only_subtract():
+    """Eight correlated bands, every other one half a pixel off: unbound, their weights take both signs."""
+    case = make_case(8)
+    ms = case.ms.copy()
+    ms[::2] = (ms[::2] + np.roll(ms[::2], 1, axis=1)) / 2
+    state = METHODS["bdsd"].fit(scene_of(case.pan, ms, case.placement))
+    assert bool((state.weights[:, :-1] <= 0).all())
+    assert bool((state.weights[:, -1] > 0).all())

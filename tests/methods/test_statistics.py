@@ -6,12 +6,14 @@ import torch
 
 from pancli.errors import MethodError
 from pancli.methods.arithmetic import mix, modulation, ratio_or_zero
+from pancli.methods.moments import Moments
 from pancli.methods.statistics import (
     gather,
     ms_grid_margin,
     ms_grid_samples,
     pan_grid_margin,
     pan_grid_samples,
+    regress_nonnegative,
 )
 from pancli.resampling import low_pass
 from tests.methods.pairs import make_case, reduce_by_mtf, scene_of, whole_image
@@ -79,3 +81,24 @@ def test_modulation_is_bounded_and_one_where_it_has_no_meaning():
 def test_a_constant_has_no_gain():
     gain = ratio_or_zero(torch.tensor([6.0, 6.0]), torch.tensor([3.0, 0.0]))
     assert gain.tolist() == [2.0, 0.0]
+
+
+def test_a_regression_finds_nonnegative_weights():
+    samples = np.random.default_rng(0).normal(size=(3, 500))
+    pan = 0.4 * samples[0] + 0.6 * samples[2] + 7
+    moments = Moments.of(torch.from_numpy(np.vstack([samples, pan])))
+    weights, intercept = regress_nonnegative(moments, 3, 3)
+    np.testing.assert_allclose(weights, [0.4, 0.0, 0.6], atol=1e-9)
+    np.testing.assert_allclose(intercept, 7, atol=1e-9)
+
+
+def test_a_variable_of_negative_weight_is_left_out_and_the_rest_fitted_again():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(3, 500))
+    samples[1] += samples[0]
+    pan = 0.5 * samples[0] - 0.2 * samples[1] + 0.3 * samples[2]
+    moments = Moments.of(torch.from_numpy(np.vstack([samples, pan])))
+    weights, _ = regress_nonnegative(moments, 3, 3)
+    regressors = np.stack([samples[0], samples[2], np.ones(500)], 1)
+    expected = np.linalg.lstsq(regressors, pan, rcond=None)[0]
+    np.testing.assert_allclose(weights, [expected[0], 0.0, expected[1]], atol=1e-9)

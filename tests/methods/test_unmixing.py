@@ -1,10 +1,10 @@
 import numpy as np
 import torch
 
-from pancli.methods.moments import Moments
 from pancli.methods.registry import METHODS
-from pancli.methods.unmixing import follow_pan, learn_spectra, nonnegative_response, unmix
-from tests.methods.pairs import make_case
+from pancli.methods.unmixing import Mixture, follow_pan, learn_spectra, unmix
+from pancli.scene import fuse_scene
+from tests.methods.pairs import make_case, scene_of
 
 SPECTRA = torch.tensor([[0.9, 0.1, 0.2, 0.05], [0.2, 0.8, 0.3, 0.05], [0.1, 0.3, 0.9, 0.05]]).double()
 
@@ -60,28 +60,19 @@ def test_more_light_means_more_of_the_bright_and_less_of_the_dark():
     assert moved[2] > 0.25 > moved[3]
 
 
-def test_the_response_is_found():
-    samples = np.random.default_rng(0).normal(size=(3, 500))
-    pan = 0.4 * samples[0] + 0.6 * samples[2] + 7
-    response, intercept = nonnegative_response(Moments.of(torch.from_numpy(np.vstack([samples, pan]))))
-    np.testing.assert_allclose(response, [0.4, 0.0, 0.6], atol=1e-9)
-    np.testing.assert_allclose(intercept, 7, atol=1e-9)
-
-
-def test_the_response_is_nonnegative_and_refitted_without_the_band_left_out():
-    rng = np.random.default_rng(0)
-    samples = rng.normal(size=(3, 500))
-    samples[1] += samples[0]
-    pan = 0.5 * samples[0] - 0.2 * samples[1] + 0.3 * samples[2]
-    response, _ = nonnegative_response(Moments.of(torch.from_numpy(np.vstack([samples, pan]))))
-    regressors = np.stack([samples[0], samples[2], np.ones(500)], 1)
-    expected = np.linalg.lstsq(regressors, pan, rcond=None)[0]
-    np.testing.assert_allclose(response, [expected[0], 0.0, expected[1]], atol=1e-9)
-
-
 def test_the_fit_takes_a_bounded_sample():
     """The spectra come from at most 64 x 1024 pixels, whatever the scene."""
     state = METHODS["cnmf"].fit(make_case(4).scene())
     assert state.spectra.shape == (4, 5)
     assert bool((state.response >= 0).all())
     assert 0.9 < float(state.response.sum()) < 1.3
+
+
+def test_what_ms_blurred_away_pan_may_show():
+    """A bright spot on ground that ms shows dark and pure: no other spectrum is there, yet it appears."""
+    response = torch.full((3,), 1 / 3, dtype=torch.float64)
+    pan = np.full((32, 32), 0.05)
+    pan[12:16, 12:16] = 0.3
+    state = Mixture(SPECTRA, response, 0.0, 1.0)
+    fused = fuse_scene(METHODS["cnmf"], scene_of(pan, np.full((3, 8, 8), 0.05)), state).numpy()
+    np.testing.assert_allclose(fused.mean(0), pan, atol=0.05)
