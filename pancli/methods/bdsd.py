@@ -35,12 +35,15 @@ class Bdsd:
     """BDSD over the whole scene at once, with physical constraints.
 
     At ms resolution the detail of a band is known: what its MTF would remove from it. It is regressed on
-    the bands after that removal and on pan reduced through its own MTF, and the weights carry over to the
-    pan grid. Garzelli, Nencini, Capobianco, "Optimal MMSE pan sharpening of very high resolution
-    multispectral images", IEEE TGRS 2008, eq. 13 and 16. Detail is what pan has and the bands lack: pan may
-    only add, bands only subtract, as in Vivone, "Robust band-dependent spatial-detail approaches for
-    panchromatic sharpening", IEEE TGRS 2019; unbound, many correlated bands overshoot. The regression has an
-    intercept here, so that an offset of the digital numbers changes nothing.
+    the bands after that removal and on pan as sharp as ms, and the weights carry over to the pan grid.
+    Garzelli, Nencini, Capobianco, "Optimal MMSE pan sharpening of very high resolution multispectral
+    images", IEEE TGRS 2008, eq. 13 and 16. Detail is what pan has and the bands lack, so pan may only add
+    and bands only subtract, as in Vivone, "Robust band-dependent spatial-detail approaches for panchromatic
+    sharpening", IEEE TGRS 2019; unbound, many correlated bands overshoot.
+
+    Two departures: pan is reduced by the mean MTF of the bands, not by its own lower one, whose weight would
+    undo a blur that delivered pan does not have; and the regression has an intercept, so that an offset of
+    the digital numbers changes nothing.
     """
 
     name: str
@@ -70,7 +73,7 @@ class Bdsd:
 def _fit_margin(info: PairInfo) -> int:
     ratio = coarsest_ratio(info.placement)
     bands = max(math.ceil(ratio * (mtf_radius(ratio, gain) + 1)) for gain in info.gains)
-    return max(bands, ms_grid_margin(info, info.sensor.pan_gain))
+    return max(bands, ms_grid_margin(info, info.mean_gain))
 
 
 def _detail_samples(image: TileImage) -> Tensor:
@@ -83,7 +86,7 @@ def _detail_samples(image: TileImage) -> Tensor:
         blurred.append(both[0] / both[1].clamp_min(1 - _WHOLE))
     whole = image.ms_valid & (torch.stack(weight) > _WHOLE).all(0)
     stacked = replace(image, ms=torch.cat([ms, torch.stack(blurred)]), ms_valid=whole)
-    both_scales, pan = stacked.ms_core_samples(image.info.sensor.pan_gain)
+    both_scales, pan = stacked.ms_core_samples(image.info.mean_gain)
     sharp, smooth = both_scales[: image.info.bands], both_scales[image.info.bands :]
     return torch.cat([-smooth, pan, sharp - smooth])
 

@@ -46,7 +46,7 @@ def test_the_formula():
             for band, gain in zip(case.ms, sensor.ms_gains, strict=True)
         ]
     )
-    pan = reduce_by_mtf(case.pan, case.placement, sensor.pan_gain)
+    pan = reduce_by_mtf(case.pan, case.placement, float(np.mean(sensor.ms_gains)))
     known = np.concatenate([-smooth, pan[None], np.ones_like(pan)[None]]).reshape(6, -1).T
     detail = (case.ms - smooth).reshape(4, -1).T
     solution = np.stack([signed_lstsq(known, column) for column in detail.T], 1)
