@@ -27,11 +27,13 @@ MIN_SIDE = 32
 CONFIDENT = 0.7
 """Confidence from which a shift may be applied without asking."""
 
+REACH = 5
+"""ms pixels: the largest shift looked for, along either axis."""
+
 _SIDES = 64, 128  # ms pixels: smallest and largest window of scenes that have room for them
 _GRID = 8  # windows along an axis at most
 _BUDGET = 128 << 20  # bytes of pixels held at once; fewer windows where they are large
-_REACH = 5  # ms pixels: the largest shift looked for
-_ROUNDS = 4
+_ROUNDS = 6
 _SETTLED = 0.01  # ms pixels: a smaller correction ends the rounds
 _TOLERANCE = 0.5  # ms pixels a window may differ from the scene and still count
 _MIN_VALID = 0.6  # share of the Hann weight that must lie on valid pixels
@@ -131,9 +133,10 @@ class _Peak:
 class _Correlator:
     """Phase correlation of windows of one shape (h, w).
 
-    Kuglin & Hines, "The phase correlation image alignment method", 1975; the surface is evaluated
-    between pixels by matrix products, as in Guizar-Sicairos, Thurman, Fienup, "Efficient subpixel image
-    registration algorithms", Optics Letters 2008.
+    Kuglin & Hines, "The phase correlation image alignment method", 1975; weights between correlation and
+    phase correlation: Knapp & Carter, "The generalized correlation method for estimation of time delay",
+    IEEE TASSP 1976. The surface is evaluated between pixels by matrix products, as in Guizar-Sicairos,
+    Thurman, Fienup, "Efficient subpixel image registration algorithms", Optics Letters 2008.
     """
 
     shape: tuple[int, int]
@@ -161,7 +164,10 @@ class _Correlator:
         return trust / trust.sum()
 
     def spectrum(self, pan: Tensor, intensity: Tensor, valid: Tensor) -> Tensor | None:
-        """Normalised cross-power spectrum (h, w) of two images; None without enough valid texture."""
+        """Cross-power spectra (2, h, w) of two images, half and fully whitened.
+
+        None without enough valid texture.
+        """
         weight = self._taper * valid
         if weight.sum() < _MIN_VALID * self._taper.sum():
             return None
@@ -172,36 +178,48 @@ class _Correlator:
             if centred.abs().max() <= _FLAT * mean.abs():
                 return None
             spectra.append(torch.fft.fft2(centred))
-        cross: Tensor = spectra[0] * spectra[1].conj()
-        height: Tensor = cross.abs().clamp_min(torch.finfo(torch.float64).tiny)
-        return cross / height
+        cross = spectra[0] * spectra[1].conj()
+        height = cross.abs().clamp_min(torch.finfo(torch.float64).tiny)
+        half = cross / height.sqrt()
+        return torch.stack((half / (half.abs() * self._trust).sum(), cross / height))
 
-    def peak(self, spectrum: Tensor) -> _Peak:
-        """The highest point of the correlation within reach."""
-        weighted = spectrum * self._trust
-        surface = torch.fft.ifft2(weighted, norm="forward").real
+    def peak(self, spectra: Tensor) -> _Peak:
+        """The highest point of the half-whitened correlation within reach, and its rivals in the other.
+
+        Half whitening keeps frequencies that are mostly noise from pulling at the peak; full whitening
+        takes the texture's own repetition out of the rivals.
+        """
+        half, full = spectra * self._trust
         steps = [torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in self.shape]
-        far = [step.abs() > _REACH for step in steps]
-        near = surface.masked_fill(far[0][:, None] | far[1][None, :], -torch.inf)
-        index = divmod(int(near.argmax()), self.shape[1])
+        far = [step.abs() > REACH for step in steps]
+        surface = torch.fft.ifft2(half, norm="forward").real
+        flat = int(surface.masked_fill(far[0][:, None] | far[1][None, :], -torch.inf).argmax())
+        index = divmod(flat, self.shape[1])
+        row, col = self._refine(half, *(float(step[i]) for step, i in zip(steps, index, strict=True)))
         around = [(i + torch.arange(-_LOBE, _LOBE + 1)) % n for i, n in zip(index, self.shape, strict=True)]
-        rivals = surface.clone()
+        rivals = torch.fft.ifft2(full, norm="forward").real
         rivals[around[0][:, None], around[1]] = 0.0
-        row, col, height = self._refine(weighted, *(float(s[i]) for s, i in zip(steps, index, strict=True)))
+        here = torch.zeros(1, dtype=torch.float64)
+        height = float(self._surface(full, row + here, col + here))
         return _Peak(row, col, min(max(1.0 - float(rivals.max()) / height, 0.0), 1.0) if height > 0 else 0.0)
 
-    def _refine(self, weighted: Tensor, row: float, col: float) -> tuple[float, float, float]:
-        """Position and height of the maximum within one ms pixel of (row, col)."""
+    def _surface(self, weighted: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+        """The correlation at rows x cols, which need not be whole ms pixels."""
+        down, across = (
+            torch.exp(2j * math.pi * place[:, None] * frequency[None, :])
+            for place, frequency in zip((rows, cols), self._frequencies, strict=True)
+        )
+        surface: Tensor = (down @ weighted @ across.T).real
+        return surface
+
+    def _refine(self, weighted: Tensor, row: float, col: float) -> tuple[float, float]:
+        """Position of the maximum within one ms pixel of (row, col)."""
         offset = torch.arange(-_FINE, _FINE + 1, dtype=torch.float64) / _FINE
-        waves = [
-            torch.exp(2j * math.pi * (start + offset)[:, None] * frequency[None, :])
-            for start, frequency in zip((row, col), self._frequencies, strict=True)
-        ]
-        surface = (waves[0] @ weighted @ waves[1].T).real
+        surface = self._surface(weighted, row + offset, col + offset)
         i, j = divmod(int(surface.argmax()), len(offset))
         down = float(offset[i]) + _vertex(surface[:, j], i) / _FINE
         right = float(offset[j]) + _vertex(surface[i, :], j) / _FINE
-        return row + down, col + right, float(surface[i, j])
+        return row + down, col + right
 
 
 def _vertex(values: Tensor, index: int) -> float:
@@ -246,7 +264,7 @@ def _read(scene: TiledScene, ms_window: Window) -> _Patch:
     """One window with all the pan that any shift within reach can ask for."""
     placement = scene.info.placement
     ratio = max(placement.rows.ratio, placement.cols.ratio)
-    margin = mtf_radius(ratio, scene.info.mean_gain) + math.ceil((_REACH + 2) * ratio)
+    margin = mtf_radius(ratio, scene.info.mean_gain) + math.ceil((REACH + 2) * ratio)
     pan_window = Window.from_bounds(
         *_pan_span(placement.rows, ms_window.row, ms_window.row_stop, margin),
         *_pan_span(placement.cols, ms_window.col, ms_window.col_stop, margin),
@@ -353,8 +371,9 @@ def measure_shift(scene: TiledScene) -> ShiftReport:
         peak, own = _combine([spectrum for _, spectrum in textured], correlator)
         found = [(window, o) for (window, _), o in zip(textured, own, strict=True)]
         report = _report(placement, moved, found, peak)
-        if max(abs(report.down), abs(report.right)) > _REACH * placement.ratio:
-            return _UNKNOWN  # the pan around the windows ends there
+        if max(abs(report.down), abs(report.right)) > REACH * placement.ratio:
+            # The pan around the windows ends there: whatever was found is not a shift.
+            return replace(_UNKNOWN, windows=tuple(replace(w, used=False) for w in report.windows))
         if max(abs(peak.row), abs(peak.col)) < _SETTLED:
             break
         moved = placement.shifted(report.down, report.right)
