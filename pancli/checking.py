@@ -1,0 +1,321 @@
+"""Can this pair be sharpened, and what should one know before: ``pancli check`` as a library call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pancli.errors import InputError, PairError, PancliError
+from pancli.methods.protocol import PairInfo
+from pancli.placement import Placement
+from pancli.raster.grid import Grid, crs_name
+from pancli.raster.pair import Pair, PairOptions, open_pair
+from pancli.raster.source import SourceName, gdal_env, open_source
+from pancli.registration import REACH, ShiftReport, measure_shift
+from pancli.scene import open_scene
+from pancli.sensors import Sensor, find_sensor
+from pancli.tiling import Window
+
+NOTICEABLE_SHIFT = 0.5
+"""Pan pixels between pan and ms from which a fused image shows it."""
+
+_SAMPLE_SIDE = 64  # pixels; windows of this size are read on a grid, all of the image if it is small
+_SAMPLE_GRID = 8
+_COLLAR = 0.02  # share of the frame that is exactly zero from which it looks like fill
+_SATURATED = 0.005  # share of a band's pixels at full scale that is worth a warning
+_FULL_SCALES = tuple(2.0**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16))
+
+_Read = Callable[[Window], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """Where one file's pixels lie.
+
+    Attributes:
+        role: ``pan`` or ``ms``.
+        path: As given.
+        crs: Its name, or ``none``.
+        transform: (a, b, c, d, e, f) from pixel edges (column, row) to ground.
+        width: Columns.
+        height: Rows.
+        pixel_size: (down a column, along a row), in ground units.
+    """
+
+    role: str
+    path: str
+    crs: str
+    transform: tuple[float, ...]
+    width: int
+    height: int
+    pixel_size: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BandReport:
+    """What one band holds; numbers are of a sample's valid pixels, None where it has none.
+
+    Attributes:
+        name: ``pan``, the band's description, or its number in its file.
+        dtype: As stored.
+        nodata: The value that means invalid (``nan`` for NaN), or None.
+        minimum: Smallest value.
+        low: 1st percentile.
+        high: 99th percentile.
+        maximum: Largest value.
+        saturated: Share of pixels at the largest value, where that is the full scale of 8 to 16 bits.
+    """
+
+    name: str
+    dtype: str
+    nodata: float | str | None
+    minimum: float | None = None
+    low: float | None = None
+    high: float | None = None
+    maximum: float | None = None
+    saturated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the two images have in common, and how much of each is valid.
+
+    Attributes:
+        width: Columns of pan inside ms.
+        height: Rows of pan inside ms.
+        pan: Share of pan that ms covers, in [0, 1].
+        ms: Share of ms that pan covers.
+        pan_valid: Share of valid pan pixels in the sample.
+        ms_valid: Share of ms pixels in the sample that are valid in every band.
+    """
+
+    width: int
+    height: int
+    pan: float
+    ms: float
+    pan_valid: float
+    ms_valid: float
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What :func:`check_pair` found.
+
+    Attributes:
+        files: Pan, then every ms file, as far as they can be opened.
+        refusal: What ``sharpen`` would say instead of sharpening, or None. Then the rest is missing.
+        ratio: Pan pixels per ms pixel, (down, across).
+        bands: Pan, then the ms bands in the order they are stacked.
+        coverage: Overlap and masks.
+        shift: How far the images are apart.
+        warnings: What the user should know, one sentence each.
+    """
+
+    files: tuple[FileReport, ...]
+    refusal: str | None = None
+    ratio: tuple[float, float] | None = None
+    bands: tuple[BandReport, ...] = ()
+    coverage: Coverage | None = None
+    shift: ShiftReport | None = None
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``; no NaN in it."""
+        plain = asdict(self)
+        if self.shift is not None:
+            plain["shift"]["used"] = self.shift.used
+        return {"can_sharpen": self.refusal is None, **plain}
+
+
+def check_pair(
+    pan: str, ms: Sequence[str], options: PairOptions | None = None, sensor: str = "generic"
+) -> PairReport:
+    """Look at a pair as ``sharpen`` would, without sharpening it.
+
+    Reads a bounded sample, always the same, so time and memory do not grow with the scene.
+
+    Args:
+        pan: Path, URI, or ``path,band=N``.
+        ms: One or more of the same, stacked in this order.
+        options: Nodata, bands, reprojection.
+        sensor: Whose MTF to assume when the shift is measured.
+
+    Returns:
+        The report; a pair that ``sharpen`` refuses gives one with a refusal.
+
+    Raises:
+        UsageError: No such sensor or band.
+    """
+    options, instrument = options or PairOptions(), find_sensor(sensor)
+    files = tuple(
+        report
+        for role, path in (("pan", pan), *(("ms", path) for path in ms))
+        if (report := _describe_file(role, path)) is not None
+    )
+    try:
+        with open_pair(pan, ms, options) as pair:
+            return _examine(pair, files, instrument)
+    except (InputError, PairError) as error:
+        return PairReport(files, refusal=str(error))
+
+
+def _describe_file(role: str, path: str) -> FileReport | None:
+    """None where it cannot be opened: opening the pair says why."""
+    try:
+        with gdal_env(), open_source(SourceName.parse(path)) as dataset:
+            grid = Grid.of(dataset)
+    except PancliError:
+        return None
+    height, width = grid.shape
+    transform = tuple(grid.transform)[:6]
+    return FileReport(role, path, crs_name(grid.crs), transform, width, height, grid.pixel_size)
+
+
+def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairReport:
+    placement = pair.placement
+    overlap = placement.pan_inside(pair.pan_grid.shape)
+    if overlap.size == 0:
+        raise PairError(
+            f"PAN and MS do not overlap: PAN is at {pair.pan_grid.describe()}, "
+            f"MS at {pair.ms_grid.describe()}"
+        )
+    pan_sample = _sample(lambda window: _with_band_axis(*pair.read_pan(window)), pair.pan_grid.shape, 1)
+    ms_sample = _sample(pair.read_ms, pair.ms_grid.shape, len(pair.bands))
+    info = PairInfo(len(pair.bands), placement, sensor)
+    shift = measure_shift(open_scene(pair, info, overlap, overlap))
+    bands = _describe_bands(pair, pan_sample, ms_sample)
+    return PairReport(
+        files=files,
+        ratio=(placement.rows.ratio, placement.cols.ratio),
+        bands=bands,
+        coverage=_coverage(pair, overlap, pan_sample.valid, ms_sample.valid),
+        shift=shift,
+        warnings=(
+            *pair.warnings,
+            *_shift_warnings(shift, placement),
+            *_mask_warnings("PAN", pan_sample),
+            *_mask_warnings("MS", ms_sample),
+            *_saturation_warnings(bands),
+        ),
+    )
+
+
+def _with_band_axis(
+    values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    return values[None], valid
+
+
+def _coverage(pair: Pair, overlap: Window, pan_valid: float, ms_valid: float) -> Coverage:
+    shared = pair.placement.ms_inside(pair.pan_grid.window)
+    return Coverage(
+        width=overlap.width,
+        height=overlap.height,
+        pan=overlap.size / pair.pan_grid.window.size,
+        ms=shared.size / pair.ms_grid.window.size,
+        pan_valid=pan_valid,
+        ms_valid=ms_valid,
+    )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Pixels of one image.
+
+    Attributes:
+        values: (B, N) where all bands are valid.
+        valid: Share of valid pixels.
+        zero_frame: Share of the image's outermost pixels that are valid and zero in every band.
+    """
+
+    values: npt.NDArray[np.float32]
+    valid: float
+    zero_frame: float
+
+
+def _sample(read: _Read, shape: tuple[int, int], bands: int) -> _Sample:
+    image = Window(0, 0, *shape)
+    values, counts = [np.zeros((bands, 0), np.float32)], np.zeros(4, np.int64)
+    for row in _starts(shape[0]):
+        for col in _starts(shape[1]):
+            window = Window(row, col, _SAMPLE_SIDE, _SAMPLE_SIDE).intersect(image)
+            pixels, valid = read(window)
+            values.append(pixels[:, valid])
+            frame = np.ones(window.shape, np.bool_)
+            inner = image.grow(-1).intersect(window)
+            frame[inner.slices_in(window)] = False
+            zero = valid & (pixels == 0).all(0)
+            counts += (window.size, valid.sum(), frame.sum(), (frame & zero).sum())
+    total, known, framed, zeros = (int(count) for count in counts)
+    return _Sample(np.concatenate(values, axis=1), known / total, zeros / max(framed, 1))
+
+
+def _starts(size: int) -> list[int]:
+    """Where sample windows start along an axis: all of a small image, evenly spread over a large one."""
+    if size <= _SAMPLE_SIDE * _SAMPLE_GRID:
+        return list(range(0, size, _SAMPLE_SIDE))
+    return [(size - _SAMPLE_SIDE) * i // (_SAMPLE_GRID - 1) for i in range(_SAMPLE_GRID)]
+
+
+def _describe_bands(pair: Pair, pan: _Sample, ms: _Sample) -> tuple[BandReport, ...]:
+    reports = [_describe_band("pan", pair.pan_dtype, pair.pan_nodata, pan.values[0])]
+    several = len({band.source for band in pair.bands}) > 1
+    for band, values in zip(pair.bands, ms.values, strict=True):
+        unnamed = f"{Path(band.source).name}, band {band.index}" if several else f"band {band.index}"
+        reports.append(_describe_band(band.description or unnamed, band.dtype, band.nodata, values))
+    return tuple(reports)
+
+
+def _describe_band(
+    name: str, dtype: str, nodata: float | None, values: npt.NDArray[np.float32]
+) -> BandReport:
+    written = "nan" if nodata is not None and math.isnan(nodata) else nodata
+    if values.size == 0:
+        return BandReport(name, dtype, written)
+    top = float(values.max())
+    full = "int" in dtype and top in _FULL_SCALES
+    low, high = (float(v) for v in np.percentile(values, (1, 99), method="nearest"))
+    saturated = float((values == top).mean()) if full else 0.0
+    return BandReport(name, dtype, written, float(values.min()), low, high, top, saturated)
+
+
+def _shift_warnings(shift: ShiftReport, placement: Placement) -> list[str]:
+    if not shift.windows:
+        return ["the shift between PAN and MS cannot be measured: the images are too small, flat or masked"]
+    if not shift.confident:
+        return [
+            "the shift between PAN and MS could not be measured with confidence "
+            f"({shift.confidence:.2f}); more than {REACH} MS pixels apart, or not the same ground?"
+        ]
+    if shift.distance <= NOTICEABLE_SHIFT:
+        return []
+    return [
+        f"PAN and MS are {shift.distance:.1f} PAN pixels ({shift.distance / placement.ratio:.2f} MS pixels) "
+        f"apart: MS fits when moved by {shift.down:.2f},{shift.right:.2f} (down,right); "
+        "use --coregister auto"
+    ]
+
+
+def _mask_warnings(which: str, sample: _Sample) -> list[str]:
+    if sample.valid == 0:
+        return [f"no valid pixel of {which} was found in a sample of it; is --nodata right?"]
+    if sample.zero_frame >= _COLLAR:
+        return [
+            f"{which} is exactly zero on {100 * sample.zero_frame:.0f} % of its frame, "
+            "as fill without a nodata tag is; use --nodata 0 if it is"
+        ]
+    return []
+
+
+def _saturation_warnings(bands: tuple[BandReport, ...]) -> list[str]:
+    return [
+        f"{band.name}: {100 * band.saturated:.1f} % of its valid pixels are saturated at {band.maximum:g}"
+        for band in bands
+        if band.saturated >= _SATURATED
+    ]

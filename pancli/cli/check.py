@@ -1,0 +1,136 @@
+"""``pancli check``: can this pair be sharpened, and what should one know before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pancli.cli.options import BidxText, Json, NodataText, Reproject, SensorName, parse_bidx, parse_nodata
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pancli.checking import BandReport, FileReport, PairReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("check")(_command)
+
+
+def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="PAN MS [MS ...]", help="Inputs; FILE,band=N picks a band.")
+    ] = None,
+    pan: Annotated[
+        str | None, typer.Option("--pan", metavar="FILE", help="PAN, instead of the first FILE.")
+    ] = None,
+    ms: Annotated[list[str] | None, typer.Option("--ms", metavar="FILE", help="MS; repeat to stack.")] = None,
+    bidx: BidxText = None,
+    nodata: NodataText = None,
+    sensor: SensorName = "generic",
+    reproject: Reproject = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a pair can be sharpened: grids, ratio, overlap, masks, range, measured shift."""
+    pan, ms = _split_files(files or [], pan, ms or [])
+    value, numbers = parse_nodata(nodata), parse_bidx(bidx)
+
+    from pancli.checking import check_pair
+    from pancli.raster.pair import PairOptions
+
+    report = check_pair(pan, ms, PairOptions(nodata=value, bidx=numbers, reproject=reproject), sensor)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
+    else:
+        _print(report)
+    for warning in report.warnings:
+        typer.echo(f"pancli: warning: {warning}", err=True)
+    if report.refusal is not None:
+        typer.echo(f"pancli: {report.refusal}", err=True)
+        raise typer.Exit(1)
+
+
+def _split_files(files: list[str], pan: str | None, ms: list[str]) -> tuple[str, list[str]]:
+    """PAN and MS files from positions and options; an option takes its file out of the positions."""
+    rest = list(files)
+    if pan is None and rest:
+        pan = rest.pop(0)
+    if not ms:
+        ms, rest = rest, []
+    if rest:
+        raise typer.BadParameter(f"one file too many: {rest[0]} (PAN and MS are both named)")
+    if pan is None or not ms:
+        raise typer.BadParameter(f"{'PAN' if pan is None else 'MS'} is missing; the order is PAN MS [MS ...]")
+    return pan, ms
+
+
+def _print(report: PairReport) -> None:
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    if report.files:
+        console.print(_files_table(report.files))
+    if report.bands:
+        console.print()
+        console.print(_bands_table(report.bands))
+    if report.refusal is None:
+        console.print()
+        console.print("\n".join(_summary(report)))
+
+
+def _files_table(files: tuple[FileReport, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "file", "columns x rows", "pixel", "CRS"):
+        table.add_column(title, overflow="fold")
+    for file in files:
+        down, across = file.pixel_size
+        table.add_row(
+            file.role.upper(),
+            file.path,
+            f"{file.width} x {file.height}",
+            f"{across:.6g} x {down:.6g}",
+            file.crs,
+        )
+    return table
+
+
+def _bands_table(bands: tuple[BandReport, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("band", "type", "nodata"):
+        table.add_column(title, overflow="fold")
+    for title in ("min", "1 %", "99 %", "max"):
+        table.add_column(title, justify="right")
+    for band in bands:
+        numbers = (band.minimum, band.low, band.high, band.maximum)
+        nodata = "-" if band.nodata is None else f"{band.nodata}"
+        table.add_row(
+            band.name, band.dtype, nodata, *("-" if value is None else f"{value:.6g}" for value in numbers)
+        )
+    return table
+
+
+def _summary(report: PairReport) -> list[str]:
+    lines = []
+    if report.ratio is not None:
+        lines.append(f"ratio    {report.ratio[0]:.5g} x {report.ratio[1]:.5g}")
+    if (part := report.coverage) is not None:
+        lines.append(
+            f"overlap  {part.width} x {part.height} PAN pixels: "
+            f"{100 * part.pan:.3g} % of PAN, {100 * part.ms:.3g} % of MS"
+        )
+        lines.append(f"valid    {100 * part.pan_valid:.3g} % of PAN, {100 * part.ms_valid:.3g} % of MS")
+    if (shift := report.shift) is not None:
+        found = f"MS fits PAN when moved {shift.down:.2f} down, {shift.right:.2f} right (PAN pixels)"
+        lines.append(
+            f"shift    {found if shift.confident else 'not known'}; "
+            f"confidence {shift.confidence:.2f}, {shift.used} of {len(shift.windows)} windows"
+        )
+    lines.append("This pair can be sharpened.")
+    return lines

@@ -1,0 +1,129 @@
+"""``pancli check`` as a user meets it: exit codes, stdout, stderr."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pancli.cli import check
+from pancli.cli.app import _Group
+from tests.scenes import make_scene, write
+
+
+@pytest.fixture
+def pancli(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    app = typer.Typer(cls=_Group, pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    check.register(app)
+    return lambda *args: CliRunner().invoke(app, ["check", *map(str, args)])
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return make_scene(tmp_path / "pair", size=(256, 320), dtype="float32")
+
+
+def test_a_good_pair_exits_zero_and_prints_what_it_found(pancli, pair):
+    result = pancli(pair.pan, pair.ms)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    for words in (
+        "EPSG:32633",
+        "320 x 256",
+        "80 x 64",
+        "4 x 4",
+        "100 % of PAN",
+        "can be sharpened",
+        "band 4",
+    ):
+        assert words in result.stdout
+
+
+def test_json_is_one_object_on_stdout(pancli, pair):
+    result = pancli(pair.pan, pair.ms, "--json")
+    report = json.loads(result.stdout)
+    assert list(report) == [
+        "can_sharpen",
+        "files",
+        "refusal",
+        "ratio",
+        "bands",
+        "coverage",
+        "shift",
+        "warnings",
+    ]
+    assert report["can_sharpen"] is True
+    assert report["refusal"] is None
+    assert set(report["shift"]) == {"down", "right", "confidence", "confident", "windows", "used"}
+
+
+def test_a_refused_pair_exits_one_with_the_reason_on_stderr(pancli, pair):
+    result = pancli(pair.ms, pair.pan)
+    assert result.exit_code == 1
+    assert "must have 1" in result.stderr
+    assert "can be sharpened" not in result.stdout
+    as_json = pancli(pair.ms, pair.pan, "--json")
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["refusal"] in as_json.stderr
+
+
+def test_a_missing_file_exits_one_without_a_traceback(pancli, pair, tmp_path):
+    result = pancli(tmp_path / "none.tif", pair.ms)
+    assert result.exit_code == 1
+    assert "none.tif: no such file" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_warnings_go_to_stderr_and_do_not_fail(pancli, pair):
+    pair.pan_image[:40] = 0
+    write(pair.pan, pair.pan_image, pair.pan_transform)
+    result = pancli(pair.pan, pair.ms)
+    assert result.exit_code == 0
+    assert "pancli: warning: PAN is exactly zero" in result.stderr
+    assert "pancli: warning" not in result.stdout
+    assert "exactly zero" not in pancli(pair.pan, pair.ms, "--nodata", "0").stderr
+
+
+def test_files_may_be_named_by_options_and_stacked(pancli, pair):
+    positions = json.loads(pancli(pair.pan, pair.ms, pair.ms, "-b", "5,1", "--json").stdout)
+    options = json.loads(
+        pancli("--pan", pair.pan, "--ms", pair.ms, "--ms", pair.ms, "--bidx", "5,1", "--json").stdout
+    )
+    assert options == positions
+    assert [b["name"] for b in options["bands"]] == ["pan", "band 1", "band 1"]
+    single = json.loads(pancli(pair.pan, f"{pair.ms},band=3", "--json").stdout)
+    assert [b["name"] for b in single["bands"]] == ["pan", "band 3"]
+
+
+def test_sensor_and_reproject_are_taken(pancli, pair, tmp_path):
+    assert pancli(pair.pan, pair.ms, "--sensor", "ikonos").exit_code == 0
+    other = write(tmp_path / "o.tif", pair.ms_image, pair.ms_transform, crs="EPSG:32634")
+    refused = pancli(pair.pan, other)
+    assert refused.exit_code == 1
+    assert "--reproject" in refused.stderr
+    assert "--reproject" not in pancli(pair.pan, other, "--reproject").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        ((), "PAN is missing"),
+        (("a.tif",), "MS is missing"),
+        (("a.tif", "--pan", "b.tif", "--ms", "c.tif"), "one file too many"),
+        (("a.tif", "b.tif", "--nodata", "x"), "--nodata"),
+        (("a.tif", "b.tif", "-b", "0"), "--bidx"),
+        (("a.tif", "b.tif", "--sensor", "sputnik"), "sputnik"),
+    ],
+)
+def test_usage_errors_exit_two_and_name_the_option(pancli, args, word):
+    result = pancli(*args)
+    assert result.exit_code == 2
+    assert word in result.stderr
+
+
+def test_brackets_in_names_are_printed_as_they_are(pancli, pair, tmp_path):
+    odd = write(tmp_path / "a[red]b.tif", np.asarray(pair.ms_image), pair.ms_transform)
+    assert "[red]b.tif" in pancli(pair.pan, odd).stdout.replace("\n", "")
