@@ -1,4 +1,4 @@
-"""Two cameras on one satellite: band responses, sharpness, noise, exposure, and how badly they are aligned."""
+"""Two cameras on one satellite: band responses, sharpness, noise, exposure, and how they are misaligned."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ class Palette:
 
     def pure(self, name: str) -> Vector:
         """(channels,) the material as it is."""
-        return self.colours[_NAMES.index(name)]
+        colour: Vector = self.colours[_NAMES.index(name)]
+        return colour
 
     def pick(self, rng: np.random.Generator, names: Sequence[str], spread: float = 0.2) -> Vector:
         """(channels,) one object of a random material among ``names``.
@@ -61,4 +62,5 @@ class Palette:
         trace = 0.12 * rng.random() ** 2
         colour = self.colours[index] + np.float32(0.12 * draw[0]) * self.slopes[index]
         gain = np.float32(np.exp(spread * draw[1]))
-        return gain * ((1 - trace) * np.maximum(colour, 0.002) + trace * self.colours[other])
+        mixed = (1 - trace) * np.maximum(colour, 0.002) + trace * self.colours[other]
+        return np.asarray(gain * mixed, np.float32)

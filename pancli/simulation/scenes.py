@@ -6,14 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade, mtf_radius
+from pancli.simulation.ground import draw_ground
 from pancli.simulation.instruments import Instrument, random_instrument
-from pancli.simulation.layouts import draw_ground
 from pancli.tiling import Window
 
 _SLACK = 1e-6  # of an ms pixel: 512 / 4.000000001 is still 128
@@ -88,7 +89,7 @@ def observe(
     margin = _margin(instrument, ratio)
     pan_window = Window(0, 0, *shape)
     around = pan_window.grow(margin)
-    numbers = _digital_numbers(draw_ground(rng, instrument, around.shape), instrument)
+    numbers = _digital_numbers(draw_ground(rng, around.shape, instrument), instrument)
     sharp = _blur(numbers[1:], instrument.reference_sigma).clamp(0.0, instrument.peak)
     inner = pan_window.slices_in(around)
     pan = _blur(numbers[:1], instrument.pan_sigma)[:, *inner]
@@ -122,7 +123,7 @@ def _margin(instrument: Instrument, ratio: float) -> int:
     return mtf_radius(ratio, min(instrument.ms_gains)) + math.ceil(ratio + max(shifts) + blur)
 
 
-def _digital_numbers(ground: np.ndarray, instrument: Instrument) -> Tensor:
+def _digital_numbers(ground: npt.NDArray[np.float32], instrument: Instrument) -> Tensor:
     """Apparent reflectance (1 + B, H, W), plus what the air adds, as unrounded digital numbers."""
     path = instrument.path_reflectance()
     scale = instrument.peak / np.asarray(instrument.full_scale)
@@ -144,16 +145,28 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
 def _look(sharp: Tensor, instrument: Instrument, placement: Placement, around: Window) -> Tensor:
     """The ms image before noise, every band from where it truly lies."""
     bands = []
+    whole = Window(0, 0, *placement.ms_shape)
     for band, (gain, own) in enumerate(zip(instrument.ms_gains, instrument.band_shifts, strict=True)):
         true = placement.shifted(instrument.shift[0] + own[0], instrument.shift[1] + own[1])
-        bands.append(degrade(sharp[band], true, around, Window(0, 0, *placement.ms_shape), gain))
+        bands.append(degrade(sharp[band], true, around, whole, gain))
     return torch.stack(bands)
 
 
-def _record(rng: np.random.Generator, numbers: Tensor, instrument: Instrument, camera: int) -> Tensor:
-    """Add read and shot noise, round, saturate."""
-    peak = instrument.peak
+def noise_deviation(numbers: Tensor, instrument: Instrument, camera: int) -> Tensor:
+    """Standard deviation of read and shot noise together, in digital numbers.
+
+    Args:
+        numbers: Signal in digital numbers, any shape.
+        instrument: Whose noise.
+        camera: 0 for pan, 1 for ms.
+    """
+    signal = (numbers / instrument.peak).clamp_min(0)
     read, shot = instrument.read_noise[camera], instrument.shot_noise[camera]
-    deviation = (read**2 + shot * (numbers / peak).clamp_min(0)).sqrt() * peak
+    return (read**2 + shot * signal).sqrt() * instrument.peak
+
+
+def _record(rng: np.random.Generator, numbers: Tensor, instrument: Instrument, camera: int) -> Tensor:
+    """Add noise, round, saturate."""
+    deviation = noise_deviation(numbers, instrument, camera)
     noise = torch.from_numpy(rng.standard_normal(tuple(numbers.shape), dtype=np.float32))
-    return (numbers + deviation * noise).round().clamp(0, peak)
+    return (numbers + deviation * noise).round().clamp(0, instrument.peak)

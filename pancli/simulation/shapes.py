@@ -67,7 +67,7 @@ def patch_at(
 
 def coverage(distance: Field) -> Field:
     """How much of each pixel lies inside, from its distance to the edge."""
-    return np.minimum(np.maximum(distance + np.float32(0.5), 0), 1)
+    return np.asarray(np.clip(distance + np.float32(0.5), 0, 1), np.float32)
 
 
 def box_distance(patch: Patch, half: tuple[float, float]) -> Field:
@@ -78,7 +78,7 @@ def box_distance(patch: Patch, half: tuple[float, float]) -> Field:
 def ellipse_distance(patch: Patch, half: tuple[float, float]) -> Field:
     """Inside distance of an ellipse, to first order at its edge."""
     radius = np.hypot(patch.along / np.float32(half[0]), patch.across / np.float32(half[1]))
-    return (1 - radius) * np.float32(math.sqrt(half[0] * half[1]))
+    return np.asarray((1 - radius) * np.float32(math.sqrt(half[0] * half[1])), np.float32)
 
 
 def polygon_distance(patch: Patch, normals: npt.NDArray[np.float64], offsets: Vector) -> Field:
@@ -100,7 +100,7 @@ def bent_strip_distance(patch: Patch, half_breadth: float, bend: float) -> Field
     """Inside distance of a long strip whose middle leaves the axis by ``bend * along ** 2``."""
     middle = np.float32(bend) * patch.along * patch.along
     slope = np.sqrt(1 + (np.float32(2 * bend) * patch.along) ** 2)
-    return np.float32(half_breadth) - np.abs(patch.across - middle) / slope
+    return np.asarray(half_breadth - np.abs(patch.across - middle) / slope, np.float32)
 
 
 @dataclass(frozen=True, slots=True)

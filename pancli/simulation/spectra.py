@@ -81,7 +81,7 @@ def response(centre: float, width: float, steepness: float = 4.0) -> Spectrum:
         steepness: Exponent of the edges: 2 is a Gaussian, large is a box.
     """
     weight = np.exp(-np.log(2.0) * np.abs(2.0 * (WAVELENGTHS - centre) / width) ** steepness)
-    return weight / weight.sum()
+    return np.asarray(weight / weight.sum(), np.float64)
 
 
 def sunlight() -> Spectrum:
