@@ -32,7 +32,7 @@ REACH = 5
 
 _SIDES = 64, 128  # ms pixels: smallest and largest window of scenes that have room for them
 _GRID = 8  # windows along an axis at most
-_BUDGET = 128 << 20  # bytes of pixels held at once; fewer windows where they are large
+_BUDGET = 64 << 20  # bytes of pixels held at once; fewer windows where they are large
 _ROUNDS = 6
 _SETTLED = 0.01  # ms pixels: a smaller correction ends the rounds
 _TOLERANCE = 0.5  # ms pixels a window may differ from the scene and still count
