@@ -36,13 +36,14 @@ def draw_ground(rng: np.random.Generator, shape: tuple[int, int], instrument: In
 
 def _site(rng: np.random.Generator, shape: tuple[int, int], instrument: Instrument) -> layouts.Site:
     azimuth = rng.uniform(0, 2 * math.pi)
+    dust = rng.uniform(0.1, 0.5) * rng.dirichlet(np.ones(5))
     sun = math.cos(azimuth), math.sin(azimuth)
     pixels = np.zeros((instrument.bands + 1, *shape), np.float32)
     return layouts.Site(
         rng=rng,
         canvas=Canvas(pixels),
         bank=TextureBank.random(rng, shape, sun),
-        palette=Palette.of(instrument, float(rng.uniform(0.15, 0.4))),
+        palette=Palette.of(instrument, float(rng.uniform(0.2, 0.5)), dust.tolist()),
         sun=sun,
         shadow=float(rng.uniform(0.2, 1.3)),
         heading=float(rng.uniform(0, 0.5 * math.pi)),
@@ -85,8 +86,8 @@ def _light(rng: np.random.Generator, pixels: Field) -> Field:
     """Uneven light on all channels alike, and texture that each channel has to itself."""
     light = power_law(rng, pixels.shape[1:], 3.0)[0]
     pixels *= np.exp(np.float32(rng.uniform(0.01, 0.08)) * light)
-    common = power_law(rng, pixels.shape[1:], float(rng.uniform(0.6, 1.4)))[0]
+    common = power_law(rng, pixels.shape[1:], float(rng.uniform(0.3, 1.1)))[0]
     own = power_law(rng, pixels.shape[1:], float(rng.uniform(0.8, 1.6)), len(pixels))
-    strength = np.float32(rng.uniform(0.02, 0.07)), np.float32(rng.uniform(0.002, 0.02))
+    strength = np.float32(rng.uniform(0.03, 0.09)), np.float32(rng.uniform(0.002, 0.02))
     pixels *= np.maximum(1 + strength[0] * common + strength[1] * own, np.float32(0.3))
     return pixels

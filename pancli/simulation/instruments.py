@@ -142,8 +142,8 @@ def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Ins
     gain = rng.uniform(0.2, 0.45)
     aligned = rng.random() < 0.5
     spread = 0.02 if aligned else 0.12
-    pan_sigma = rng.uniform(0.25, 0.75)
-    scale = np.exp(rng.uniform(math.log(0.35), math.log(1.1)))
+    pan_sigma = rng.uniform(0.2, 0.65)
+    scale = np.exp(rng.uniform(math.log(0.45), math.log(1.3)))
     snr = np.exp(rng.uniform(math.log(60), math.log(400)))
     return Instrument(
         centres=tuple(float(c) for c, _ in chosen),
@@ -152,12 +152,12 @@ def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Ins
         pan_tilt=float(rng.uniform(-0.6, 0.8)),
         ms_gains=tuple(float(g) for g in np.clip(gain + rng.normal(0, 0.04, bands), 0.15, 0.55)),
         pan_sigma=float(pan_sigma),
-        reference_sigma=float(np.clip(0.5 * pan_sigma + 0.25 + rng.normal(0, 0.05), 0.3, 0.65)),
+        reference_sigma=float(np.clip(0.4 * pan_sigma + 0.2 + rng.normal(0, 0.05), 0.25, 0.5)),
         shift=_pair(rng, spread * ratio),
         band_shifts=tuple(_pair(rng, 0.02 * ratio) for _ in range(bands)),
         bits=int(rng.choice([8, 10, 11, 11, 12, 14])),
-        full_scale=tuple(float(s) for s in scale * np.exp(rng.normal(0, 0.2, bands + 1))),
-        haze=float(rng.uniform(0.0, 0.08)),
+        full_scale=tuple(float(s) for s in scale * np.exp(rng.normal(0, 0.15, bands + 1))),
+        haze=float(rng.uniform(0.0, 0.1)),
         haze_power=float(rng.uniform(1.0, 4.0)),
         read_noise=(float(0.08 / snr), float(0.04 / snr)),
         shot_noise=(float(0.2 / snr**2), float(0.06 / snr**2)),

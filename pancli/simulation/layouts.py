@@ -43,11 +43,11 @@ CARS = ("white roof", "dark plastic", "metal roof", "red paint", "blue paint", "
 ANYTHING = (*PLANTS, *GROUND, *WATER, *PAVING, *ROOFS, "green paint", "red paint", "yellow paint")
 
 _TEXTURE = {
-    **dict.fromkeys(("broadleaf", "conifer"), ("crowns", 0.30)),
-    **dict.fromkeys(("grass", "crop", "dry grass"), ("rough", 0.10)),
-    **dict.fromkeys(GROUND, ("rough", 0.13)),
+    **dict.fromkeys(("broadleaf", "conifer"), ("crowns", 0.36)),
+    **dict.fromkeys(("grass", "crop", "dry grass"), ("rough", 0.15)),
+    **dict.fromkeys(GROUND, ("rough", 0.16)),
     **dict.fromkeys(WATER, ("smooth", 0.03)),
-    **dict.fromkeys(PAVING, ("fine", 0.07)),
+    **dict.fromkeys(PAVING, ("fine", 0.10)),
 }
 
 
@@ -108,7 +108,7 @@ class Site:
         """Paint one of the named materials with its own texture; returns its colour."""
         name = names[int(self.rng.integers(len(names)))]
         colour = self.palette.pick(self.rng, (name,), spread)
-        texture, strength = _TEXTURE.get(name, ("fine", 0.05))
+        texture, strength = _TEXTURE.get(name, ("fine", 0.08))
         strength *= 0.5 + float(self.rng.random())
         self.canvas.paint(patch, cover, colour, self.texture(texture, strength, patch.shape))
         return colour

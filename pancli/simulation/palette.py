@@ -15,6 +15,7 @@ Vector = npt.NDArray[np.float32]
 
 _NAMES = tuple(MATERIALS)
 _LEVER = (WAVELENGTHS - 650.0) / 250.0
+_DUST = ("loam", "dry grass", "grass", "worn asphalt", "sand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,20 @@ class Palette:
     shadow: Vector
 
     @classmethod
-    def of(cls, instrument: Instrument, depth: float) -> Palette:
-        """What ``instrument`` sees; shadows keep about ``depth`` of the light at 550 nm."""
+    def of(cls, instrument: Instrument, depth: float, dust: Sequence[float]) -> Palette:
+        """What ``instrument`` sees.
+
+        Args:
+            instrument: Its responses weigh the spectra.
+            depth: Light that shadows keep at 550 nm, about.
+            dust: How much of loam, dry grass, grass, worn asphalt and sand lies on everything: outdoors
+                nothing is pure, and purer colours contrast more than those of real scenes.
+        """
         weights = instrument.responses() * sunlight()
         weights /= weights.sum(1, keepdims=True)
         curves = np.stack([MATERIALS[name] for name in _NAMES])
+        layer = np.asarray(dust) @ curves[[_NAMES.index(name) for name in _DUST]]
+        curves = (1.0 - sum(dust)) * curves + layer
         lever = np.clip(_LEVER, -1.0, 1.5)
         return cls(
             colours=np.asarray(curves @ weights.T, np.float32),

@@ -63,7 +63,7 @@ MATERIALS: Mapping[str, Spectrum] = MappingProxyType(
         "slate": _flat(0.07, -0.01) + 0.012 * _bump(470, 60),
         "metal roof": 0.36 + 0.05 * _rise(700, 200) - 0.05 * _bump(850, 60),
         "green paint": 0.05 + 0.13 * _bump(520, 38) + 0.30 * _rise(760, 40),
-        "blue paint": 0.05 + 0.22 * _bump(455, 42) + 0.22 * _rise(790, 50),
+        "blue paint": 0.06 + 0.12 * _bump(455, 50) + 0.16 * _rise(790, 50),
         "red paint": 0.04 + 0.42 * _rise(612, 14),
         "yellow paint": 0.06 + 0.44 * _rise(512, 16),
         "dark plastic": _flat(0.035, 0.01),
