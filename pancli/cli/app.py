@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pancli import __version__
+from pancli.cli import check, methods, networks, sharpen, simulate, train
 from pancli.errors import PancliError
 
 INTERRUPTED = 130
@@ -42,8 +43,6 @@ def _version(show: bool) -> None:
 
 def build() -> typer.Typer:
     """The Typer app with every command registered."""
-    from pancli.cli import check, methods, networks, sharpen, simulate, train
-
     app = typer.Typer(
         cls=_Group,
         no_args_is_help=True,

@@ -90,7 +90,10 @@ class Card:
 
 def save_weights(network: GCPNet, card: Card, path: Path) -> None:
     """Write weights and card; the file appears complete or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
     header = {"card": json.dumps(card.as_dict(), sort_keys=True), "tensors_sha256": _hash(tensors)}
     temporary = path.with_name(path.name + ".tmp")
     save_file(tensors, temporary, metadata=header)
@@ -168,11 +171,5 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else _scalar(tensor)
-        )
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _scalar(tensor: Tensor) -> bytes:
-    return tensor.reshape(1).view(torch.uint8).numpy().tobytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,27 +88,6 @@ class SharpenOptions:
     def cpu_threads(self) -> int:
         """Threads to compute with."""
         return self.threads or os.cpu_count() or 1
-
-    def torch_device(self) -> torch.device:
-        """The device to compute on.
-
-        Raises:
-            UsageError: Not a device pancli knows, or CUDA where there is none.
-        """
-        name = self.device
-        if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if name == "cpu":
-            return torch.device("cpu")
-        if not re.fullmatch(r"cuda(:\d+)?", name):
-            raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        number = int(name.partition(":")[2] or 0)
-        if number >= count:
-            raise UsageError(
-                f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto"
-            )
-        return torch.device("cuda", number)
 
 
 def fits(value: float, dtype: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pancli.device import find_device
 from pancli.errors import MethodError, PairError, UsageError
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
@@ -122,7 +123,7 @@ def plan_sharpening(
         PancliError: Anything that would stop the sharpening and can be known before.
     """
     options = options or SharpenOptions()
-    sensor, device, path = find_sensor(options.sensor), options.torch_device(), Path(out)
+    sensor, device, path = find_sensor(options.sensor), find_device(options.device), Path(out)
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as method:
         info = PairInfo(len(pair.bands), pair.placement, sensor)

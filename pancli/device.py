@@ -1,0 +1,28 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from pancli.errors import UsageError
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: Not a device pancli knows, or CUDA where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(name.partition(":")[2] or 0)
+    if number >= count:
+        raise UsageError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto")
+    return torch.device("cuda", number)

@@ -1,0 +1,227 @@
+"""``pancli sharpen`` as a user meets it: files, exit codes, streams, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from typer.testing import CliRunner
+
+from pancli.cli.app import build
+from tests.scenes import make_scene, read, write
+
+RUNNER = CliRunner()
+
+
+def pancli(*args):
+    return RUNNER.invoke(build(), [str(a) for a in args])
+
+
+def start(*args, **kwargs):
+    command = [sys.executable, "-m", "pancli", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def test_positions_and_options_mean_the_same(scene, tmp_path):
+    outs = [tmp_path / f"{i}.tif" for i in range(3)]
+    common = ("--method", "gsa", "-q")
+    assert pancli("sharpen", scene.pan, scene.ms, outs[0], *common).exit_code == 0
+    assert pancli("sharpen", "--pan", scene.pan, "--ms", scene.ms, "-o", outs[1], *common).exit_code == 0
+    assert pancli("sharpen", "-o", outs[2], scene.pan, scene.ms, *common).exit_code == 0
+    assert (read(outs[0]) == read(outs[1])).all()
+    assert (read(outs[0]) == read(outs[2])).all()
+
+
+def test_bands_come_from_several_files_in_order(scene, tmp_path):
+    singles = [
+        write(tmp_path / f"b{i}.tif", scene.ms_image[i], scene.ms_transform, names=[f"B{i}"]) for i in (2, 0)
+    ]
+    out = tmp_path / "out.tif"
+    result = pancli(
+        "sharpen", scene.pan, *singles, f"{scene.ms},band=4", out, "--method", "exp", "-b", "3,1,2"
+    )
+    assert result.exit_code == 0
+    with rasterio.open(out) as dataset:
+        assert dataset.descriptions == ("band 4", "B2", "B0")
+
+
+def test_stdout_carries_one_json_object_and_stderr_plain_progress(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--json", "--tile", "64")
+    report = json.loads(result.stdout)
+    assert set(report) >= {"output", "method", "width", "height", "seconds", "mpix_per_s", "shift"}
+    assert report["output"] == str(out)
+    assert report["shift"]["applied"] is False
+    assert "gsa: fuse 100 %" in result.stderr
+    assert result.stderr.count("%") <= 11
+
+
+def test_quiet_is_quiet(scene, tmp_path):
+    result = pancli("sharpen", scene.pan, scene.ms, tmp_path / "out.tif", "--method", "exp", "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_dry_run_writes_nothing(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    result = pancli("sharpen", scene.pan, scene.ms, out, "--dry-run")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["tiles"]["count"] == 1
+    assert not out.exists()
+
+
+def test_the_output_is_as_asked(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    args = ("--method", "brovey", "-t", "float32", "--co", "COMPRESS=LZW", "--co", "BLOCKXSIZE=256")
+    assert pancli("sharpen", scene.pan, scene.ms, out, *args, "--nodata", "nan", "-j", "1").exit_code == 0
+    with rasterio.open(out) as dataset:
+        assert dataset.dtypes[0] == "float32"
+        assert dataset.compression.name == "lzw"
+        assert dataset.block_shapes[0] == (512, 256)
+        assert np.isnan(dataset.nodata)
+
+
+def test_a_cog_passes_the_outside_judge(scene, tmp_path):
+    from rio_cogeo.cogeo import cog_validate
+
+    out = tmp_path / "out.tif"
+    assert pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--of", "COG").exit_code == 0
+    assert cog_validate(out, strict=True, quiet=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["{pan}"], 2, "OUT is missing"),
+        (["{pan}", "{out}"], 2, "MS is missing"),
+        ([], 2, "PAN is missing"),
+        (["--pan", "{pan}", "--ms", "{ms}", "-o", "{out}", "extra.tif"], 2, "one file too many"),
+        (["{pan}", "{ms}", "{out}", "--nodata", "white"], 2, "--nodata"),
+        (["{pan}", "{ms}", "{out}", "--bidx", "0"], 2, "--bidx"),
+        (["{pan}", "{ms}", "{out}", "--bidx", "9"], 2, "bands 1 to 4"),
+        (["{pan}", "{ms}", "{out}", "--co", "COMPRESS"], 2, "--co"),
+        (["{pan}", "{ms}", "{out}", "--coregister", "left"], 2, "--coregister"),
+        (["{pan}", "{ms}", "{out}", "-j", "many"], 2, "--num-threads"),
+        (["{pan}", "{ms}", "{out}", "--method", "magic"], 2, "magic"),
+        (["{pan}", "{ms}", "{out}", "--device", "abacus"], 2, "--device abacus"),
+        (["{pan}", "{ms}", "{out}", "--no-such-option"], 2, "no-such-option"),
+        (["missing.tif", "{ms}", "{out}"], 1, "missing.tif: no such file"),
+        (["{pan}", "missing.tif", "{out}"], 1, "missing.tif: no such file"),
+        (["{pan}", "{ms}", "{folder}"], 1, "is a directory"),
+        (["{pan}", "{ms}", "{folder}/no/out.tif"], 1, "does not exist"),
+        (["{pan}", "{ms}", "{ms}"], 1, "--overwrite"),
+        (["{ms}", "{pan}", "{out}"], 1, "4 bands but must have 1"),
+        (["{pan}", "{pan}", "{out}"], 1, "at least 1.5"),
+        (["{pan}", "{ms}", "{out}", "--co", "COMPRESS=MAGIC"], 1, "--co"),
+        (["{pan}", "{ms}", "{out}", "--bbox", "1", "2", "3", "4"], 1, "does not meet"),
+        (["{pan}", "{ms}", "{out}", "--aoi", "none.geojson"], 1, "no such file"),
+    ],
+)
+def test_refusals_are_one_line_with_the_right_code(scene, tmp_path, args, code, says):
+    out = tmp_path / "out.tif"
+    names = {"pan": scene.pan, "ms": scene.ms, "out": out, "folder": tmp_path}
+    result = pancli("sharpen", *(arg.format(**names) for arg in args))
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    if code == 1:
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_corrupt_input_is_named_and_leaves_nothing(scene, tmp_path):
+    data = scene.ms.read_bytes()
+    scene.ms.write_bytes(data[: 2 * len(data) // 3])
+    folder = tmp_path / "out"
+    folder.mkdir()
+    result = pancli("sharpen", scene.pan, scene.ms, folder / "out.tif", "--method", "gsa")
+    assert result.exit_code == 1
+    assert "ms.tif" in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_nothing_and_exit_130(tmp_path, number):
+    scene = make_scene(tmp_path / "scene", size=(3072, 3072))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    process = start("sharpen", scene.pan, scene.ms, folder / "out.tif", "--method", "gfpca", "--tile", "128")
+    deadline = time.monotonic() + 60
+    while not any(folder.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert list(folder.iterdir()) == []
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['pancli', '--help']\n"
+        "from pancli.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'rasterio', 'numpy', 'rich', 'shapely', 'pyproj'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sharpen" in done.stdout
+    assert done.stdout.strip().endswith("HEAVY []")
+
+
+def test_version_and_methods():
+    assert pancli("--version").stdout.startswith("pancli ")
+    rows = json.loads(pancli("methods", "--json").stdout)
+    assert {"gcpnet", "gsa", "gdal", "cnmf"} <= {row["name"] for row in rows}
+    table = pancli("methods").stdout
+    assert "gsa" in table
+
+
+def test_a_closed_pipe_is_no_traceback():
+    process = start("methods", "--json", env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_scene(tmp_path):
+    """Peak resident size of a 2048 and an 8192 pixel scene; larger ones are in the benchmarks."""
+    peaks = []
+    for side in (2048, 8192):
+        pan, ms = flat_scene(tmp_path / str(side), side)
+        out = tmp_path / f"{side}.tif"
+        code = (
+            "import resource, sys\n"
+            "from pancli.sharpening import sharpen, SharpenOptions\n"
+            "sharpen(sys.argv[1], [sys.argv[2]], sys.argv[3], SharpenOptions(method='gsa', threads=1))\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        command = [sys.executable, "-c", code, pan, ms, out]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert peaks[1] < 1.15 * peaks[0]
+
+
+def flat_scene(folder: Path, side: int) -> tuple[Path, Path]:
+    """A large scene that is cheap to make: one block of texture, repeated."""
+    folder.mkdir()
+    block = make_scene(folder / "block", size=(512, 512))
+    repeats = side // 512
+    pan = write(
+        folder / "pan.tif", np.tile(block.pan_image, (repeats, repeats)), block.pan_transform, tiled=True
+    )
+    ms = np.tile(block.ms_image, (1, repeats, repeats))
+    return pan, write(folder / "ms.tif", ms, block.ms_transform, tiled=True)
