@@ -35,20 +35,27 @@ class ReferenceSums:
             fused: (B, H, W), in digital numbers.
             reference: The same.
             valid: (H, W) bool; None for all.
+
+        Raises:
+            ValueError: The shapes differ.
         """
+        if fused.shape != reference.shape:
+            raise ValueError(f"fused is {tuple(fused.shape)} but its reference {tuple(reference.shape)}")
         bands = reference.shape[0]
         x, y = (
             image.reshape(bands, -1) if valid is None else image[:, valid] for image in (fused, reference)
         )
         x, y = x.double(), y.double()
-        norms = x.norm(dim=0) * y.norm(dim=0)
-        nonzero = norms > 0
-        cosine = ((x * y).sum(0)[nonzero] / norms[nonzero]).clamp(-1, 1)
+        lengths = x.norm(dim=0), y.norm(dim=0)
+        nonzero = (lengths[0] > 0) & (lengths[1] > 0)
+        a, b = (v[:, nonzero] / n[nonzero] for v, n in zip((x, y), lengths, strict=True))
+        # Half the angle by its tangent: arccos of a cosine near one loses half the digits.
+        angles = 2 * torch.atan2((a - b).norm(dim=0), (a + b).norm(dim=0))
         return cls(
             x.shape[1],
             (x - y).square().sum(1).cpu(),
             y.sum(1).cpu(),
-            float(torch.arccos(cosine).sum()),
+            float(angles.sum()),
             int(nonzero.sum()),
         )
 
