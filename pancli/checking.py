@@ -179,12 +179,7 @@ def _describe_file(role: str, path: str) -> FileReport | None:
 
 def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairReport:
     placement = pair.placement
-    overlap = placement.pan_inside(pair.pan_grid.shape)
-    if overlap.size == 0:
-        raise PairError(
-            f"PAN and MS do not overlap: PAN is at {pair.pan_grid.describe()}, "
-            f"MS at {pair.ms_grid.describe()}"
-        )
+    overlap = pair.overlap()
     pan_sample = _sample(lambda window: _with_band_axis(*pair.read_pan(window)), pair.pan_grid.shape, 1)
     ms_sample = _sample(pair.read_ms, pair.ms_grid.shape, len(pair.bands))
     info = PairInfo(len(pair.bands), placement, sensor)

@@ -34,3 +34,10 @@ def modulation(numerator: Tensor, denominator: Tensor) -> Tensor:
     positive = denominator > 0
     factor = numerator / torch.where(positive, denominator, 1.0)
     return torch.where(positive, factor, 1.0).clamp(0.0, 10.0)
+
+
+def injection_gain(band: Tensor, low: Tensor) -> Tensor:
+    """The gain at which a ratio method adds detail: band / low in [0, 3], and 1 where low is not positive."""
+    positive = low > 0
+    gain = band / torch.where(positive, low, 1.0)
+    return torch.where(positive, gain, 1.0).clamp(0.0, 3.0)

@@ -1,6 +1,8 @@
 """Multiresolution analysis: the detail of pan that ms cannot show is added to ms, or multiplies it.
 
-Adding: F_b = E_b + P^_b - low(P^_b). Multiplying: F_b = E_b P^_b / low(P^_b), the factor kept in [0, 10].
+Adding: F_b = E_b + P^_b - low(P^_b). Multiplying: F_b = E_b P^_b / low(P^_b), which is adding with the gain
+E_b / low(P^_b); that gain is kept in [0, 3], and is 1 where low(P^_b) is not positive, or else dark pixels,
+where a matched pan passes through zero, turn into speckle.
 P^_b = (P - mean P) std(E_b) / std(P_low) + mean E_b is pan matched to the band, with P_low the pan at ms
 resolution (the spreads of two images compare only at equal resolution; the older toolboxes divide by
 std(P), which weakens the detail). The methods differ in the low-pass filter. Vivone et al., "A critical
@@ -11,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from pancli.methods.arithmetic import modulation, ratio_or_zero
+from pancli.methods.arithmetic import injection_gain, ratio_or_zero
 from pancli.methods.filters import Blur, Box, BSpline, SensorMtf
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import gather, pan_grid_margin, pan_grid_samples
@@ -68,9 +71,11 @@ class Multiresolution:
     def fuse(self, image: TileImage, state: BandMatch) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
         low = self.blur.apply(image)
-        if self.multiplies:
-            return image.upsampled * modulation(state.apply(image.pan), state.apply(low))
-        return image.upsampled + state.scale.to(low) * (image.pan - low)
+        detail = state.scale.to(low) * (image.pan - low)
+        if not self.multiplies:
+            return image.upsampled + detail
+        fused = image.upsampled + injection_gain(image.upsampled, state.apply(low)) * detail
+        return torch.maximum(fused, image.upsampled.clamp_max(0))  # a factor never turns a band negative
 
 
 SFIM = Multiresolution(

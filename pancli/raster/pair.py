@@ -192,6 +192,20 @@ class Pair:
         """Nodata value of pan as it is read, or None."""
         return self._pan.nodata
 
+    def overlap(self) -> Window:
+        """The pan pixels whose centres lie inside ms.
+
+        Raises:
+            PairError: There is none.
+        """
+        window = self.placement.pan_inside(self.pan_grid.shape)
+        if window.size == 0:
+            raise PairError(
+                f"PAN and MS do not overlap: PAN is at {self.pan_grid.describe()}, "
+                f"MS at {self.ms_grid.describe()}"
+            )
+        return window
+
     def read_pan(self, window: Window) -> tuple[FloatArray, BoolArray]:
         """(H, W) values and validity of a window that lies inside pan.
 

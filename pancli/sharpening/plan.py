@@ -129,7 +129,7 @@ def plan_sharpening(
         info = PairInfo(len(pair.bands), pair.placement, sensor)
         _check_contract(method, info)
         area, window = _areas(pair, options)
-        bounds = pair.placement.pan_inside(pair.pan_grid.shape)
+        bounds = pair.overlap()
         scene = open_scene(pair, info, area.window, bounds, device)
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
@@ -165,12 +165,7 @@ def _check_contract(method: Method, info: PairInfo) -> None:
 def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
     """What to compute, and the output's window, both on the pan grid."""
     pan, placement = pair.pan_grid, pair.placement
-    overlap = placement.pan_inside(pan.shape)
-    if overlap.size == 0:
-        raise PairError(
-            f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {pair.ms_grid.describe()}"
-        )
-    window = overlap
+    window = overlap = pair.overlap()
     if options.extent != "intersection":
         window = pan.window
     if options.extent == "union":

@@ -48,7 +48,8 @@ def reference(scene, blurred, multiplies):
     for band, low in zip(e, blurred(pan), strict=True):
         pan_hat = matched(pan, pan_low, band)
         low_hat = (low - pan.mean()) * band.std(ddof=1) / pan_low.std(ddof=1) + band.mean()
-        out.append(band * np.clip(pan_hat / low_hat, 0, 10) if multiplies else band + pan_hat - low_hat)
+        gain = np.clip(band / low_hat, 0, 3) if multiplies else 1
+        out.append(band + gain * (pan_hat - low_hat))
     return np.stack(out)
 
 
