@@ -102,7 +102,7 @@ def _lot(site: Site, place: tuple[float, float], lot: float, share: float, green
 def works(site: Site) -> None:
     """Paint an industrial estate: paved ground, large roofs, tanks, car parks."""
     unit = site.power_size(site.extent / 20, site.extent / 7, 1.3)
-    for _ in range(int(site.rng.integers(4, 14))):
+    for _ in range(int(site.rng.integers(8, 20))):
         centre, angle = site.somewhere(), site.turned(0.01)
         half = unit * float(site.rng.uniform(0.6, 1.6)), unit * float(site.rng.uniform(0.4, 1.0))
         yard = half[0] * 1.3, half[1] * 1.4

@@ -44,7 +44,7 @@ def _site(rng: np.random.Generator, shape: tuple[int, int], instrument: Instrume
     return Site(
         rng=rng,
         canvas=Canvas(np.zeros((instrument.bands + 1, *shape), np.float32)),
-        bank=TextureBank.random(rng, shape, (-shadows[0], -shadows[1])),
+        bank=TextureBank.random(rng, shape, shadows),
         palette=Palette.of(instrument, float(rng.uniform(0.2, 0.5)), dust.tolist()),
         sun=shadows,
         shadow=float(rng.uniform(0.2, 1.3)),

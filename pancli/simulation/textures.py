@@ -48,8 +48,8 @@ def band_pass(rng: np.random.Generator, shape: tuple[int, int], period: float) -
 
 
 def relief(height: Field, sun: tuple[float, float]) -> Field:
-    """Shading of a surface lit from direction ``sun`` (down, right): (H, W), mean about 0, deviation 1."""
-    slope = sun[0] * (np.roll(height, 1, 0) - height) + sun[1] * (np.roll(height, 1, 1) - height)
+    """Shading of a surface whose shadows fall towards ``sun`` (down, right): (H, W), mean 0, deviation 1."""
+    slope = sun[0] * (height - np.roll(height, 1, 0)) + sun[1] * (height - np.roll(height, 1, 1))
     shade = np.tanh(slope / max(float(slope.std()), 1e-6)) + 0.6 * np.tanh(height)
     return np.asarray((shade - shade.mean()) / max(float(shade.std()), 1e-6), np.float32)
 
@@ -74,7 +74,7 @@ class TextureBank:
     def random(
         cls, rng: np.random.Generator, shape: tuple[int, int], sun: tuple[float, float]
     ) -> TextureBank:
-        """A bank for one scene, the sun at ``sun`` (down, right)."""
+        """A bank for one scene whose shadows fall towards ``sun`` (down, right)."""
         crown = band_pass(rng, shape, float(np.exp(rng.uniform(np.log(3.5), np.log(14.0)))))
         leaves = 0.8 * relief(crown, sun) + 0.6 * power_law(rng, shape, 0.6)[0]
         return cls(
