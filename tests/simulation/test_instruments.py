@@ -1,0 +1,55 @@
+"""Instruments are possible ones."""
+
+import numpy as np
+import pytest
+
+from pancli.sensors import find_sensor
+from pancli.simulation.instruments import instrument_like, random_instrument
+from pancli.simulation.spectra import WAVELENGTHS
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
+def test_a_random_instrument_is_within_its_ranges(bands):
+    for seed in range(20):
+        instrument = random_instrument(np.random.default_rng(seed), bands, 4.0)
+        assert instrument.bands == len(instrument.widths) == len(instrument.ms_gains) == bands
+        assert len(instrument.band_shifts) == bands
+        assert len(instrument.full_scale) == bands + 1
+        assert all(0.15 <= gain <= 0.55 for gain in instrument.ms_gains)
+        assert all(380 < centre < 2300 for centre in instrument.centres)
+        assert len(set(instrument.band_names)) == bands
+        responses = instrument.responses()
+        assert responses.shape == (bands + 1, len(WAVELENGTHS))
+        np.testing.assert_allclose(responses.sum(1), 1)
+        assert responses.min() >= 0
+
+
+def test_a_known_sensor_keeps_its_gains_and_bits_and_names_its_bands():
+    instrument = instrument_like(find_sensor("quickbird"), 4, np.random.default_rng(0))
+    assert instrument.ms_gains == (0.34, 0.32, 0.30, 0.22)
+    assert instrument.bits == 11
+    assert instrument.shift == (0.0, 0.0)
+    assert instrument.band_names == ("blue", "green", "red", "nir")
+
+
+def test_haze_is_blue():
+    instrument = instrument_like(find_sensor("generic"), 4, np.random.default_rng(0))
+    path = instrument.path_reflectance()[1:]
+    assert (np.diff(path) < 0).all()
+
+
+@pytest.mark.parametrize("bands", [1, 2, 8, 12, 40])
+def test_a_known_sensor_may_have_any_number_of_bands_in_rising_wavelength(bands):
+    instrument = instrument_like(find_sensor("worldview2"), bands, np.random.default_rng(0))
+    assert instrument.bands == bands
+    assert list(instrument.centres) == sorted(instrument.centres)
+    assert max(instrument.centres) < 2300
+
+
+def test_pan_responds_within_its_range_and_hardly_outside():
+    for seed in range(10):
+        instrument = random_instrument(np.random.default_rng(seed), 4, 4.0)
+        lo, hi = instrument.pan_range
+        pan = instrument.responses()[0]
+        assert pan[(lo < WAVELENGTHS) & (hi > WAVELENGTHS)].sum() > 0.85
+        assert pan[(lo - 60 > WAVELENGTHS) | (hi + 60 < WAVELENGTHS)].sum() < 0.02
