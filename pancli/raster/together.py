@@ -1,7 +1,8 @@
-"""Several images of one place, written together: none has its name before all are complete."""
+"""Several images of one place, written together: all appear, or none."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -47,18 +48,25 @@ class PlacedImage:
 
 
 def write_together(images: Sequence[PlacedImage], *, overwrite: bool = False) -> None:
-    """Write images; when one cannot be completed, none appears.
+    """Write images; when one cannot be completed, none appears that was not there before.
 
     Raises:
         OutputError: One exists already and is not to be overwritten, or cannot be written.
     """
     for image in images:
         check_output(image.path, overwrite=overwrite)
-    with ExitStack() as stack:
-        for image in images:
-            output = stack.enter_context(atomic_output(_spec(image, overwrite=overwrite)))
-            whole = Window(0, 0, *image.values.shape[1:])
-            output.write(whole, image.values, np.ones(whole.shape, np.bool_))
+    fresh = [image.path for image in images if not os.path.lexists(image.path)]
+    try:
+        with ExitStack() as stack:
+            for image in images:
+                output = stack.enter_context(atomic_output(_spec(image, overwrite=overwrite)))
+                whole = Window(0, 0, *image.values.shape[1:])
+                output.write(whole, image.values, np.ones(whole.shape, np.bool_))
+    except BaseException:
+        # One that was complete may have its name already.
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _spec(image: PlacedImage, *, overwrite: bool) -> OutputSpec:
