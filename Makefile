@@ -41,7 +41,16 @@ test: setup ## Run the tests
 check: lint test ## Exactly what CI runs
 
 bench: setup ## Print the benchmark tables (minutes)
-	$(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.scale
+
+# What needs a GPU, in steps of under 10 minutes that resume: the tests marked gpu, then the training recipes.
+# It needs torch, numpy, safetensors and pytest in the Python it runs, not GDAL, if DATA holds .npy arrays
+# (pancli/training/sources.py says how they are named).
+GPU_PYTHON ?= $(BIN)/python
+DATA ?= data
+gpu: ## Run what needs a CUDA device: GPU tests, training recipes from their last checkpoint
+	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
+	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --max-minutes 9
 
 wheel: setup ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

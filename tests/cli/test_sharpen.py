@@ -189,12 +189,11 @@ def test_version_and_methods():
 
 
 def test_a_closed_pipe_is_no_traceback():
-    process = start("methods", "--json", env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
-    process.wait(timeout=60)
+    with start("methods", "--json", env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
 
 
 @pytest.mark.slow

@@ -1,0 +1,46 @@
+"""What only a CUDA device can show; skips itself where there is none. Runs from arrays: no files are read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.methods.network import NetworkMethod
+from pancli.methods.registry import METHODS
+from pancli.networks.weights import shipped
+from pancli.scene import array_scene, fuse_scene
+from tests.methods.pairs import make_case
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+def on(device, method):
+    from dataclasses import replace
+
+    case = make_case(4)
+    scene = replace(array_scene(case.pan, case.ms, case.placement), device=torch.device(device))
+    with torch.inference_mode():
+        return fuse_scene(method, scene, method.fit(scene), 64).numpy()
+
+
+def agree(a, b, tolerance):
+    assert np.abs(a - b).max() < tolerance * np.ptp(a)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_classical_methods_agree_with_the_cpu(name):
+    agree(on("cpu", METHODS[name]), on("cuda", METHODS[name]), 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 2e-3), ("bfloat16", 3e-2), ("float16", 1e-2)]
+)
+def test_networks_agree_with_the_cpu(precision, tolerance):
+    for path in shipped().values():
+        here = NetworkMethod.load(path, torch.device("cpu"), "float32")
+        there = NetworkMethod.load(path, torch.device("cuda"), precision)
+        agree(on("cpu", here), on("cuda", there), tolerance)
