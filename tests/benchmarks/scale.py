@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.scale [--sizes 4096,16384] [--methods brovey,gsa]
 
-Each run is a process of its own, so that its peak memory is its own. Scenes are one block of texture, repeated.
+Each run is a process of its own, so that its peak memory is its own. Scenes are one block of texture,
+repeated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -53,7 +55,7 @@ def tile_out(path: Path, block: np.ndarray, transform: object, repeats: int) -> 
     return path
 
 
-def run(folder: Path, size: int, method: str) -> dict[str, float]:
+def run(folder: Path, size: int, method: str) -> dict[str, Any]:
     """Sharpen one scene in a process of its own."""
     pan, ms, out = folder / f"pan{size}.tif", folder / f"ms{size}.tif", folder / "out.tif"
     if not pan.exists():
@@ -63,7 +65,8 @@ def run(folder: Path, size: int, method: str) -> dict[str, float]:
     command = [sys.executable, "-c", _CODE, pan, ms, out, method]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     out.unlink()
-    return json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def main() -> None:
