@@ -62,7 +62,7 @@ def run(folder: Path, size: int, method: str) -> dict[str, Any]:
         scene = make_scene(folder / f"block{size}", size=(BLOCK, BLOCK))
         tile_out(pan, scene.pan_image[None], scene.pan_transform, size // BLOCK)
         tile_out(ms, scene.ms_image, scene.ms_transform, size // BLOCK)
-    command = [sys.executable, "-c", _CODE, pan, ms, out, method]
+    command = [sys.executable, "-c", _CODE, *map(str, (pan, ms, out)), method]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     out.unlink()
     report: dict[str, Any] = json.loads(done.stdout)
