@@ -186,6 +186,7 @@ class NetworkMethod:
         """See :class:`pancli.methods.protocol.Method`."""
         return self.network.RADIUS
 
+    @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
         """Units in one pass, then one pass per statistic, each of which needs those before it.
 
@@ -218,6 +219,7 @@ class NetworkMethod:
             raise MethodError("there is no valid pixel to take statistics from; check nodata and overlap")
         return [(total * (self.network.nominal_pixels / count)).float() for total in sums]
 
+    @torch.no_grad()
     def fuse(self, image: TileImage, state: NetworkState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
         bands, pan = state.units.normalise(image.upsampled, image.pan)

@@ -8,16 +8,11 @@ from pancli.networks.weights import Card
 
 def settled_network(bands: int = 4, side: int = 32, seed: int = 0) -> GCPNet:
     """Random weights; normalisation statistics from random images of ``side`` pixels."""
-    generator = torch.Generator().manual_seed(seed)
-    network = GCPNet(bands, side * side)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                spread = (2 / parameter[0].numel()) ** 0.5
-                parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        network = GCPNet(bands, side * side)
         for _ in range(20):
-            bms = torch.randn(4, bands, side, side, generator=generator)
-            network(bms, torch.randn(4, 1, side, side, generator=generator))
+            network(torch.randn(4, bands, side, side), torch.randn(4, 1, side, side))
     return network.eval()
 
 

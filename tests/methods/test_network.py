@@ -1,0 +1,250 @@
+"""A network as a Method: no seam, no sensor, any number of bands, and only valid pixels count."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.errors import MethodError
+from pancli.methods.moments import Moments
+from pancli.methods.network import NetworkMethod, Units, band_groups
+from pancli.networks.weights import shipped
+from pancli.placement import AxisMap, Placement
+from pancli.scene import array_scene, fuse_scene
+from tests.networks.made import card_of, settled_network
+
+CPU = torch.device("cpu")
+
+
+def made_method(**changes):
+    network = settled_network()
+    return NetworkMethod(network, card_of(network), **changes)
+
+
+METHODS = ["made", *sorted(shipped())]
+
+
+def find(name):
+    return made_method() if name == "made" else NetworkMethod.load(shipped()[name], CPU)
+
+
+def images(bands=4, side=96, ratio=4, seed=0):
+    """Pan (H, W) and ms (B, h, w) that share their detail, in 11-bit numbers."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.random((side // 8 + 1, side // 8 + 1))
+    rows = np.linspace(0, side // 8, side)
+    ground = np.array([np.interp(rows, np.arange(side // 8 + 1), line) for line in coarse])
+    ground = np.array([np.interp(rows, np.arange(side // 8 + 1), line) for line in ground.T]).T
+    ground = ground + 0.2 * generator.random((side, side))
+    gains = 0.3 + generator.random(bands)
+    levels = 300 + 150 * np.arange(bands)
+    reference = levels[:, None, None] + 900 * gains[:, None, None] * ground
+    reference = reference + 60 * generator.random((bands, side, side))
+    ms = reference.reshape(bands, side // ratio, ratio, side // ratio, ratio).mean((2, 4))
+    pan = 200 + 1200 * ground
+    return pan.astype(np.float32), ms.astype(np.float32)
+
+
+def fuse(method, pan, ms, tile=512, placement=None):
+    scene = array_scene(pan, ms, placement)
+    return fuse_scene(method, scene, method.fit(scene), tile).numpy()
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_tile_size_does_not_show(name, masked):
+    pan, ms = images()
+    if masked:
+        pan[30:38, 50:60] = np.nan
+        ms[:, 3:5, 17:19] = np.nan
+    method = find(name)
+    scene = array_scene(pan, ms)
+    state = method.fit(scene)
+    whole = fuse_scene(method, scene, state, 512)
+    for tile in (40, 64):
+        tiled = fuse_scene(method, scene, state, tile)
+        torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * 2047, equal_nan=True)
+
+
+def test_fitting_tiles_do_not_show(monkeypatch):
+    pan, ms = images()
+    method = made_method()
+    whole = method.fit(array_scene(pan, ms))
+    monkeypatch.setattr("pancli.scene.FIT_TILE", 40)
+    tiled = method.fit(array_scene(pan, ms))
+    for ours, theirs in zip(tiled.contexts[0], whole.contexts[0], strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("placement", [Placement(*[AxisMap(1 / 2.5, 0.3, 38)] * 2)])
+def test_any_placement_is_seamless(name, placement):
+    pan, ms = images()
+    ms = np.repeat(np.repeat(ms, 2, 1), 2, 2)[:, :38, :38]
+    method = find(name)
+    whole, tiled = (fuse(method, pan, ms, tile, placement) for tile in (512, 50))
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-4 * 2047)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gain_offset_and_bit_depth_do_not_matter(name):
+    pan, ms = images()
+    method = find(name)
+    plain = fuse(method, pan, ms)
+    gains = np.array([0.1, 2.0, 30.0, 1.0], np.float32)[:, None, None]
+    offsets = np.array([5.0, -100.0, 0.0, 1000.0], np.float32)[:, None, None]
+    changed = fuse(method, pan * 7 + 90, ms * gains + offsets)
+    np.testing.assert_allclose((changed - offsets) / gains, plain, rtol=0, atol=0.5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_band_order_does_not_matter(name):
+    pan, ms = images()
+    method = find(name)
+    order = [2, 0, 3, 1]
+    np.testing.assert_allclose(fuse(method, pan, ms[order]), fuse(method, pan, ms)[order], atol=1e-2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_constant_pair_stays_constant(name):
+    levels = np.array([3.0, 700.0, 65535.0, 0.0], np.float32)
+    ms = np.broadcast_to(levels[:, None, None], (4, 12, 12))
+    fused = fuse(find(name), np.full((48, 48), 901.0, np.float32), ms)
+    np.testing.assert_allclose(
+        fused, np.broadcast_to(levels[:, None, None], fused.shape), rtol=1e-6, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_constant_band_stays_constant_among_others(name):
+    pan, ms = images()
+    ms[2] = 512.0
+    fused = fuse(find(name), pan, ms)
+    np.testing.assert_allclose(fused[2], 512.0, atol=1e-3)
+    assert np.isfinite(fused).all()
+    assert fused[0].std() > 10
+
+
+def test_a_constant_pan_adds_nothing():
+    _, ms = images()
+    fused = fuse(made_method(), np.full((96, 96), 5.0, np.float32), ms)
+    scene = array_scene(np.zeros((96, 96), np.float32), ms)
+    upsampled = next(iter(scene.tiles(0))).upsampled
+    np.testing.assert_allclose(fused, upsampled, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_masked_does_not_matter(name):
+    pan, ms = images()
+    pan[:, :9] = np.nan
+    ms[:, 20:, :4] = np.nan
+    # Between the borders and the masks, statistics of valid pixels alone decide.
+    before = fuse(find(name), pan, ms)
+
+    class Junk(type(array_scene(pan, ms).reader)):
+        def read_pan(self, window):
+            values, valid = super().read_pan(window)
+            return np.where(valid, values, np.float32(9e4)), valid
+
+        def read_ms(self, window):
+            values, valid = super().read_ms(window)
+            return np.where(valid, values, np.float32(-9e4)), valid
+
+    method = find(name)
+    scene = array_scene(pan, ms)
+    junk = replace(scene, reader=Junk(pan, ms))
+    after = fuse_scene(method, junk, method.fit(junk)).numpy()
+    np.testing.assert_array_equal(np.isnan(after), np.isnan(before))
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_masked_border_changes_no_statistic_of_the_rest():
+    method = made_method()
+    pan, ms = images(side=128)
+    scene = array_scene(pan, ms)
+    part = replace(scene, area=replace(scene.area, height=64))
+    masked_pan = pan.copy()
+    masked_pan[64:] = np.nan
+    by_area, by_mask = method.fit(part), method.fit(array_scene(masked_pan, ms))
+    # Filled pixels beyond the mask are seen by the convolutions, so only roughly.
+    for ours, theirs in zip(by_mask.contexts[0], by_area.contexts[0], strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.25
+    assert float((by_mask.units.mean - by_area.units.mean).abs().max()) < 5
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 8, 10])
+def test_any_number_of_bands(bands):
+    pan, ms = images(bands)
+    fused = fuse(made_method(), pan, ms)
+    assert fused.shape == (bands, 96, 96)
+    assert np.isfinite(fused).all()
+    for band in range(bands):
+        reduced = fused[band].reshape(24, 4, 24, 4).mean((1, 3))
+        others = [np.abs(reduced - ms[other]).mean() for other in range(bands)]
+        assert int(np.argmin(others)) == band
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 7, 8, 10])
+def test_groups_cover_every_band(bands):
+    groups = band_groups(bands, 4)
+    assert all(len(group) == 4 for group in groups)
+    assert set().union(*groups) == set(range(bands))
+    assert len(groups) == -(-bands // 4)
+
+
+def test_a_whole_number_of_groups_are_fused_each_by_itself():
+    pan, ms = images(8)
+    method = made_method()
+    both = fuse(method, pan, ms)
+    np.testing.assert_allclose(both[:4], fuse(method, pan, ms[:4]), atol=1e-2)
+    np.testing.assert_allclose(both[4:], fuse(method, pan, ms[4:]), atol=1e-2)
+
+
+def test_units_by_hand():
+    ms = np.array([[1.0, 2, 3, 4], [8.0, 6, 4, 2], [5.0, 5, 5, 5]])
+    pan = np.array([[10.0, 20, 30, 40]])
+    units = Units.of(Moments.of(torch.from_numpy(np.concatenate([ms, pan]))))
+    std = np.std([1, 2, 3, 4], ddof=1)
+    np.testing.assert_allclose(units.scale[:2], [std, -2 * std], rtol=1e-6)
+    assert bool(units.scale[2].isinf())
+    bands, standard = units.normalise(torch.from_numpy(ms)[:, :, None].float(), torch.full((1, 4, 1), 40.0))
+    np.testing.assert_allclose(bands[0], bands[1], atol=1e-6)
+    assert float(bands[2].abs().max()) == 0
+    assert float(standard[0, 0, 0]) == pytest.approx(15 / (10 * std))
+    detail = units.detail(torch.ones(3, 1, 1))[:, 0, 0]
+    np.testing.assert_allclose(detail, [std, -2 * std, 0], rtol=1e-6)
+    np.testing.assert_allclose(units.weight(), [1, 1, 0], rtol=1e-6)
+
+
+def test_groups_go_in_by_falling_correlation():
+    generator = np.random.default_rng(0)
+    pan = generator.standard_normal(5000)
+    noise = generator.standard_normal((4, 5000))
+    samples = np.stack([pan + level * n for level, n in zip((2, 0.1, 9, 0.5), noise, strict=True)] + [pan])
+    units = Units.of(Moments.of(torch.from_numpy(samples)))
+    assert units.ordered((0, 1, 2, 3)) == (1, 3, 0, 2)
+    assert units.ordered((0, 1, 0, 1)) == (1, 1, 0, 0)
+
+
+def test_a_scene_without_a_valid_pixel_is_refused():
+    pan, ms = images()
+    with pytest.raises(MethodError, match="no valid"):
+        made_method().fit(array_scene(np.full_like(pan, np.nan), ms))
+
+
+def test_half_precision_stays_near():
+    pan, ms = images()
+    method = made_method()
+    scene = array_scene(pan, ms)
+    state = method.fit(scene)
+    exact = fuse_scene(method, scene, state)
+    rough = fuse_scene(replace(method, precision="bfloat16"), scene, state)
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).abs().mean()) < 0.05 * float(exact.std())
+
+
+def test_contract_comes_from_the_card():
+    method = made_method()
+    assert (method.name, method.contract.bands, method.contract.ratios) == ("made", 4, (1.9, 4.1))
+    assert method.radius(array_scene(*images()).info) == 25

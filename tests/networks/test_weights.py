@@ -1,0 +1,176 @@
+"""Weights files: what goes in comes out, and everything else is refused in one line."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pancli.errors import WeightsError
+from pancli.networks import weights
+from pancli.networks.registry import NETWORKS, find_network
+from pancli.networks.weights import Card, file_sha256, load_weights, read_card, save_weights, shipped
+from tests.networks.made import card_of, settled_network
+
+
+@pytest.fixture
+def saved(tmp_path):
+    network = settled_network(side=16)
+    path = tmp_path / "made.safetensors"
+    save_weights(network, card_of(network), path)
+    return path
+
+
+def contents(path):
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def rewrite(path, tensors=None, **metadata):
+    """Change a file and keep its own hash of tensors right."""
+    old_tensors, old = contents(path)
+    tensors = old_tensors if tensors is None else tensors
+    header = {**old, "tensors_sha256": weights._hash(tensors), **metadata}
+    save_file(tensors, path, {key: value for key, value in header.items() if value})
+
+
+def with_card(path, **changes):
+    card = json.loads(contents(path)[1]["card"])
+    rewrite(path, card=json.dumps({**card, **changes}))
+
+
+def test_round_trip_is_exact(saved):
+    network, card = load_weights(saved)
+    original = settled_network(side=16)
+    assert card == card_of(original) == read_card(saved)
+    assert network.state_dict().keys() == original.state_dict().keys()
+    for name, tensor in original.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+    assert not network.training
+    assert network.nominal_pixels == 256
+
+
+def test_the_same_weights_make_the_same_file(saved, tmp_path):
+    again = tmp_path / "again.safetensors"
+    network, card = load_weights(saved)
+    save_weights(network.to(memory_format=torch.channels_last), card, again)
+    assert file_sha256(again) == file_sha256(saved)
+
+
+def test_saving_leaves_nothing_else_behind(saved):
+    assert [path.name for path in saved.parent.iterdir()] == ["made.safetensors"]
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="none.safetensors"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+def test_a_renamed_pickle_is_refused_and_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was run",))
+
+    path = tmp_path / "trap.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(path)
+    torch.save(settled_network(side=16).state_dict(), path)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(path)
+
+
+def test_a_truncated_file_is_refused(saved):
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(saved)
+
+
+def test_a_flipped_byte_is_noticed(saved):
+    content = bytearray(saved.read_bytes())
+    for place in (len(content) - 1, len(content) // 2):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        saved.write_bytes(flipped)
+        with pytest.raises(WeightsError, match="damaged"):
+            load_weights(saved)
+
+
+def test_a_file_without_a_card_is_refused(saved):
+    rewrite(saved, card="")
+    for read in (load_weights, read_card):
+        with pytest.raises(WeightsError, match="no card"):
+            read(saved)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", '"card"'])
+def test_a_card_that_is_none_is_refused(saved, text):
+    rewrite(saved, card=text)
+    with pytest.raises(WeightsError, match="no card"):
+        read_card(saved)
+
+
+def test_a_card_of_another_version_is_refused_by_field(saved):
+    with_card(saved, flavour="strong")
+    with pytest.raises(WeightsError, match="flavour"):
+        read_card(saved)
+
+
+def test_an_unknown_network_is_refused_and_the_known_ones_named(saved):
+    with_card(saved, network="hypernet")
+    with pytest.raises(WeightsError, match="'hypernet'.*gcpnet"):
+        load_weights(saved)
+    with pytest.raises(WeightsError, match="'hypernet'"):
+        find_network("hypernet")
+
+
+@pytest.mark.parametrize("change", ["missing", "more", "shape"])
+def test_tensors_of_another_network_are_refused(saved, change):
+    tensors, _ = contents(saved)
+    if change == "missing":
+        del tensors["conv2.0.weight"]
+    elif change == "more":
+        tensors["conv9.weight"] = torch.zeros(3)
+    else:
+        tensors["conv2.0.weight"] = torch.zeros(24, 48, 5, 5)
+    rewrite(saved, tensors)
+    with pytest.raises(WeightsError, match="not those of gcpnet"):
+        load_weights(saved)
+
+
+def test_bands_that_tensors_do_not_have_are_refused(saved):
+    with_card(saved, bands=8)
+    with pytest.raises(WeightsError, match="not those of gcpnet"):
+        load_weights(saved)
+
+
+def test_package_weights_come_before_those_of_the_tree(tmp_path, monkeypatch):
+    package = tmp_path / "pancli"
+    (package / "networks").mkdir(parents=True)
+    (package / "weights").mkdir()
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(weights, "__file__", str(package / "networks" / "weights.py"))
+    assert shipped() == {}
+    (tmp_path / "weights" / "tree.safetensors").touch()
+    assert shipped() == {"tree": tmp_path / "weights" / "tree.safetensors"}
+    (package / "weights" / "wheel.safetensors").touch()
+    assert shipped() == {"wheel": package / "weights" / "wheel.safetensors"}
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_what_ships_loads_and_says_what_it_is(name):
+    network, card = load_weights(shipped()[name])
+    assert card.name == name
+    assert isinstance(network, NETWORKS[card.network])
+    assert card.parameters == sum(p.numel() for p in network.parameters())
+    assert card.licence == "CC-BY-4.0"
+    assert all((card.data, card.paper, card.budget, card.figures))
+    sums = (shipped()[name].parent / "SHA256SUMS").read_text().split("\n")
+    assert f"{file_sha256(shipped()[name])}  {name}.safetensors" in sums
+
+
+def test_card_round_trip_through_json():
+    card = card_of(settled_network(side=16))
+    assert Card.from_dict(json.loads(json.dumps(card.as_dict()))) == card
