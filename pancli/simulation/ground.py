@@ -68,8 +68,8 @@ def _suburb(site: Site) -> None:
 def _works(site: Site) -> None:
     if site.rng.random() < 0.4:
         town(site, site.power_size(12.0, 30.0, 1.6))
-    works(site)
     _roads(site, 3)
+    works(site)
     glints(site, float(site.rng.uniform(0, 30)))
 
 

@@ -32,7 +32,7 @@ def hills(site: Site) -> None:
     facing /= max(float(facing.std()), 1e-6)
     whole = site.whole()
     if site.rng.random() < 0.7:
-        moist = np.float32(0.7) * site.bank.rough - facing - np.float32(site.rng.uniform(-0.5, 1.0))
+        moist = np.float32(0.7) * site.bank.rough + facing - np.float32(site.rng.uniform(-0.5, 1.0))
         site.paint(
             whole, coverage(np.float32(site.power_size(0.7, 5.0, 1.5)) * moist), ("conifer", "broadleaf")
         )
@@ -62,9 +62,9 @@ def _crop(site: Site, patch: Patch, cover: Field) -> None:
     shade = site.texture("rough", float(site.rng.uniform(0.03, 0.12)), patch.shape)
     if site.rng.random() < 0.7:
         shade = shade * _rows(site, patch, float(site.rng.uniform(0.03, 0.2)))
-    stain = site.palette.pick(site.rng, ("crop", "loam")) - before
-    worn = site.texture("smooth", 0.12, patch.shape) - 1
-    site.canvas.paint(patch, cover, before, shade, stain[:, None, None] * worn)
+    other = site.palette.pick(site.rng, ("crop", "loam"))
+    worn = np.clip(site.texture("smooth", 0.12, patch.shape) - np.float32(0.9), 0, 0.6)
+    site.canvas.paint(patch, cover, before, shade * (1 - worn), other[:, None, None] * worn)
 
 
 def _rows(site: Site, patch: Patch, strength: float) -> Field:

@@ -46,4 +46,4 @@ def woods(site: Site) -> None:
         colour = site.palette.pick(site.rng, ("conifer", "broadleaf"), 0.3)
         crowns = np.clip(1 + np.float32(site.rng.uniform(0.25, 0.5)) * site.bank.crowns, 0.1, None)
         gap = np.clip(-site.bank.crowns - np.float32(1.0 + 0.3 * index), 0, 1)
-        site.canvas.paint(whole, cover, colour, crowns, (bark - colour)[:, None, None] * gap)
+        site.canvas.paint(whole, cover, colour, crowns * (1 - gap), bark[:, None, None] * gap)
