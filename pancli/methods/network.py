@@ -23,8 +23,8 @@ from pancli.networks.gcpnet import GCPNet
 from pancli.networks.weights import Card, file_sha256, load_weights
 from pancli.resampling import mtf_radius
 
-STATISTIC_TILES = 64
-"""Tiles the scene's statistics are gathered on, evenly spread; all, in scenes that have no more."""
+STATISTIC_TILES = 16
+"""Tiles of 512 x 512 that statistics are gathered on, evenly spread; all, in scenes that have no more."""
 
 _LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
 _WORKSPACE = 75  # float32 values per pixel and band alive at once: 300 channels for 4 bands, measured
@@ -212,7 +212,7 @@ class NetworkMethod:
             bands, pan = state.units.normalise(image.upsampled, image.pan)
             new = []
             for group, context in zip(state.groups, state.contexts, strict=True):
-                inputs = bands[list(group)][None], pan[None]
+                inputs = _batch(bands[list(group)]), pan[None]
                 new.append(self.network.statistics(stage, *inputs, context, weight))
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         if count == 0:
@@ -234,8 +234,13 @@ class NetworkMethod:
     def _residual(self, bands: Tensor, pan: Tensor, context: tuple[Tensor, ...]) -> Tensor:
         low = self.precision not in ("auto", "float32")
         dtype = getattr(torch, self.precision) if low else None
-        inputs = bands[None].contiguous(memory_format=torch.channels_last), pan[None]
+        inputs = _batch(bands), pan[None]
         with torch.autocast(bands.device.type, dtype=dtype, enabled=low):
             residual: Tensor = self.network.residual(*inputs, context)
         detail: Tensor = residual.float()
         return detail
+
+
+def _batch(bands: Tensor) -> Tensor:
+    """A batch of one, laid out as the weights are."""
+    return bands[None].contiguous(memory_format=torch.channels_last)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from pancli.errors import RecipeError, TrainingError
-from pancli.methods.network import NetworkMethod, to_channels_last
+from pancli.methods.network import STATISTIC_TILES, NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.registry import find_network
@@ -251,7 +251,7 @@ def _card(run: Run, figures: dict[str, Figures]) -> Card:
         "its correlation with pan on the ms grid, pan = (pan - mean) / std",
         groups=f"{recipe.bands} at a time in order, the last group takes the last {recipe.bands}; fewer "
         "are repeated; inside a group by falling correlation with pan",
-        statistics="units over all valid ms pixels; the 4 sums over at most 64 tiles of the scene",
+        statistics=f"units over all valid ms pixels; the 4 sums over at most {STATISTIC_TILES} tiles",
         paper=GCPNet.PAPER,
         reconstruction=GCPNet.RECONSTRUCTION,
         data=recipe.data,
