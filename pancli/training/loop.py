@@ -139,15 +139,19 @@ def _start(recipe: Recipe, data: Path, folder: Path, device: torch.device, *, fr
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            f"cannot make the folder {folder}: {error.strerror}; give another --out"
+        ) from error
     cases = load_cases(recipe.validation, data)
     run = Run(recipe, folder, device, network, optimizer, Progress(0, recipe.sha256), cases)
     if not fresh and run.checkpoint.exists():
         run.progress = load_checkpoint(run.checkpoint, network, optimizer)
         if run.progress.recipe_sha256 != recipe.sha256:
             raise RecipeError(f"{run.checkpoint} is of another recipe; use --fresh, or another --out")
-    elif fresh:
-        (folder / "metrics.csv").unlink(missing_ok=True)
+    _trim_notes(run)
     run.baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
     return run
 
@@ -223,6 +227,15 @@ def _note(run: Run, loss: float, figures: dict[str, Figures]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _trim_notes(run: Run) -> None:
+    """Drop what metrics.csv says of steps that a resumed run takes again."""
+    path = run.folder / "metrics.csv"
+    if path.exists():
+        head, *rows = path.read_text().splitlines(keepends=True)
+        kept = [row for row in rows if int(row.split(",")[0]) <= run.progress.step]
+        path.write_text("".join([head, *kept]))
 
 
 def _export(run: Run, figures: dict[str, Figures]) -> None:

@@ -122,7 +122,6 @@ class Recipe:
         version: Of the weights.
         network: As the registry has it.
         bands: ms bands the network takes at once.
-        summary: One line for the card: what the weights are good for.
         seed: Everything random follows from it.
         data: One line for the card: what was trained on.
         limits: One line for the card: what the weights are known not to do well.
@@ -138,7 +137,6 @@ class Recipe:
     schedule: Schedule
     sources: tuple[Source, ...]
     data: str
-    summary: str = ""
     limits: str = ""
     version: str = "1"
     bands: int = 4

@@ -11,7 +11,7 @@ from pancli.methods.moments import Moments
 from pancli.methods.network import NetworkMethod, Units, band_groups
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
-from pancli.scene import array_scene, fuse_scene
+from pancli.scene import ArrayReader, array_scene, fuse_scene
 from tests.networks.made import card_of, settled_network
 
 CPU = torch.device("cpu")
@@ -134,6 +134,18 @@ def test_a_constant_pan_adds_nothing():
     np.testing.assert_allclose(fused, upsampled, atol=1e-3)
 
 
+class Junk(ArrayReader):
+    """Invalid pixels hold large numbers."""
+
+    def read_pan(self, window):
+        values, valid = super().read_pan(window)
+        return np.where(valid, values, np.float32(9e4)), valid
+
+    def read_ms(self, window):
+        values, valid = super().read_ms(window)
+        return np.where(valid, values, np.float32(-9e4)), valid
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_masked_does_not_matter(name):
     pan, ms = images()
@@ -141,15 +153,6 @@ def test_what_is_masked_does_not_matter(name):
     ms[:, 20:, :4] = np.nan
     # Between the borders and the masks, statistics of valid pixels alone decide.
     before = fuse(find(name), pan, ms)
-
-    class Junk(type(array_scene(pan, ms).reader)):
-        def read_pan(self, window):
-            values, valid = super().read_pan(window)
-            return np.where(valid, values, np.float32(9e4)), valid
-
-        def read_ms(self, window):
-            values, valid = super().read_ms(window)
-            return np.where(valid, values, np.float32(-9e4)), valid
 
     method = find(name)
     scene = array_scene(pan, ms)
@@ -206,14 +209,14 @@ def test_units_by_hand():
     pan = np.array([[10.0, 20, 30, 40]])
     units = Units.of(Moments.of(torch.from_numpy(np.concatenate([ms, pan]))))
     std = np.std([1, 2, 3, 4], ddof=1)
-    np.testing.assert_allclose(units.scale[:2], [std, -2 * std], rtol=1e-6)
+    np.testing.assert_allclose(units.scale[:2], np.array([std, -2 * std]), rtol=1e-6)
     assert bool(units.scale[2].isinf())
     bands, standard = units.normalise(torch.from_numpy(ms)[:, :, None].float(), torch.full((1, 4, 1), 40.0))
     np.testing.assert_allclose(bands[0], bands[1], atol=1e-6)
     assert float(bands[2].abs().max()) == 0
     assert float(standard[0, 0, 0]) == pytest.approx(15 / (10 * std))
     detail = units.detail(torch.ones(3, 1, 1))[:, 0, 0]
-    np.testing.assert_allclose(detail, [std, -2 * std, 0], rtol=1e-6)
+    np.testing.assert_allclose(detail, np.array([std, -2 * std, 0]), rtol=1e-6)
     np.testing.assert_allclose(units.weight(), [1, 1, 0], rtol=1e-6)
 
 

@@ -166,6 +166,7 @@ def test_a_unit_without_graph_weights_is_its_scales():
     unit = GraphUnit(WIDTH).eval()
     for layer in (unit.spatial.out, unit.spectral.out):
         torch.nn.init.zeros_(layer.weight)
+    assert unit.spatial.out.bias is not None
     torch.nn.init.zeros_(unit.spatial.out.bias)
     x = noise(1, WIDTH, 9, 9)
     steps = unit.steps(x)
@@ -179,7 +180,7 @@ def test_a_unit_without_graph_weights_is_its_scales():
 def test_its_own_statistics_given_from_outside_change_nothing(network):
     bms, pan = noise(1, 4, 30, 34), noise(1, 1, 30, 34, seed=1)
     weight = torch.ones(30, 34)
-    context = []
+    context: list[torch.Tensor] = []
     for stage in range(4):
         total = network.statistics(stage, bms, pan, context, weight)
         assert total.dtype == torch.float64

@@ -1,0 +1,166 @@
+"""Training examples: made by the step alone, in the units of a scene, with the truth in its place."""
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.errors import RecipeError, TrainingError
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade
+from pancli.tiling import Window
+from pancli.training import patches
+from pancli.training.patches import Sampler, cut_patches, made_pan, observe, random_group
+from pancli.training.recipe import Degradation, Source, read_recipe
+from pancli.training.sources import load_images
+from tests.training.made import TEXT, make_data, make_recipe
+
+EXACT = Degradation(ratios=(2.0,), ms_gains=(0.3, 0.3), gain_spread=0.0, shift=0.0, noise=0.0)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth(bands=4, side=64):
+    """(bands, side, side): waves that survive a degradation by 2."""
+    rows, cols = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    waves = [torch.sin(0.11 * rows * (1 + 0.2 * b) + b) + torch.cos(0.13 * cols - b) for b in range(bands)]
+    return 100 + 20 * torch.stack(waves).float()
+
+
+@pytest.fixture
+def sampler(tmp_path):
+    return Sampler.load(read_recipe(make_recipe(tmp_path)), make_data(tmp_path / "data"))
+
+
+def test_a_batch_follows_from_its_step_alone(sampler):
+    first, again, other = sampler.batch(3), sampler.batch(3), sampler.batch(4)
+    for one, two in zip(first, again, strict=True):
+        assert torch.equal(one, two)
+    assert not torch.equal(first.bms, other.bms)
+
+
+def test_a_batch_has_the_recipe_s_shape(sampler):
+    batch = sampler.batch(0)
+    assert batch.bms.shape == batch.target.shape == (2, 4, 16, 16)
+    assert batch.pan.shape == (2, 1, 16, 16)
+    assert batch.weight.shape == (2, 4, 1, 1)
+    assert all(bool(part.isfinite().all()) for part in batch)
+
+
+def test_interpolated_ms_lies_where_the_truth_does():
+    truth = smooth()
+    region = observe(truth[:1], truth, EXACT, generator())
+    inner = (slice(None), slice(12, -12), slice(12, -12))
+    error = (region.upsampled - truth)[inner]
+    assert float(error.abs().max()) < 1.0
+    # An error of half a pixel would be eight times as large as what is left.
+    moved = (region.upsampled - truth.roll(1, 2))[inner]
+    assert float(moved.abs().mean()) > 4 * float(error.abs().mean())
+
+
+def test_an_unknown_shift_is_in_the_ms_and_not_in_the_truth(monkeypatch):
+    truth = smooth()
+    wide = Degradation(ratios=(2.0,), ms_gains=(0.3, 0.3), gain_spread=0.0, shift=1.0, noise=0.0)
+    drawn = []
+    plain = patches.uniform
+
+    def spy(source, low, high):
+        drawn.append(plain(source, low, high))
+        return drawn[-1]
+
+    monkeypatch.setattr(patches, "uniform", spy)
+    region = observe(truth[:1], truth, wide, generator(2))
+    down, right = drawn[2:4]
+    inner = (slice(14, -14), slice(14, -14))
+    gradient = torch.gradient(truth[0])
+    predicted = (down * gradient[0] + right * gradient[1])[inner]
+    found = (region.upsampled[0] - truth[0])[inner]
+    correlation = float(torch.corrcoef(torch.stack((predicted.flatten(), found.flatten())))[0, 1])
+    assert correlation > 0.9
+
+
+def test_units_are_those_of_the_whole_region():
+    truth = smooth()
+    region = observe(truth[:1], truth, EXACT, generator())
+    batch = cut_patches(region, (0, 1, 2, 3), (3, 16), generator(1))
+    order = list(region.units.ordered((0, 1, 2, 3)))
+    scale = region.units.scale[order][:, None, None]
+    digital = batch.target * scale + region.units.mean[order][:, None, None]
+    for patch in digital:
+        distances = [
+            float((truth[order][:, r : r + 16, c : c + 16] - patch).abs().max())
+            for r in range(49)
+            for c in range(49)
+        ]
+        assert min(distances) < 1e-3
+
+
+def test_made_pan_is_mostly_a_mixture_of_bands():
+    truth = smooth() + 5 * torch.randn(4, 64, 64, generator=generator())
+    for seed in range(5):
+        pan = made_pan(truth, generator(seed))[0].flatten().numpy()
+        design = np.concatenate([truth.flatten(1).numpy(), np.ones((1, 64 * 64))]).T
+        left = pan - design @ np.linalg.lstsq(design, pan, rcond=None)[0]
+        assert 0.9 < 1 - left.var() / pan.var() <= 1
+
+
+def test_pan_of_a_pair_is_reduced_to_its_ms_grid(tmp_path):
+    folder = make_data(tmp_path)
+    images = load_images(Source("pairs", folder="real", names=("a",)), folder)
+    fixed = Degradation(pan_gains=(0.3, 0.3))
+    pan, reference = patches._from_pair(images, 1000, fixed, generator())
+    assert pan.shape == (1, 40, 40)
+    assert reference.shape == (6, 40, 40)
+    fine = torch.from_numpy(images.pans[0]).float()[None]
+    axis = AxisMap(0.5, 0.0, 40)
+    expected = degrade(fine, Placement(axis, axis), Window(0, 0, 80, 80), Window(0, 0, 40, 40), 0.3)
+    torch.testing.assert_close(pan, expected)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4, 6])
+def test_groups_are_of_distinct_bands_or_repeat_in_turn(bands):
+    source = generator()
+    for _ in range(50):
+        group = random_group(bands, 4, source)
+        assert len(group) == 4
+        distinct = len(set(group))
+        assert group == tuple(group[i % distinct] for i in range(4))
+        assert set(group) <= set(range(bands))
+
+
+def test_missing_images_are_named(tmp_path):
+    recipe = read_recipe(make_recipe(tmp_path))
+    with pytest.raises(RecipeError, match="a-pan.npy.*--data"):
+        Sampler.load(recipe, tmp_path)
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path):
+    data = make_data(tmp_path / "data")
+    np.save(data / "real" / "b-truth.npy", np.array([{}], dtype=object))
+    with pytest.raises(RecipeError, match="b-truth.npy"):
+        Sampler.load(read_recipe(make_recipe(tmp_path)), data)
+
+
+def test_pairs_without_a_whole_ratio_are_refused(tmp_path):
+    data = make_data(tmp_path / "data")
+    np.save(data / "real" / "a-pan.npy", np.zeros((79, 80), np.uint8))
+    with pytest.raises(RecipeError, match="whole ratio"):
+        Sampler.load(read_recipe(make_recipe(tmp_path)), data)
+
+
+def test_images_smaller_than_a_patch_are_refused(tmp_path):
+    data = make_data(tmp_path / "data")
+    np.save(data / "real" / "b-truth.npy", np.zeros((4, 15, 90), np.uint8))
+    with pytest.raises(TrainingError, match="no patch of 16 pixels fits into b"):
+        Sampler.load(read_recipe(make_recipe(tmp_path)), data)
+
+
+def test_simulated_scenes_make_patches(tmp_path):
+    text = (
+        TEXT.split("[[sources]]")[0] + '[[sources]]\nkind = "simulated"\n' + TEXT[TEXT.index("[schedule]") :]
+    )
+    recipe = read_recipe(make_recipe(tmp_path, text.replace("region = 32", "region = 48")))
+    batch = Sampler.load(recipe, tmp_path).batch(0)
+    assert batch.bms.shape == (2, 4, 16, 16)
+    assert bool(batch.bms.isfinite().all())
