@@ -24,7 +24,7 @@ DTYPES = ("uint16", "uint8", "float32")
 RANDOM_SENSOR = "random"
 PAN_PIXEL = 0.5
 """Side of a pan pixel, metres."""
-MIN_SIZE, MAX_SIZE = 16, 8192
+MIN_SIZE, MAX_SIZE = 16, 4096
 MAX_BANDS = 256
 MAX_RATIO = 64.0
 _FILES = ("pan.tif", "ms.tif", "reference.tif")
@@ -35,7 +35,8 @@ class SimulateOptions:
     """What to simulate.
 
     Attributes:
-        size: Pan pixels along each side; a scene is held in memory.
+        size: Pan pixels along each side; a scene is held in memory, some 350 bytes per pan pixel with four
+            bands.
         bands: Number of ms bands.
         ratio: Pan pixels per ms pixel, whole or not.
         seed: Number of the scene; the same number gives the same scene.

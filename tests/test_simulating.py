@@ -131,6 +131,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     ("changes", "words"),
     [
         ({"size": 8}, "--size 8 is out of range"),
+        ({"size": 5000}, "--size 5000"),
         ({"bands": 0}, "--bands 0"),
         ({"ratio": 1.2}, "--ratio 1.2"),
         ({"ratio": float("nan")}, "--ratio nan"),

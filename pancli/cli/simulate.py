@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     folder: Annotated[Path, typer.Argument(metavar="OUTDIR", help="Gets pan.tif, ms.tif and reference.tif.")],
-    size: Annotated[int, typer.Option("--size", metavar="N", help="PAN pixels along each side.")] = 512,
+    size: Annotated[
+        int, typer.Option("--size", metavar="N", help="PAN pixels along each side; 4096 takes 6 GB.")
+    ] = 512,
     bands: Annotated[int, typer.Option("--bands", metavar="B", help="Number of MS bands.")] = 4,
     ratio: Annotated[
         float, typer.Option("--ratio", metavar="R", help="PAN pixels per MS pixel, whole or not.")
