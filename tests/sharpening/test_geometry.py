@@ -149,6 +149,20 @@ def test_a_shift_moves_ms_onto_pan_and_is_told(tmp_path):
     assert max(map(abs, got)) < 0.05
 
 
+def test_a_shift_takes_no_pixel_away(tmp_path):
+    scene = make_scene(tmp_path)
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", coregister=(6.0, -5.0)))
+    with rasterio.open(out) as dataset:
+        assert dataset.shape == (160, 192)
+        assert (dataset.dataset_mask() > 0).all()
+    beyond = scene.ms_transform * Affine.translation(0, 2)
+    write(scene.ms, scene.ms_image, beyond, nodata=0)
+    sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "b.tif", SharpenOptions(method="exp", extent="none"))
+    with rasterio.open(tmp_path / "b.tif") as dataset:
+        assert not (dataset.dataset_mask()[:8] > 0).any()
+
+
 def test_what_lies_elsewhere_is_refused_with_both_places(tmp_path):
     scene = make_scene(tmp_path, ms_offset=(5000.0, 0.0))
     with pytest.raises(PairError, match=r"do not overlap.*\[.*\].*\["):
