@@ -156,6 +156,7 @@ def test_a_shift_takes_no_pixel_away(tmp_path):
     with rasterio.open(out) as dataset:
         assert dataset.shape == (160, 192)
         assert (dataset.dataset_mask() > 0).all()
+        assert (dataset.read() > 0).all()
     beyond = scene.ms_transform * Affine.translation(0, 2)
     write(scene.ms, scene.ms_image, beyond, nodata=0)
     sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "b.tif", SharpenOptions(method="exp", extent="none"))
