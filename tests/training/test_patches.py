@@ -34,7 +34,7 @@ def sampler(tmp_path):
 
 
 def test_a_batch_follows_from_its_step_alone(sampler):
-    first, again, other = sampler.batch(3), sampler.batch(3), sampler.batch(4)
+    first, again, other = sampler.batch(2), sampler.batch(2), sampler.batch(3)
     for one, two in zip(first, again, strict=True):
         assert torch.equal(one, two)
     assert not torch.equal(first.bms, other.bms)
@@ -118,15 +118,26 @@ def test_pan_of_a_pair_is_reduced_to_its_ms_grid(tmp_path):
     torch.testing.assert_close(pan, expected)
 
 
+def test_pan_and_ms_of_a_region_are_of_one_place(tmp_path):
+    images = load_images(Source("pairs", folder="real", names=("a",)), make_data(tmp_path))
+    for seed in range(5):
+        pan, reference = patches._from_pair(images, 20, Degradation(), generator(seed))
+        together = torch.stack((pan.flatten(), reference[0].flatten()))  # pan was made of the first band
+        assert float(torch.corrcoef(together)[0, 1]) > 0.5
+
+
 @pytest.mark.parametrize("bands", [1, 3, 4, 6])
 def test_groups_are_of_distinct_bands_or_repeat_in_turn(bands):
     source = generator()
+    whole = 0
     for _ in range(50):
         group = random_group(bands, 4, source)
         assert len(group) == 4
         distinct = len(set(group))
         assert group == tuple(group[i % distinct] for i in range(4))
         assert set(group) <= set(range(bands))
+        whole += distinct == min(bands, 4)
+    assert whole > 35
 
 
 def test_missing_images_are_named(tmp_path):
