@@ -102,6 +102,8 @@ class Output:
         Raises:
             OutputError: The disk is full or the write fails.
         """
+        if not self._spec.masked and not valid.all():
+            raise OutputError(f"{self._spec.path}: has invalid pixels and nowhere to say so; this is a bug")
         target = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             self._dataset.write(values, window=target)

@@ -68,6 +68,13 @@ def test_pixels_never_written_are_invalid(tmp_path):
         assert not valid[512:].any()
 
 
+def test_invalid_pixels_are_never_passed_off_as_valid(tmp_path):
+    with pytest.raises(OutputError, match="nowhere to say so"):
+        with atomic_output(spec(tmp_path / "a.tif", nodata=None, masked=False)) as output:
+            output.write(Window(0, 0, 4, 4), np.ones((2, 4, 4), "uint16"), np.eye(4) > 0)
+    assert names(tmp_path) == []
+
+
 def test_nothing_is_left_when_the_body_fails(tmp_path):
     with pytest.raises(RuntimeError), atomic_output(spec(tmp_path / "a.tif")) as output:
         fill(output, stop=300)
