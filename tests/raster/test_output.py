@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp
 from pancli.errors import OutputError
 from pancli.raster.grid import Grid
 from pancli.raster.output import OutputBand, OutputSpec, atomic_output
+from pancli.tiling import Window
 
 GRID = Grid(CRS.from_epsg(32631), Affine(1 / 3, 0, 500000.1, 0, -1 / 3, 4000000.7), (700, 600))
 BANDS = (OutputBand("blue", 0.5, 2.0, "DN", ColorInterp.blue, {"K": "v"}), OutputBand("red"))
