@@ -1,6 +1,6 @@
 """Weights files: safetensors, with a card in the header that says what the weights are. Nothing is unpickled.
 
-The header also holds a hash of the tensors, so that a flipped byte is noticed before it is believed.
+The header also holds a hash of tensors and card, so that a flipped byte is noticed before it is believed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def save_weights(network: GCPNet, card: Card, path: Path) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
-    header = {"card": json.dumps(card.as_dict(), sort_keys=True), "tensors_sha256": _hash(tensors)}
+    text = json.dumps(card.as_dict(), sort_keys=True)
+    header = {"card": text, "content_sha256": _hash(tensors, text)}
     temporary = path.with_name(path.name + ".tmp")
     save_file(tensors, temporary, metadata=header)
     temporary.replace(path)
@@ -117,8 +118,8 @@ def load_weights(path: Path) -> tuple[GCPNet, Card]:
     """
     header, tensors = _read(path, tensors=True)
     card = _parse_card(header, path)
-    if _hash(tensors) != header.get("tensors_sha256"):
-        raise WeightsError(f"{path}: the weights are damaged (hash mismatch); install pancli again")
+    if _hash(tensors, header["card"]) != header.get("content_sha256"):
+        raise WeightsError(f"{path}: the file is damaged (hash mismatch); install pancli again")
     network = find_network(card.network)(card.bands, card.nominal_pixels)
     try:
         network.load_state_dict(tensors)
@@ -166,8 +167,8 @@ def _parse_card(header: Mapping[str, str], path: Path) -> Card:
         raise WeightsError(f"{path}: {error}") from None
 
 
-def _hash(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _hash(tensors: Mapping[str, Tensor], card: str) -> str:
+    digest = hashlib.sha256(card.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

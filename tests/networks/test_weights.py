@@ -33,7 +33,8 @@ def rewrite(path, tensors=None, **metadata):
     """Change a file and keep its own hash of tensors right."""
     old_tensors, old = contents(path)
     tensors = old_tensors if tensors is None else tensors
-    header = {**old, "tensors_sha256": weights._hash(tensors), **metadata}
+    header = {**old, **metadata}
+    header["content_sha256"] = weights._hash(tensors, header.get("card", ""))
     save_file(tensors, path, {key: value for key, value in header.items() if value})
 
 
