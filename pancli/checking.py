@@ -292,7 +292,7 @@ def _shift_warnings(shift: ShiftReport, placement: Placement) -> list[str]:
         return []
     return [
         f"PAN and MS are {shift.distance:.1f} PAN pixels ({shift.distance / placement.ratio:.2f} MS pixels) "
-        f"apart: MS fits when moved by {shift.down:.2f},{shift.right:.2f} (down,right); "
+        f"apart: MS fits when moved by {shift.down:z.2f},{shift.right:z.2f} (down,right); "
         "use --coregister auto"
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,7 +92,7 @@ def _files_table(files: tuple[FileReport, ...]) -> Table:
         down, across = file.pixel_size
         table.add_row(
             file.role.upper(),
-            file.path,
+            Path(file.path).name,
             f"{file.width} x {file.height}",
             f"{across:.6g} x {down:.6g}",
             file.crs,
@@ -127,7 +128,7 @@ def _summary(report: PairReport) -> list[str]:
         )
         lines.append(f"valid    {100 * part.pan_valid:.3g} % of PAN, {100 * part.ms_valid:.3g} % of MS")
     if (shift := report.shift) is not None:
-        found = f"MS fits PAN when moved {shift.down:.2f} down, {shift.right:.2f} right (PAN pixels)"
+        found = f"MS fits PAN when moved {shift.down:z.2f} down, {shift.right:z.2f} right (PAN pixels)"
         lines.append(
             f"shift    {found if shift.confident else 'not known'}; "
             f"confidence {shift.confidence:.2f}, {shift.used} of {len(shift.windows)} windows"

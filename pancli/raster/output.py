@@ -26,7 +26,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import OutputError
 from pancli.raster.grid import Grid
-from pancli.raster.source import gdal_env
+from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.tiling import Window
 
 FORMATS = ("GTiff", "COG")
@@ -136,7 +136,7 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
     temporary = spec.path.with_name(f".{spec.path.name}.{secrets.token_hex(4)}.tmp")
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
-        with gdal_env():
+        with gdal_env(), without_georeferencing():
             touched = yield from _fill(spec, tiff)
             _verify(tiff, spec, touched)
             finished = tiff

@@ -53,6 +53,14 @@ class SourceName:
 
 
 @contextmanager
+def without_georeferencing() -> Iterator[None]:
+    """Let images without a geotransform be: pancli says itself what it makes of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
 def reading(path: str) -> Iterator[None]:
     """Turn a failed read inside the block into an :class:`InputError` that names the file."""
     try:
@@ -75,8 +83,7 @@ def open_source(name: SourceName) -> DatasetReader:
     if local.is_dir() and not any(local.iterdir()):
         raise InputError(f"{name.path}: is an empty directory, not a raster")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with without_georeferencing():
             dataset = rasterio.open(name.path)
     except RasterioIOError as error:
         raise InputError(_why_not(name.path, error)) from error

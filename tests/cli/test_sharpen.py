@@ -148,6 +148,26 @@ def test_corrupt_input_is_named_and_leaves_nothing(scene, tmp_path):
     assert list(folder.iterdir()) == []
 
 
+def test_pairs_without_georeferencing_are_sharpened_with_a_warning(scene, tmp_path):
+    import warnings
+
+    for name, keep, says in (("bare", False, "common corners"), ("local", True, "geotransforms alone")):
+        folder = tmp_path / name
+        folder.mkdir()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            pan = write(folder / "pan.tif", scene.pan_image, scene.pan_transform if keep else None, crs=None)
+            ms = write(folder / "ms.tif", scene.ms_image, scene.ms_transform if keep else None, crs=None)
+        result = pancli("sharpen", pan, ms, folder / "out.tif", "--method", "gsa", "-q")
+        assert result.exit_code == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            assert says in result.stderr
+            with rasterio.open(folder / "out.tif") as dataset:
+                assert dataset.crs is None
+                assert dataset.transform == (scene.pan_transform if keep else rasterio.Affine.identity())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_nothing_and_exit_130(tmp_path, number):
     scene = make_scene(tmp_path / "scene", size=(3072, 3072))
