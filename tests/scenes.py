@@ -119,7 +119,7 @@ def make_scene(
     waves = waves or Waves(wavelengths=tuple(scale * w for w in default.wavelengths))
     pan_transform = base or Affine(pixel, 0, origin[0], 0, -pixel, origin[1])
     ms_transform = pan_transform * Affine.translation(ms_offset[1], ms_offset[0]) * Affine.scale(ratio, ratio)
-    ms_shape = ms_size or tuple(round(n / ratio) for n in size)
+    ms_shape = ms_size or (round(size[0] / ratio), round(size[1] / ratio))
     mixes = mixes or band_mixes(bands)
     pan = waves.average(pan_transform, size, np.mean(mixes, axis=0))
     ms = np.stack([waves.average(ms_transform, ms_shape, mix) for mix in mixes])

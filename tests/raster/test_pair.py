@@ -15,7 +15,7 @@ from tests.scenes import UTM, make_scene, write
 
 
 def test_windows_are_read_as_float32_in_digital_numbers(scene):
-    with open_pair(*map(str, (scene.pan,)), [str(scene.ms)]) as pair:
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
         pan, valid = pair.read_pan(Window(10, 20, 30, 40))
         ms, _ = pair.read_ms(Window(3, 4, 5, 6))
         assert not pair.masked

@@ -14,10 +14,12 @@ import torch
 
 from pancli import __version__
 from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
-from pancli.raster.pair import PairOptions
+from pancli.raster.output import Output
+from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening import run as running
 from pancli.sharpening.catalog import describe_methods, method_names, open_method
+from pancli.sharpening.encode import Encoding
 from tests.scenes import make_scene, read, write
 
 METHODS = method_names()
@@ -119,15 +121,11 @@ def break_at(monkeypatch, stage, error):
         return wrapper
 
     owner, name = {
-        "read": (running.TileImage, None),
+        "read": (Pair, "read_pan"),
         "fuse": (running, "_fuse_one"),
-        "write": (running.Output, "write"),
-        "encode": (running.Encoding, "__call__"),
+        "encode": (Encoding, "__call__"),
+        "write": (Output, "write"),
     }[stage]
-    if name is None:
-        from pancli.raster.pair import Pair
-
-        owner, name = Pair, "read_pan"
     monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
 
 
@@ -209,15 +207,14 @@ def test_a_ratio_the_network_was_not_made_for_is_refused(tmp_path):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions())
 
 
-def test_every_method_is_listed_with_what_it_takes(scene, tmp_path):
+def test_every_method_is_listed_with_what_it_takes(scene):
     rows = {row["name"]: row for row in describe_methods()}
     assert list(rows) == METHODS
     for row in rows.values():
         assert row["summary"]
         assert row["source"]
         assert row["radius"] >= 0
-    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions()) as plan:
-        pair = plan.scene.reader
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
         for name in METHODS:
             with open_method(replace(SharpenOptions(), method=name), pair, torch.device("cpu")) as method:
                 assert method.name == name
