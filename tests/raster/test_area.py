@@ -57,8 +57,8 @@ def test_rotated_grids_follow_the_ground(tmp_path):
     inside = area.inside(area.window)
     rows, cols = np.nonzero(inside)
     t = turned.transform
-    cols, rows = cols + area.window.col + 0.5, rows + area.window.row + 0.5
-    x, y = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+    across, down = cols + area.window.col + 0.5, rows + area.window.row + 0.5
+    x, y = t.a * across + t.b * down + t.c, t.d * across + t.e * down + t.f
     assert inside.sum() == pytest.approx(400, rel=0.05)
     assert (x > 500020).all() and (x < 500030).all() and (y > 3999965).all() and (y < 3999975).all()
 
