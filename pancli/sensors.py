@@ -1,34 +1,76 @@
-"""Sensors as data: how sharp each band is, and how many bits it counts in.
+"""Sensors as data: their bands, how sharp each is, how large its pixels are, how many bits it counts in.
 
-The gains are the modulation transfer function at the ms Nyquist frequency, per ms band in the order
-given, and for pan. Sources: Vivone et al., "A critical comparison among pansharpening algorithms", IEEE
-TGRS 2015, and its 2021 sequel (QuickBird, IKONOS, GeoEye-1, WorldView-2/3/4); Lee et al., "On-orbit
-characterization of the Landsat 8 OLI MTF", 2014.
+Gains are the modulation transfer function at the Nyquist frequency of the images as delivered: what is left
+there of the ground's contrast. They follow the public MATLAB toolboxes of Vivone et al., "A critical
+comparison among pansharpening algorithms", IEEE TGRS 2015, and "A new benchmark based on recent advances in
+multispectral pansharpening", IEEE GRSM 2021. Bands, pixels and bits follow the operators' own data sheets;
+a band's range is the nominal one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pancli.errors import UsageError
 
+_TOOLBOX = "toolboxes of Vivone et al. 2015 and 2021"
+_ASSUMED = "assumed: no measurement is published; 0.3 and 0.15 are the toolboxes' defaults"
+
+
+@dataclass(frozen=True, slots=True)
+class SpectralBand:
+    """A name, and the wavelengths in nm between which a band sees.
+
+    >>> SpectralBand("red", 630, 690).centre
+    660.0
+    """
+
+    name: str
+    low: float
+    high: float
+
+    @property
+    def centre(self) -> float:
+        """Middle of the range, nm."""
+        return (self.low + self.high) / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """What a method needs to know of an instrument.
+    """What a method needs to know of an instrument, and where each number comes from.
 
     Attributes:
         name: As given to ``--sensor``.
         ms_gains: MTF at the ms Nyquist, one per band in delivery order; a scene with another number
             of bands gets their mean for each.
-        pan_gain: MTF of pan at the ms Nyquist's pan-side equivalent, as the toolboxes list it.
+        pan_gain: MTF of pan at its own Nyquist.
         bits: Bits per sample of the usual product, or None.
+        bands: The ms bands in the order of ``ms_gains``; empty for no sensor in particular.
+        pan_range: Wavelengths in nm that pan sees, (low, high), or None.
+        pan_gsd: Side of a pan pixel on the ground, metres, looking straight down; or None.
+        ms_gsd: The same for ms.
+        gains_source: Where the gains come from.
+        bands_source: Where bands, pixels and bits come from.
     """
 
     name: str
     ms_gains: tuple[float, ...]
     pan_gain: float
     bits: int | None = None
+    bands: tuple[SpectralBand, ...] = ()
+    pan_range: tuple[float, float] | None = None
+    pan_gsd: float | None = None
+    ms_gsd: float | None = None
+    gains_source: str = _ASSUMED
+    bands_source: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Pan pixels per ms pixel, or None."""
+        if self.pan_gsd is None or self.ms_gsd is None:
+            return None
+        return self.ms_gsd / self.pan_gsd
 
     def gains(self, bands: int) -> tuple[float, ...]:
         """One Nyquist gain per ms band."""
@@ -36,6 +78,34 @@ class Sensor:
             return self.ms_gains
         return (sum(self.ms_gains) / len(self.ms_gains),) * bands
 
+    def named_gains(self, names: Sequence[str | None]) -> tuple[float, ...] | None:
+        """The gain of each band by its name (case does not matter), or None where one is not the sensor's.
+
+        >>> find_sensor("quickbird").named_gains(["nir", "Red"])
+        (0.22, 0.3)
+        """
+        known = {band.name: gain for band, gain in zip(self.bands, self.ms_gains, strict=False)}
+        found = [known.get((name or "").strip().lower()) for name in names]
+        gains = tuple(gain for gain in found if gain is not None)
+        return gains if len(gains) == len(found) else None
+
+
+def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
+    names = ("blue", "green", "red", "nir")
+    return tuple(SpectralBand(name, *edge) for name, edge in zip(names, edges, strict=True))
+
+
+_GEOEYE = _four((450, 510), (510, 580), (655, 690), (780, 920))
+_WORLDVIEW = (
+    SpectralBand("coastal", 400, 450),
+    SpectralBand("blue", 450, 510),
+    SpectralBand("green", 510, 580),
+    SpectralBand("yellow", 585, 625),
+    SpectralBand("red", 630, 690),
+    SpectralBand("red edge", 705, 745),
+    SpectralBand("nir", 770, 895),
+    SpectralBand("nir2", 860, 1040),
+)
 
 GENERIC = Sensor("generic", (0.3,), 0.15)
 
@@ -43,17 +113,134 @@ SENSORS: dict[str, Sensor] = {
     sensor.name: sensor
     for sensor in (
         GENERIC,
-        Sensor("quickbird", (0.34, 0.32, 0.30, 0.22), 0.15, 11),
-        Sensor("ikonos", (0.26, 0.28, 0.29, 0.28), 0.17, 11),
-        Sensor("geoeye1", (0.23,) * 4, 0.16, 11),
-        Sensor("worldview2", (0.35,) * 7 + (0.27,), 0.11, 11),
-        Sensor("worldview3", (0.325, 0.355, 0.36, 0.35, 0.365, 0.36, 0.335, 0.315), 0.14, 11),
-        Sensor("worldview4", (0.23,) * 4, 0.16, 11),
-        Sensor("gaofen2", (0.3,) * 4, 0.15, 10),
-        Sensor("pleiades", (0.3,) * 4, 0.15, 12),
-        Sensor("spot6", (0.3,) * 4, 0.15, 12),
-        Sensor("landsat7", (0.3,), 0.15, 8),
-        Sensor("landsat8", (0.55, 0.55, 0.55, 0.53), 0.15, 12),
+        Sensor(
+            name="quickbird",
+            ms_gains=(0.34, 0.32, 0.30, 0.22),
+            pan_gain=0.15,
+            bits=11,
+            bands=_four((450, 520), (520, 600), (630, 690), (760, 900)),
+            pan_range=(450, 900),
+            pan_gsd=0.61,
+            ms_gsd=2.44,
+            gains_source=_TOOLBOX,
+            bands_source="DigitalGlobe, QuickBird data sheet",
+        ),
+        Sensor(
+            name="ikonos",
+            ms_gains=(0.26, 0.28, 0.29, 0.28),
+            pan_gain=0.17,
+            bits=11,
+            bands=_four((445, 516), (506, 595), (632, 698), (757, 853)),
+            pan_range=(526, 929),
+            pan_gsd=0.82,
+            ms_gsd=3.28,
+            gains_source=_TOOLBOX,
+            bands_source="GeoEye, IKONOS product guide",
+        ),
+        Sensor(
+            name="geoeye1",
+            ms_gains=(0.23,) * 4,
+            pan_gain=0.16,
+            bits=11,
+            bands=_GEOEYE,
+            pan_range=(450, 800),
+            pan_gsd=0.41,
+            ms_gsd=1.64,
+            gains_source=_TOOLBOX,
+            bands_source="DigitalGlobe, GeoEye-1 data sheet",
+        ),
+        Sensor(
+            name="worldview2",
+            ms_gains=(0.35,) * 7 + (0.27,),
+            pan_gain=0.11,
+            bits=11,
+            bands=_WORLDVIEW,
+            pan_range=(450, 800),
+            pan_gsd=0.46,
+            ms_gsd=1.84,
+            gains_source=_TOOLBOX,
+            bands_source="DigitalGlobe, WorldView-2 data sheet",
+        ),
+        Sensor(
+            name="worldview3",
+            ms_gains=(0.325, 0.355, 0.36, 0.35, 0.365, 0.36, 0.335, 0.315),
+            pan_gain=0.14,
+            bits=11,
+            bands=_WORLDVIEW,
+            pan_range=(450, 800),
+            pan_gsd=0.31,
+            ms_gsd=1.24,
+            gains_source=_TOOLBOX,
+            bands_source="DigitalGlobe, WorldView-3 data sheet",
+        ),
+        Sensor(
+            name="worldview4",
+            ms_gains=(0.23,) * 4,
+            pan_gain=0.16,
+            bits=11,
+            bands=_GEOEYE,
+            pan_range=(450, 800),
+            pan_gsd=0.31,
+            ms_gsd=1.24,
+            gains_source=f"{_TOOLBOX}, which give it those of GeoEye-1; others give WorldView-3's",
+            bands_source="DigitalGlobe, WorldView-4 data sheet",
+        ),
+        Sensor(
+            name="gaofen2",
+            ms_gains=(0.3,) * 4,
+            pan_gain=0.15,
+            bits=10,
+            bands=_four((450, 520), (520, 590), (630, 690), (770, 890)),
+            pan_range=(450, 900),
+            pan_gsd=0.81,
+            ms_gsd=3.24,
+            bands_source="China Centre for Resources Satellite Data and Application, Gaofen-2 specification",
+        ),
+        Sensor(
+            name="pleiades",
+            ms_gains=(0.3,) * 4,
+            pan_gain=0.15,
+            bits=12,
+            bands=_four((430, 550), (490, 610), (600, 720), (750, 950)),
+            pan_range=(480, 830),
+            pan_gsd=0.7,
+            ms_gsd=2.8,
+            bands_source="Astrium, Pléiades imagery user guide; products are delivered at 0.5 and 2 m",
+        ),
+        Sensor(
+            name="spot6",
+            ms_gains=(0.3,) * 4,
+            pan_gain=0.15,
+            bits=12,
+            bands=_four((450, 520), (530, 590), (625, 695), (760, 890)),
+            pan_range=(450, 745),
+            pan_gsd=1.5,
+            ms_gsd=6.0,
+            bands_source="Astrium, SPOT 6 and SPOT 7 imagery user guide; pixels as delivered",
+        ),
+        Sensor(
+            name="landsat7",
+            ms_gains=(0.3,) * 4,
+            pan_gain=0.15,
+            bits=8,
+            bands=_four((450, 520), (520, 600), (630, 690), (770, 900)),
+            pan_range=(520, 900),
+            pan_gsd=15.0,
+            ms_gsd=30.0,
+            bands_source="USGS, Landsat 7 ETM+ band designations",
+        ),
+        Sensor(
+            name="landsat8",
+            ms_gains=(0.55, 0.55, 0.55, 0.53),
+            pan_gain=0.15,
+            bits=12,
+            bands=_four((452, 512), (533, 590), (636, 673), (851, 879)),
+            pan_range=(503, 676),
+            pan_gsd=15.0,
+            ms_gsd=30.0,
+            gains_source="Lee et al., On-orbit characterization of the Landsat 8 OLI MTF, 2014; pan assumed",
+            bands_source="USGS, Landsat 8 OLI band designations, bands 2 to 5 and 8",
+        ),
     )
 }
 
