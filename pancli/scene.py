@@ -111,6 +111,7 @@ class TiledScene:
         bounds: Where pan pixels may be read as context; contains ``area``.
         pan_fill: Fills masked pan pixels far from valid ones.
         ms_fill: The same per ms band.
+        fit_tile: Side of the tiles that statistics are gathered on.
         overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs.
         device: Where tiles go.
     """
@@ -121,6 +122,7 @@ class TiledScene:
     bounds: Window
     pan_fill: float = 0.0
     ms_fill: tuple[float, ...] = ()
+    fit_tile: int = FIT_TILE
     overhang: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -130,7 +132,9 @@ class TiledScene:
 
     def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
-        plan = plan_tiles(self.area, FIT_TILE, self.margin(margin), self.bounds)
+        plan = plan_tiles(self.area, self.fit_tile, self.margin(margin), self.bounds)
+        if sample is not None:
+            sample *= max(FIT_TILE // self.fit_tile, 1) ** 2  # as many pixels, whatever the side
         if sample is not None and len(plan) > sample:
             plan = [plan[(2 * i + 1) * len(plan) // (2 * sample)] for i in range(sample)]
         for _, image in self.stream(plan):

@@ -27,7 +27,7 @@ STATISTIC_TILES = 16
 """Tiles of 512 x 512 that statistics are gathered on, evenly spread; all, in scenes that have no more."""
 
 _LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
-_WORKSPACE = 75  # float32 values per pixel and band alive at once: 300 channels for 4 bands, measured
+_WORKSPACE = 300  # float32 values per pixel alive at once: the channels of the widest layers
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class NetworkMethod:
             source=self.card.paper,
             bands=self.card.bands,
             ratios=self.card.ratios,
-            workspace=_WORKSPACE,
+            workspace_fixed=_WORKSPACE,
         )
 
     def radius(self, info: PairInfo) -> int:

@@ -26,6 +26,7 @@ class Contract:
         source: The paper.
         workspace: float32 values per pixel of the window and band that ``fuse`` holds at once; the tile
             size is chosen by it.
+        workspace_fixed: The same per pixel, however many bands there are.
     """
 
     summary: str
@@ -34,6 +35,7 @@ class Contract:
     ratios: tuple[float, float] = (1.5, float("inf"))
     whole_scene: bool = True
     workspace: int = 8
+    workspace_fixed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +132,12 @@ class Scene(Protocol):
     def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
         """Tiles whose cores cover the scene exactly once, each with ``margin`` pan pixels around it.
 
-        Cores and their order do not depend on the tile size that writes the output.
+        Cores and their order do not depend on the tile size that writes the output, only on memory.
 
         Args:
             margin: Pan pixels read around each core, where they exist.
-            sample: At most about so many tiles, evenly spread and always the same; None for all.
+            sample: At most about so many tiles of 512 x 512, or as many pixels in smaller ones, evenly
+                spread and always the same; None for all.
         """
         ...
 

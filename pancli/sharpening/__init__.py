@@ -2,8 +2,7 @@
 
 ``options`` says what can be asked for, ``catalog`` finds a method by name, ``plan`` opens the pair and
 decides everything before a pixel is fused, ``product`` what the output says of itself, ``run`` streams
-tiles from reader to writer, ``encode`` turns fused numbers into the output's type. The two calls are
-:func:`plan_sharpening` and :func:`sharpen`.
+tiles from reader to writer. The two calls are :func:`plan_sharpening` and :func:`sharpen`.
 """
 
 from pancli.sharpening.options import SharpenOptions

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-
+from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.raster.output import DTYPES, FORMATS
 from pancli.raster.pair import PairOptions
@@ -88,14 +87,6 @@ class SharpenOptions:
     def cpu_threads(self) -> int:
         """Threads to compute with."""
         return self.threads or os.cpu_count() or 1
-
-
-def fits(value: float, dtype: str) -> bool:
-    """Whether a nodata value can be stored in a dtype."""
-    if dtype.startswith("float"):
-        return True
-    info = torch.iinfo(getattr(torch, dtype))
-    return value == value and value == int(value) and info.min <= value <= info.max
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from pancli.raster.output import OutputSpec, check_output
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES
 from pancli.registration import ShiftReport, measure_shift
-from pancli.scene import READ_AHEAD, TiledScene, open_scene
+from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
 from pancli.sharpening.catalog import open_method
 from pancli.sharpening.options import MIN_TILE, SharpenOptions
@@ -136,7 +136,9 @@ def plan_sharpening(
         partial = window != area.window or area.outline is not None
         spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
-        size = options.tile or _choose_tile(scene, method, options.max_memory)
+        fitting = _choose_tile(scene, method, options.max_memory)
+        scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
+        size = options.tile or fitting
         tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
         yield Plan(
             scene=scene,
@@ -223,8 +225,9 @@ def _shifted(scene: TiledScene, shift: Shift) -> TiledScene:
 def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:
     """Memory for one tile being fused and those read ahead and waiting to be written."""
     side = size + 2 * scene.margin(method.radius(scene.info))
-    per_band = method.contract.workspace + 2 * (READ_AHEAD + 1) + 2
-    return 4 * side * side * scene.info.bands * per_band
+    contract = method.contract
+    per_band = contract.workspace + 2 * (READ_AHEAD + 1) + 2
+    return 4 * side * side * (scene.info.bands * per_band + contract.workspace_fixed)
 
 
 def _choose_tile(scene: TiledScene, method: Method, max_memory: int) -> int:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pancli import __version__
+from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.methods.protocol import Method
 from pancli.raster.output import OutputBand, OutputSpec
 from pancli.raster.pair import Pair
-from pancli.sharpening.options import SharpenOptions, fits
+from pancli.sharpening.options import SharpenOptions
 from pancli.tiling import Window
 
 

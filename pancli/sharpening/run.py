@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from pancli.encoding import Encoding
 from pancli.methods.protocol import TileImage
 from pancli.raster.output import Output, atomic_output
-from pancli.sharpening.encode import Encoding
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import Plan, plan_sharpening
 

@@ -13,13 +13,13 @@ import rasterio
 import torch
 
 from pancli import __version__
+from pancli.encoding import Encoding
 from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening import run as running
 from pancli.sharpening.catalog import describe_methods, method_names, open_method
-from pancli.sharpening.encode import Encoding
 from tests.scenes import make_scene, read, write
 
 METHODS = method_names()
@@ -170,6 +170,19 @@ def test_memory_decides_the_tile(scene, tmp_path):
     assert tile(80) < 512
     with pytest.raises(UsageError, match=r"--max-memory 65: mtf-glp needs at least \d+ MB"):
         tile(65)
+
+
+@pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 90)])
+def test_little_memory_makes_the_same_image(scene, tmp_path, method, little):
+    images = {}
+    for megabytes in (little, 1024):
+        out = tmp_path / f"{megabytes}.tif"
+        options = SharpenOptions(method=method, max_memory=megabytes, dtype="float32")
+        with plan_sharpening(str(scene.pan), [str(scene.ms)], out, options) as plan:
+            assert (plan.scene.fit_tile < 160) == (megabytes == little)
+        sharpen(str(scene.pan), [str(scene.ms)], out, options)
+        images[megabytes] = read(out)
+    assert np.abs(images[little] - images[1024]).max() < 1e-4 * np.ptp(images[1024])
 
 
 @pytest.mark.parametrize(
