@@ -1,0 +1,82 @@
+"""Computed numbers as an output stores them: rounded, clipped, valid pixels never on the nodata value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pancli.errors import MethodError
+
+_EXACT_IN_FLOAT32 = ("uint8", "int8", "uint16", "int16")
+
+
+def fits(value: float, dtype: str) -> bool:
+    """Whether a nodata value can be stored in a dtype."""
+    if dtype.startswith("float"):
+        return True
+    info = torch.iinfo(getattr(torch, dtype))
+    return value == value and value == int(value) and info.min <= value <= info.max
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How to store computed pixels.
+
+    Attributes:
+        dtype: Name of the output's type.
+        nodata: Value of invalid pixels, or None: then they are zero and a mask says so.
+    """
+
+    dtype: str
+    nodata: float | None
+
+    def __call__(self, fused: Tensor, valid: Tensor) -> npt.NDArray[Any]:
+        """(B, h, w) in the output's dtype.
+
+        Integers are rounded to nearest (ties to even) and clipped. A valid pixel that would land on the
+        nodata value takes the nearest other one.
+
+        Args:
+            fused: (B, h, w) float32 or float64.
+            valid: (h, w) bool, on the same device.
+
+        Raises:
+            MethodError: A valid pixel is not a finite number.
+        """
+        if not bool(torch.isfinite(fused).all()) and not bool(torch.isfinite(fused[:, valid]).all()):
+            raise MethodError("the method made a pixel that is not a number from valid input; this is a bug")
+        if self.dtype.startswith("float"):
+            values = fused.to(getattr(torch, self.dtype)).cpu().numpy()
+        else:
+            values = self._integers(fused)
+        return self._set_invalid(values, valid.cpu().numpy())
+
+    def _integers(self, fused: Tensor) -> npt.NDArray[Any]:
+        info = torch.iinfo(getattr(torch, self.dtype))
+        if self.dtype not in _EXACT_IN_FLOAT32:
+            fused = fused.double()
+        rounded = torch.nan_to_num(fused).round().clamp(info.min, info.max)
+        return rounded.to(getattr(torch, self.dtype)).cpu().numpy()
+
+    def _set_invalid(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        if self.nodata is None:
+            values[:, ~valid] = 0
+            return values
+        if self.nodata == self.nodata:  # not NaN, which no valid pixel can be
+            collides = values == values.dtype.type(self.nodata)
+            if collides.any():
+                values[collides & valid] = self._neighbour(values.dtype)
+        values[:, ~valid] = self.nodata
+        return values
+
+    def _neighbour(self, dtype: np.dtype[Any]) -> Any:
+        """The value next to nodata, upwards where there is one."""
+        value = dtype.type(self.nodata)
+        if dtype.kind == "f":
+            return np.nextafter(value, dtype.type(np.inf))
+        return value + 1 if value < np.iinfo(dtype).max else value - 1

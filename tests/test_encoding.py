@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.encoding import Encoding
+from pancli.errors import MethodError
+
+
+def encode(values, dtype, nodata=None, valid=None):
+    fused = torch.tensor(values, dtype=torch.float32)[None, None]
+    mask = torch.ones(fused.shape[1:], dtype=torch.bool) if valid is None else torch.tensor([valid])
+    return Encoding(dtype, nodata)(fused, mask)[0, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("uint8", [0, 0, 2, 2, 255]),
+        ("int8", [-3, 0, 2, 2, 127]),
+        ("int16", [-3, 0, 2, 2, 32767]),
+        ("uint16", [0, 0, 2, 2, 65535]),
+        ("int32", [-3, 0, 2, 2, 70000]),
+    ],
+)
+def test_integers_are_rounded_and_clipped(dtype, expected):
+    assert encode([-3.2, 0.5, 1.5, 2.4, 7e4], dtype) == expected
+
+
+def test_floats_pass_unchanged():
+    assert encode([-3.25, 1e9], "float64") == [-3.25, 1e9]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "other"), [("uint8", 0, 1), ("uint8", 255, 254), ("int16", -5, -4)]
+)
+def test_a_valid_pixel_steps_off_nodata(dtype, nodata, other):
+    assert encode([nodata, nodata], dtype, nodata, [True, False]) == [other, nodata]
+
+
+def test_a_valid_float_steps_off_nodata_by_the_least():
+    got = encode([-9999.0, 5.0], "float32", -9999.0, [True, False])
+    assert got[0] == float(np.nextafter(np.float32(-9999), np.float32(np.inf)))
+    assert got[1] == -9999.0
+    assert np.isnan(encode([1.0, 2.0], "float32", float("nan"), [True, False])[1])
+
+
+def test_not_a_number_is_an_error_only_where_valid():
+    assert encode([1.0, float("nan")], "uint8", None, [True, False]) == [1, 0]
+    with pytest.raises(MethodError, match="not a number"):
+        encode([1.0, float("nan")], "uint8")
