@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from affine import Affine
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform
-from rasterio.windows import Window as RasterioWindow
 
-from pancli.errors import InputError, PairError, UsageError
+from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
+from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.grid import Grid, place, same_crs
-from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source, reading
+from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
 from pancli.tiling import Window
-
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-Nodata = float | Literal["none"] | None
-"""What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class PairOptions:
 
 @dataclass(frozen=True)
 class BandInfo:
-    """What one ms band says of itself, and must keep saying when fused."""
+    """What one band says of itself, and must keep saying when fused or reduced."""
 
     source: str
     index: int
@@ -59,99 +50,6 @@ class BandInfo:
     units: str | None
     colorinterp: ColorInterp
     tags: dict[str, str]
-
-
-class _Gate:
-    """Lets one thread at a time at the files, and none once they are closed.
-
-    GDAL datasets are not thread-safe, and a thread that reads ahead may outlive whoever asked for it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._closed = False
-
-    @contextmanager
-    def open(self, path: str) -> Iterator[None]:
-        with self._lock:
-            if self._closed:
-                raise InputError(f"{path}: is closed already")
-            with gdal_env():
-                yield
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-
-
-@dataclass(frozen=True)
-class _Band:
-    """One band of an open dataset, and how to tell its valid pixels."""
-
-    dataset: DatasetReader | WarpedVRT
-    index: int
-    path: str
-    nodata: float | None
-    alpha: int | None
-    has_mask: bool
-
-    @property
-    def masked(self) -> bool:
-        tagged = self.has_mask or self.alpha is not None or self.nodata is not None
-        return tagged or self.dtype.startswith("float")
-
-    @property
-    def dtype(self) -> str:
-        return str(self.dataset.dtypes[self.index - 1])
-
-
-def _open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, override: Nodata) -> _Band:
-    flags = dataset.mask_flag_enums[index - 1]
-    nodata = dataset.nodatavals[index - 1] if override is None else override
-    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-    alpha = alpha_band(dataset, name)
-    return _Band(dataset, index, name.path, None if nodata == "none" else nodata, alpha, has_mask)
-
-
-def _read(bands: Sequence[_Band], window: Window) -> tuple[FloatArray, BoolArray]:
-    """(B, h, w) values and (h, w) validity of all bands together."""
-    target = RasterioWindow(window.col, window.row, window.width, window.height)
-    values = np.empty((len(bands), *window.shape), np.float32)
-    valid = np.ones(window.shape, np.bool_)
-    for dataset, group in _by_dataset(bands):
-        with reading(group[0][1].path):
-            raw = dataset.read([band.index for _, band in group], window=target)
-            for (position, band), layer in zip(group, raw, strict=True):
-                values[position] = layer
-                _drop_invalid(valid, layer, band)
-            _drop_masked(valid, dataset, group[0][1], target)
-    return values, valid
-
-
-def _by_dataset(
-    bands: Sequence[_Band],
-) -> list[tuple[DatasetReader | WarpedVRT, list[tuple[int, _Band]]]]:
-    groups: dict[int, list[tuple[int, _Band]]] = {}
-    for position, band in enumerate(bands):
-        groups.setdefault(id(band.dataset), []).append((position, band))
-    return [(group[0][1].dataset, group) for group in groups.values()]
-
-
-def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: _Band) -> None:
-    if band.nodata is not None and not math.isnan(band.nodata):
-        valid &= layer != np.float64(band.nodata)
-    if layer.dtype.kind == "f":
-        valid &= np.isfinite(layer)
-
-
-def _drop_masked(
-    valid: BoolArray, dataset: DatasetReader | WarpedVRT, band: _Band, target: RasterioWindow
-) -> None:
-    """Leave out what the dataset's mask or alpha band hides, which is the same for all its bands."""
-    if band.has_mask:
-        valid &= dataset.read_masks(band.index, window=target) > 0
-    if band.alpha is not None:  # GDAL itself takes alpha for a mask in 8 and 16 bits only
-        valid &= dataset.read(band.alpha, window=target) > 0
 
 
 @dataclass(frozen=True)
@@ -178,9 +76,9 @@ class Pair:
     point: bool
     tags: dict[str, str]
     warnings: tuple[str, ...]
-    _pan: _Band
-    _ms: tuple[_Band, ...]
-    _gate: _Gate
+    _pan: Band
+    _ms: tuple[Band, ...]
+    _gate: Gate
 
     @property
     def masked(self) -> bool:
@@ -191,6 +89,11 @@ class Pair:
     def pan_nodata(self) -> float | None:
         """Nodata value of pan as it is read, or None."""
         return self._pan.nodata
+
+    @property
+    def pan_band(self) -> BandInfo:
+        """What pan says of itself."""
+        return _band_info(self._pan)
 
     def overlap(self) -> Window:
         """The pan pixels whose centres lie inside ms.
@@ -213,7 +116,7 @@ class Pair:
             InputError: The file cannot be read there.
         """
         with self._gate.open(self.pan_path):
-            values, valid = _read([self._pan], window)
+            values, valid = read_bands([self._pan], window)
         return values[0], valid
 
     def read_ms(self, window: Window) -> tuple[FloatArray, BoolArray]:
@@ -223,7 +126,7 @@ class Pair:
             InputError: A file cannot be read there.
         """
         with self._gate.open(self.bands[0].source):
-            return _read(self._ms, window)
+            return read_bands(self._ms, window)
 
 
 @contextmanager
@@ -243,7 +146,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
     with gdal_env(), ExitStack() as stack:
         pan_name = SourceName.parse(pan)
         pan_data = stack.enter_context(open_source(pan_name))
-        pan_band = _open_band(pan_data, _only_band(pan_data, pan_name), pan_name, options.nodata)
+        pan_band = open_band(pan_data, _only_band(pan_data, pan_name), pan_name, options.nodata)
         pan_grid = Grid.of(pan_data)
         sources = [(name, stack.enter_context(open_source(name))) for name in map(SourceName.parse, ms)]
         if options.reproject:
@@ -252,7 +155,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         placement, warnings = place(pan_grid, ms_grid)
         bands = _stack(sources, options)
         first = sources[0][1]
-        gate = _Gate()
+        gate = Gate()
         stack.callback(gate.close)
         yield Pair(
             pan_grid=pan_grid,
@@ -283,9 +186,9 @@ def _only_band(dataset: DatasetReader, name: SourceName) -> int:
     return bands[0]
 
 
-def _stack(sources: Sequence[_Source], options: PairOptions) -> list[_Band]:
+def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
     bands = [
-        _open_band(dataset, index, name, options.nodata)
+        open_band(dataset, index, name, options.nodata)
         for name, dataset in sources
         for index in image_bands(dataset, name)
     ]
@@ -369,7 +272,7 @@ def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
     return pan.transform * Affine.scale(ratio), (height, width)
 
 
-def _band_info(band: _Band) -> BandInfo:
+def _band_info(band: Band) -> BandInfo:
     dataset, i = band.dataset, band.index - 1
     return BandInfo(
         source=band.path,

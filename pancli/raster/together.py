@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
+from pancli.errors import OutputError
 from pancli.raster.grid import Grid
-from pancli.raster.output import OutputBand, OutputSpec, atomic_output, check_output
+from pancli.raster.output import Output, OutputBand, OutputSpec, atomic_output, check_output
 from pancli.tiling import Window
 
 _ZONE = 32633  # UTM 33 north
@@ -53,20 +54,44 @@ def write_together(images: Sequence[PlacedImage], *, overwrite: bool = False) ->
     Raises:
         OutputError: One exists already and is not to be overwritten, or cannot be written.
     """
-    for image in images:
-        check_output(image.path, overwrite=overwrite)
-    fresh = [image.path for image in images if not os.path.lexists(image.path)]
+    with outputs_together([_spec(image, overwrite=overwrite) for image in images]) as outputs:
+        for image, output in zip(images, outputs, strict=True):
+            whole = Window(0, 0, *image.values.shape[1:])
+            output.write(whole, image.values, np.ones(whole.shape, np.bool_))
+
+
+@contextmanager
+def outputs_together(specs: Sequence[OutputSpec]) -> Iterator[list[Output]]:
+    """Open outputs for writing; when one cannot be completed, none appears that was not there before.
+
+    Raises:
+        OutputError: One exists already and is not to be overwritten, or cannot be written.
+    """
+    for spec in specs:
+        check_output(spec.path, overwrite=spec.overwrite)
+    fresh = [spec.path for spec in specs if not os.path.lexists(spec.path)]
     try:
         with ExitStack() as stack:
-            for image in images:
-                output = stack.enter_context(atomic_output(_spec(image, overwrite=overwrite)))
-                whole = Window(0, 0, *image.values.shape[1:])
-                output.write(whole, image.values, np.ones(whole.shape, np.bool_))
+            yield [stack.enter_context(atomic_output(spec)) for spec in specs]
     except BaseException:
         # One that was complete may have its name already.
         for path in fresh:
             path.unlink(missing_ok=True)
         raise
+
+
+def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Create a folder where there is none, and refuse early what could not be written into it.
+
+    Raises:
+        OutputError: The folder cannot be made, or a file of these names exists and is not to be replaced.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create folder {folder}: {error.strerror}; name another") from error
+    for name in names:
+        check_output(folder / name, overwrite=overwrite)
 
 
 def _spec(image: PlacedImage, *, overwrite: bool) -> OutputSpec:

@@ -1,0 +1,114 @@
+"""An image whose pixels are those of another grid: a fused image or a reference on the pan grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from pancli.errors import PairError
+from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, open_band, read_bands
+from pancli.raster.grid import Grid, crs_name, same_crs
+from pancli.raster.pair import PairOptions
+from pancli.raster.source import SourceName, gdal_env, image_bands, open_source
+from pancli.tiling import Window
+
+_ALIGNED = 0.01  # pixels that two grids may be off each other anywhere and still count as one
+
+
+@dataclass(frozen=True)
+class AlignedImage:
+    """An open image, read by windows of the grid it is aligned with.
+
+    Attributes:
+        path: As given.
+        window: Where it lies on that grid; may reach beyond it.
+        dtype: As stored, of its first band.
+    """
+
+    path: str
+    window: Window
+    dtype: str
+    _bands: tuple[Band, ...]
+    _gate: Gate
+
+    @property
+    def bands(self) -> int:
+        """How many it has, masks not counted."""
+        return len(self._bands)
+
+    @property
+    def masked(self) -> bool:
+        """Whether any pixel can be invalid."""
+        return any(band.masked for band in self._bands)
+
+    def read(self, window: Window) -> tuple[FloatArray, BoolArray]:
+        """(B, h, w) values and (h, w) validity of a window of the grid, which must lie inside the image.
+
+        Raises:
+            InputError: The file cannot be read there.
+        """
+        with self._gate.open(self.path):
+            return read_bands(self._bands, window.relative_to(self.window))
+
+
+@contextmanager
+def open_aligned(
+    path: str, role: str, grid: Grid, options: PairOptions | None = None
+) -> Iterator[AlignedImage]:
+    """Open an image that shares its pixels with ``grid``, or with a part of it.
+
+    Args:
+        path: Path, URI, or ``path,band=N``.
+        role: What to call it in messages.
+        grid: The pan grid.
+        options: Nodata; what they say of bands is for ms alone.
+
+    Raises:
+        InputError: It cannot be opened.
+        PairError: Its pixels are not the grid's.
+    """
+    override = None if options is None else options.nodata
+    name = SourceName.parse(path)
+    with gdal_env(), open_source(name) as dataset:
+        window = _locate(Grid.of(dataset), grid, f"{role} {name.path}")
+        bands = tuple(open_band(dataset, index, name, override) for index in image_bands(dataset, name))
+        gate = Gate()
+        try:
+            yield AlignedImage(name.path, window, bands[0].dtype, bands, gate)
+        finally:
+            gate.close()
+
+
+def _locate(image: Grid, grid: Grid, what: str) -> Window:
+    """The window of ``grid`` that an image is."""
+    if not same_crs(image.crs, grid.crs):
+        raise PairError(
+            f"{what} is in {crs_name(image.crs)} but PAN is in {crs_name(grid.crs)}; "
+            "both must share one grid (gdalwarp, or gdal_edit -a_srs)"
+        )
+    if image.georeferenced != grid.georeferenced:
+        raise PairError(
+            f"{what} {'has' if image.georeferenced else 'lacks'} a geotransform and PAN "
+            f"{'has' if grid.georeferenced else 'lacks'} one; georeference both (gdal_edit -a_ullr) or none"
+        )
+    if not image.georeferenced:
+        if image.shape != grid.shape:
+            raise PairError(
+                f"{what} is {image.shape[1]} x {image.shape[0]} but PAN is {grid.shape[1]} x "
+                f"{grid.shape[0]}, and without a geotransform only equal sizes can be placed"
+            )
+        return grid.window
+    to_grid = ~grid.transform * image.transform
+    row, col = round(to_grid.f), round(to_grid.c)
+    ends = np.array([to_grid * end for end in ((0, 0), (image.shape[1], 0), (0, image.shape[0]))])
+    expected = np.array([(col, row), (col + image.shape[1], row), (col, row + image.shape[0])])
+    off = float(np.abs(ends - expected).max())
+    if off > _ALIGNED:
+        raise PairError(
+            f"{what} does not lie on PAN's pixels: it is at {image.describe()}, PAN at {grid.describe()}, "
+            f"and they come {off:.3g} pixels apart; resample it onto PAN's grid (gdalwarp -tap)"
+        )
+    return Window(row, col, *image.shape)

@@ -1,0 +1,132 @@
+"""Bands of open rasters, read by window with everything that can make a pixel invalid."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.enums import MaskFlags
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from pancli.errors import InputError
+from pancli.raster.source import SourceName, alpha_band, gdal_env, reading
+from pancli.tiling import Window
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+Nodata = float | Literal["none"] | None
+"""What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
+
+
+class Gate:
+    """Lets one thread at a time at the files, and none once they are closed.
+
+    GDAL datasets are not thread-safe, and a thread that reads ahead may outlive whoever asked for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[None]:
+        """Hold the files while the block runs.
+
+        Raises:
+            InputError: They are closed already.
+        """
+        with self._lock:
+            if self._closed:
+                raise InputError(f"{path}: is closed already")
+            with gdal_env():
+                yield
+
+    def close(self) -> None:
+        """Wait for whoever reads, then let nobody in."""
+        with self._lock:
+            self._closed = True
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of an open dataset, and how to tell its valid pixels."""
+
+    dataset: DatasetReader | WarpedVRT
+    index: int
+    path: str
+    nodata: float | None
+    alpha: int | None
+    has_mask: bool
+
+    @property
+    def masked(self) -> bool:
+        """Whether any of its pixels can be invalid."""
+        tagged = self.has_mask or self.alpha is not None or self.nodata is not None
+        return tagged or self.dtype.startswith("float")
+
+    @property
+    def dtype(self) -> str:
+        """As stored."""
+        return str(self.dataset.dtypes[self.index - 1])
+
+
+def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, override: Nodata) -> Band:
+    """One band of an open dataset; its nodata value is the tag's unless overridden."""
+    flags = dataset.mask_flag_enums[index - 1]
+    nodata = dataset.nodatavals[index - 1] if override is None else override
+    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    alpha = alpha_band(dataset, name)
+    return Band(dataset, index, name.path, None if nodata == "none" else nodata, alpha, has_mask)
+
+
+def read_bands(bands: Sequence[Band], window: Window) -> tuple[FloatArray, BoolArray]:
+    """(B, h, w) values and (h, w) validity of all bands together.
+
+    Raises:
+        InputError: A file cannot be read there.
+    """
+    target = RasterioWindow(window.col, window.row, window.width, window.height)
+    values = np.empty((len(bands), *window.shape), np.float32)
+    valid = np.ones(window.shape, np.bool_)
+    for dataset, group in _by_dataset(bands):
+        with reading(group[0][1].path):
+            raw = dataset.read([band.index for _, band in group], window=target)
+            for (position, band), layer in zip(group, raw, strict=True):
+                values[position] = layer
+                _drop_invalid(valid, layer, band)
+            _drop_masked(valid, dataset, group[0][1], target)
+    return values, valid
+
+
+def _by_dataset(
+    bands: Sequence[Band],
+) -> list[tuple[DatasetReader | WarpedVRT, list[tuple[int, Band]]]]:
+    groups: dict[int, list[tuple[int, Band]]] = {}
+    for position, band in enumerate(bands):
+        groups.setdefault(id(band.dataset), []).append((position, band))
+    return [(group[0][1].dataset, group) for group in groups.values()]
+
+
+def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: Band) -> None:
+    if band.nodata is not None and not math.isnan(band.nodata):
+        valid &= layer != np.float64(band.nodata)
+    if layer.dtype.kind == "f":
+        valid &= np.isfinite(layer)
+
+
+def _drop_masked(
+    valid: BoolArray, dataset: DatasetReader | WarpedVRT, band: Band, target: RasterioWindow
+) -> None:
+    """Leave out what the dataset's mask or alpha band hides, which is the same for all its bands."""
+    if band.has_mask:
+        valid &= dataset.read_masks(band.index, window=target) > 0
+    if band.alpha is not None:  # GDAL itself takes alpha for a mask in 8 and 16 bits only
+        valid &= dataset.read(band.alpha, window=target) > 0
