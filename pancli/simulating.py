@@ -13,9 +13,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from pancli import __version__
-from pancli.errors import OutputError, UsageError
-from pancli.raster.output import check_output
-from pancli.raster.together import PlacedImage, write_together
+from pancli.errors import UsageError
+from pancli.raster.together import PlacedImage, prepare_folder, write_together
 from pancli.sensors import find_sensor
 from pancli.simulation.instruments import Instrument, instrument_like, random_instrument, with_bits
 from pancli.simulation.scenes import SimulatedPair, seeded_pair
@@ -101,7 +100,7 @@ def simulate_files(folder: Path, options: SimulateOptions, count: int = 1) -> It
     seeds = range(options.seed, options.seed + count)
     folders = [folder if count == 1 else folder / f"seed-{seed}" for seed in seeds]
     for target in folders:
-        _prepare(target, options)
+        prepare_folder(target, _FILES, overwrite=options.overwrite)
     for target, seed in zip(folders, seeds, strict=True):
         pair = simulate(options, seed)
         write_together(_images(target, pair, options, seed), overwrite=options.overwrite)
@@ -116,15 +115,6 @@ def simulate(options: SimulateOptions, seed: int) -> SimulatedPair:
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UsageError(f"{name} {value:g} is out of range; it must be {low:g} to {high:g}")
-
-
-def _prepare(folder: Path, options: SimulateOptions) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create folder {folder}: {error.strerror}; name another") from error
-    for name in _FILES:
-        check_output(folder / name, overwrite=options.overwrite)
 
 
 def _instrument(options: SimulateOptions, seed: int) -> Instrument:
