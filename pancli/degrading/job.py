@@ -1,0 +1,67 @@
+"""An open pair, and the pixels of what is to be made of it, by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pancli.degrading.reduction import Reduction, reach, reduce_masked
+from pancli.raster.pair import Pair
+from pancli.sensors import Sensor
+from pancli.tiling import Window
+
+
+@dataclass(frozen=True)
+class Job:
+    """An open pair and what is to be made of it."""
+
+    pair: Pair
+    reduction: Reduction
+    ms_gains: tuple[float, ...]
+    pan_gain: float
+
+    def pan(self, window: Window) -> tuple[Tensor, Tensor]:
+        """New pan, (1, h, w), and its validity, over a window of the reference."""
+        corner = self.reduction.reference
+        target = Window(window.row + corner.row, window.col + corner.col, *window.shape)
+        placement = self.pair.placement
+        source = reach(placement, target, self.pan_gain, self.pair.pan_grid.window)
+        values, valid = map(torch.from_numpy, self.pair.read_pan(source))
+        return reduce_masked(values[None], valid, placement, (source, target), (self.pan_gain,))
+
+    def ms(self, window: Window) -> tuple[Tensor, Tensor]:
+        """New ms, (B, h, w), and its validity, over a window of it."""
+        cells = self.reduction.cells
+        source = reach(cells, window, min(self.ms_gains), self.pair.ms_grid.window)
+        values, valid = map(torch.from_numpy, self.pair.read_ms(source))
+        return reduce_masked(values, valid, cells, (source, window), self.ms_gains)
+
+    def reference(self, window: Window) -> tuple[Tensor, Tensor]:
+        """Old ms, (B, h, w), and its validity, over a window of the reference."""
+        corner = self.reduction.reference
+        values, valid = self.pair.read_ms(
+            Window(window.row + corner.row, window.col + corner.col, *window.shape)
+        )
+        return torch.from_numpy(values), torch.from_numpy(valid)
+
+
+def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
+    """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
+    bands, warnings = len(pair.bands), []
+    gains = sensor.named_gains([band.description for band in pair.bands])
+    if gains is None:
+        gains = sensor.gains(bands)
+        if bands != len(sensor.ms_gains) and len(set(sensor.ms_gains)) > 1:
+            warnings.append(
+                f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {bands}, not named as its own; "
+                f"their mean gain {gains[0]:.3g} is taken for each"
+            )
+    own, ratio = sensor.ratio, pair.placement.ratio
+    if own is not None and abs(ratio / own - 1) > 0.1:
+        warnings.append(
+            f"{sensor.name} has {own:.3g} PAN pixels per MS pixel but this pair has {ratio:.3g}; "
+            "is it the right --sensor?"
+        )
+    return gains, warnings

@@ -1,0 +1,118 @@
+"""Where the new images lie, and what their pixels are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pancli.errors import PairError
+from pancli.placement import AxisMap, Placement
+from pancli.raster.pair import Pair
+from pancli.resampling import degrade, mtf_radius
+from pancli.tiling import Window
+
+VALID_WEIGHT = 0.99
+"""A reduced pixel is valid where at least this share of its blur's weight lies on valid pixels."""
+_EDGE = 1e-3  # of an ms pixel: edges this close are one edge
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Where the new images lie.
+
+    Attributes:
+        reference: The part of the ms grid that becomes the reference.
+        cells: How the new ms grid lies on the ms grid.
+    """
+
+    reference: Window
+    cells: Placement
+
+
+def plan_reduction(pair: Pair, ratio: float | None = None) -> Reduction:
+    """Where the new grids lie: from the first ms pixel that is wholly on pan, as many whole cells as fit.
+
+    The reference is the ms pixels whose centres lie in those cells. A pair without a geotransform is placed
+    by its corners, so its ratio is moved to the nearest at which the corners meet.
+
+    Args:
+        pair: What is to be reduced.
+        ratio: ms pixels per new ms pixel; None for the pair's own, per axis.
+
+    Raises:
+        PairError: Not one whole cell lies on pan.
+    """
+    by_corners = not pair.ms_grid.georeferenced
+    (row, height, rows), (col, width, cols) = (
+        _plan_axis(axis, size, ratio or axis.ratio, by_corners=by_corners)
+        for axis, size in zip((pair.placement.rows, pair.placement.cols), pair.pan_grid.shape, strict=True)
+    )
+    return Reduction(Window(row, col, height, width), Placement(rows, cols))
+
+
+def _plan_axis(axis: AxisMap, pan_size: int, ratio: float, *, by_corners: bool) -> tuple[int, int, AxisMap]:
+    """First ms pixel of the reference, how many there are, and how cells lie on ms, along one axis."""
+    ends = sorted((axis.offset, axis.scale * pan_size + axis.offset))
+    first, last = max(math.ceil(ends[0] - _EDGE), 0), min(math.floor(ends[1] + _EDGE), axis.size)
+    cells = math.floor((last - first) / ratio + _EDGE)
+    if cells < 1:
+        raise PairError(
+            f"{max(last - first, 0)} MS pixels lie on PAN along one side, too few for one of {ratio:.5g}; "
+            "give larger images or a smaller --ratio"
+        )
+    exact = _settle(ratio, cells, by_corners=by_corners)
+    _, size = AxisMap(1 / exact, 0.0, cells).pan_inside(last - first)
+    return first, size, AxisMap(1 / exact, -first / exact, cells)
+
+
+def _settle(ratio: float, cells: int, *, by_corners: bool) -> float:
+    """The ratio without the rounding of geotransforms."""
+    if by_corners:
+        return round(cells * ratio) / cells
+    return float(round(ratio)) if abs(ratio - round(ratio)) * cells < _EDGE else ratio
+
+
+def reach(placement: Placement, target: Window, gain: float, bounds: Window) -> Window:
+    """The fine pixels that the blur of the coarse pixels ``target`` looks at, as far as there are any."""
+    spans = []
+    for axis, start, stop in (
+        (placement.rows, target.row, target.row_stop),
+        (placement.cols, target.col, target.col_stop),
+    ):
+        ends = sorted((axis.to_pan(start), axis.to_pan(stop - 1)))
+        radius = mtf_radius(axis.ratio, gain)
+        spans += [math.floor(ends[0]) - radius, math.ceil(ends[1]) + radius + 1]
+    return Window.from_bounds(*spans).intersect(bounds)
+
+
+def reduce_masked(
+    image: Tensor, valid: Tensor, placement: Placement, windows: tuple[Window, Window], gains: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Blur and sample an image of which some pixels are invalid: these have no weight.
+
+    Normalized convolution: Knutsson & Westin, "Normalized and differential convolution", CVPR 1993. What lies
+    beyond the image has no weight either, and does not make a pixel invalid.
+
+    Args:
+        image: (B, H, W); values of invalid pixels may be anything, NaN included.
+        valid: (H, W) bool.
+        placement: How the coarse grid lies on the fine one.
+        windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one.
+        gains: MTF at the coarse Nyquist frequency, one per band.
+
+    Returns:
+        (B, h, w) float64, and (h, w) bool: at least :data:`VALID_WEIGHT` of every band's weight is valid.
+    """
+    source, target = windows
+    known = torch.where(valid, image, torch.zeros_like(image)).double()
+    bands = [degrade(band, placement, source, target, gain) for band, gain in zip(known, gains, strict=True)]
+    reduced = torch.stack(bands)
+    if bool(valid.all()):
+        return reduced, torch.ones(target.shape, dtype=torch.bool)
+    shares = {gain: degrade(valid.double(), placement, source, target, gain) for gain in set(gains)}
+    share = torch.stack([shares[gain] for gain in gains])
+    return reduced / share.clamp_min(torch.finfo(share.dtype).tiny), (share >= VALID_WEIGHT).all(0)
