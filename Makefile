@@ -50,7 +50,7 @@ GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
 gpu: ## Run what needs a CUDA device: GPU tests, training recipes from their last checkpoint
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
-	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --workers 12 --max-minutes 9
 
 wheel: setup ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

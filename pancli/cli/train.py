@@ -36,6 +36,12 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", metavar="M", help="Stop, saved, after so long.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Threads that make batches."
+        ),
+    ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -46,7 +52,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 
     plan = read_recipe(recipe)
     folder = out or Path("runs") / plan.name
-    terms = Terms(find_device(device), fresh, max_minutes)
+    terms = Terms(find_device(device), fresh, max_minutes, workers)
     with _progress(plan.name, quiet=quiet) as on_step:
         run = train(plan, data or recipe.parent, folder, terms, on_step)
     done, steps = run.progress.step, plan.schedule.steps

@@ -23,7 +23,7 @@ from pancli.networks.registry import find_network
 from pancli.networks.weights import Card, save_weights
 from pancli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from pancli.training.patches import Batch, Sampler
-from pancli.training.recipe import Recipe, Schedule
+from pancli.training.recipe import Recipe
 from pancli.training.validation import Case, Figures, load_cases, measure, score
 
 BASELINES = ("exp", "gsa", "mtf-glp-hpm")
@@ -76,11 +76,13 @@ class Terms:
         device: Where to compute.
         fresh: Start again even where a checkpoint is.
         max_minutes: Stop, saved, after so long; None for never.
+        workers: Threads that make batches ahead; None for the recipe's ``prefetch``.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     fresh: bool = False
     max_minutes: float | None = None
+    workers: int | None = None
 
 
 def train(
@@ -111,7 +113,8 @@ def train(
     deadline = math.inf if terms.max_minutes is None else time.monotonic() + 60 * terms.max_minutes
     saved = started = time.monotonic()
     before = run.progress.seconds
-    for step, batch in _batches(sampler, run.progress.step, recipe.schedule):
+    ahead = max(recipe.schedule.prefetch if terms.workers is None else terms.workers, 1)
+    for step, batch in _batches(sampler, range(run.progress.step, recipe.schedule.steps), ahead):
         loss = _step(run, step, batch)
         spent = before + time.monotonic() - started
         run.progress = replace(run.progress, step=step + 1, seconds=spent)
@@ -156,13 +159,12 @@ def _start(recipe: Recipe, data: Path, folder: Path, device: torch.device, *, fr
     return run
 
 
-def _batches(sampler: Sampler, first: int, schedule: Schedule) -> Iterator[tuple[int, Batch]]:
-    """The batches from step ``first`` on, a few made ahead in threads."""
-    ahead = max(schedule.prefetch, 1)
+def _batches(sampler: Sampler, steps: range, ahead: int) -> Iterator[tuple[int, Batch]]:
+    """The batches of these steps, in order, ``ahead`` of them being made at a time, each in a thread."""
     with ThreadPoolExecutor(ahead, thread_name_prefix="pancli-batch") as pool:
         waiting: list[Future[Batch]] = []
-        for step in range(first, schedule.steps):
-            while len(waiting) <= ahead and step + len(waiting) < schedule.steps:
+        for step in steps:
+            while len(waiting) <= ahead and step + len(waiting) < steps.stop:
                 waiting.append(pool.submit(sampler.batch, step + len(waiting)))
             yield step, waiting.pop(0).result()
 

@@ -170,3 +170,9 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, data, recipe):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="cannot make the folder .*--out"):
         train(recipe, data, tmp_path / "file" / "run")
+
+
+def test_more_workers_change_nothing(recipe, data, tmp_path):
+    for workers in (1, 3):
+        train(recipe, data, tmp_path / str(workers), Terms(workers=workers))
+    assert_same(tmp_path / "1" / "checkpoint.safetensors", tmp_path / "3" / "checkpoint.safetensors")
