@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,26 @@ def outputs_together(specs: Sequence[OutputSpec]) -> Iterator[list[Output]]:
     for spec in specs:
         check_output(spec.path, overwrite=spec.overwrite)
     fresh = [spec.path for spec in specs if not os.path.lexists(spec.path)]
+    named: list[Path] = []
     try:
         with ExitStack() as stack:
-            yield [stack.enter_context(atomic_output(spec)) for spec in specs]
+            outputs = []
+            for spec in specs:
+                stack.push(partial(_note, named, spec.path))
+                outputs.append(stack.enter_context(atomic_output(spec)))
+            yield outputs
     except BaseException:
-        # One that was complete may have its name already.
-        for path in fresh:
-            path.unlink(missing_ok=True)
+        # Only what was made here: a file that appeared meanwhile is somebody else's.
+        for path in named:
+            if path in fresh:
+                path.unlink(missing_ok=True)
         raise
+
+
+def _note(named: list[Path], path: Path, kind: type[BaseException] | None, *_: object) -> None:
+    """Remember a file that was complete and got its name: leaving it raised nothing."""
+    if kind is None:
+        named.append(path)
 
 
 def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:

@@ -12,9 +12,10 @@ from pancli.degrading import DegradeOptions, degrade_pair
 from pancli.degrading.product import FILES
 from pancli.errors import InputError, OutputError, PairError, UsageError
 from pancli.raster.output import Output
-from pancli.raster.pair import PairOptions
+from pancli.raster.pair import Pair, PairOptions
 from pancli.raster.source import without_georeferencing
 from pancli.sharpening import SharpenOptions, sharpen
+from tests.degrading.test_reduction import loop
 from tests.scenes import SAME, Waves, displacement, make_scene, read, write
 
 LONG = Waves(wavelengths=(296.0, 488.0, 184.0, 720.0))
@@ -56,6 +57,12 @@ def test_both_images_lie_where_they_should(tmp_path, case):
     np.testing.assert_array_equal(
         read(reference), scene.ms_image[:, row : row + shape[0], col : col + shape[1]]
     )
+    on_pan = ~scene.pan_transform * fine
+    for start, stop, size in zip(
+        (on_pan.f, on_pan.c), np.multiply(shape, report.pan_ratio), case["size"], strict=True
+    ):
+        assert start > -0.01
+        assert start + stop < size + 0.01
     down, right = report.ratio
     assert grid(ms) == (crs, fine * Affine.scale(right, down), report.ms)
     assert report.ratio == pytest.approx(report.pan_ratio, rel=1e-4)
@@ -106,10 +113,37 @@ def test_images_without_georeferencing_meet_at_their_corners(tmp_path, size, ms_
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_the_size_of_tiles_does_not_matter(tmp_path, dtype):
     scene = make_scene(tmp_path, size=(640, 680), dtype=dtype, nodata=0)
-    run(scene, tmp_path / "a")
-    run(scene, tmp_path / "b", tile=64)
+    noise = np.random.default_rng(4).integers(1, 2047, scene.ms_image.shape)
+    write(scene.ms, noise.astype(dtype), scene.ms_transform, nodata=0)
+    run(scene, tmp_path / "a", sensor="quickbird", ratio=8.0)  # gains differ, and so do radii
+    run(scene, tmp_path / "b", sensor="quickbird", ratio=8.0, tile=64)
     for name in FILES:
         np.testing.assert_allclose(read(tmp_path / "a" / name), read(tmp_path / "b" / name), rtol=2e-7)
+
+
+def test_no_read_is_much_larger_than_a_tile(tmp_path, monkeypatch):
+    sides = []
+    for name in ("read_pan", "read_ms"):
+        original = getattr(Pair, name)
+        monkeypatch.setattr(
+            Pair,
+            name,
+            lambda self, window, read=original: sides.append(max(window.shape)) or read(self, window),
+        )
+    run(make_scene(tmp_path, size=(640, 680)), tmp_path / "low", tile=64)
+    assert 64 <= max(sides) < 64 + 2 * 12 + 4
+
+
+def test_every_file_is_blurred_by_its_own_gain(tmp_path):
+    scene, rng = make_scene(tmp_path, size=(64, 64), dtype="float32"), np.random.default_rng(8)
+    pan, ms = rng.random((1, 64, 64), np.float32), rng.random((4, 16, 16), np.float32)
+    write(scene.pan, pan, scene.pan_transform)
+    write(scene.ms, ms, scene.ms_transform)
+    run(scene, tmp_path / "low", sensor="quickbird")
+    for name, image, gains, row in (("pan.tif", pan, [0.15], 7), ("ms.tif", ms, [0.34, 0.32, 0.30, 0.22], 1)):
+        for band, low, gain in zip(image, read(tmp_path / "low" / name), gains, strict=True):
+            value, _ = loop(band, np.ones(band.shape, bool), 4.0, gain, row, 2)
+            assert low[row, 2] == pytest.approx(value, rel=1e-6)
 
 
 def test_a_constant_pair_stays_constant(tmp_path):
@@ -172,6 +206,28 @@ def test_without_a_nodata_value_a_mask_says_what_is_invalid(tmp_path):
         assert dataset.nodata is None
         assert np.argwhere(dataset.dataset_mask() == 0).tolist() == [[5, 6]]
         assert np.isfinite(dataset.read()).all()
+
+
+def test_files_with_their_own_nodata_and_type_are_stacked(tmp_path):
+    scene = make_scene(tmp_path, bands=1, dtype="uint8", waves=Waves(amplitude=5.0, mean=100.0))
+    other = scene.ms_image.astype(np.uint16) * 100
+    other[0, 3, 3], other[0, 9, 9] = 9999, 255  # the first is nodata here, the second in the other file
+    write(scene.ms, scene.ms_image, scene.ms_transform, nodata=255)
+    second = write(tmp_path / "ms2.tif", other, scene.ms_transform, nodata=9999)
+    degrade_pair(str(scene.pan), [str(scene.ms), str(second)], tmp_path / "low")
+    with rasterio.open(tmp_path / "low" / "reference.tif") as dataset:
+        assert dataset.dtypes == ("uint16", "uint16")
+        assert dataset.nodata is None
+        mask = dataset.dataset_mask() > 0
+        assert np.argwhere(~mask).tolist() == [[3, 3]]
+        np.testing.assert_array_equal(dataset.read(2)[mask], other[0][mask])
+
+
+def test_a_type_that_cannot_be_written_is_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image.astype(np.int64), scene.ms_transform)
+    with pytest.raises(PairError, match=r"ms\.tif: holds int64, which cannot be written"):
+        run(scene, tmp_path / "low")
 
 
 def test_files_say_what_the_inputs_said_and_how_they_were_made(tmp_path):
@@ -254,6 +310,19 @@ def test_what_exists_is_kept_unless_told_otherwise(tmp_path):
     assert [path.name for path in low.iterdir()] == ["reference.tif"]
     run(scene, low, overwrite=True)
     assert sorted(path.name for path in low.iterdir()) == sorted(FILES)
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
+    scene, low = make_scene(tmp_path), tmp_path / "low"
+
+    def intrude(stage, done, total):
+        assert stage == "reduce"
+        if done == total:
+            (low / "ms.tif").write_text("mine")
+
+    with pytest.raises(OutputError, match=r"ms\.tif: appeared while it was being made"):
+        degrade_pair(str(scene.pan), [str(scene.ms)], low, progress=intrude)
+    assert (low / "ms.tif").read_text() == "mine"
 
 
 def test_all_appear_or_none(tmp_path, monkeypatch):
