@@ -123,13 +123,16 @@ def test_the_size_of_tiles_does_not_matter(tmp_path, dtype):
 
 def test_no_read_is_much_larger_than_a_tile(tmp_path, monkeypatch):
     sides = []
+
+    def watched(read):
+        def call(self, window):
+            sides.append(max(window.shape))
+            return read(self, window)
+
+        return call
+
     for name in ("read_pan", "read_ms"):
-        original = getattr(Pair, name)
-        monkeypatch.setattr(
-            Pair,
-            name,
-            lambda self, window, read=original: sides.append(max(window.shape)) or read(self, window),
-        )
+        monkeypatch.setattr(Pair, name, watched(getattr(Pair, name)))
     run(make_scene(tmp_path, size=(640, 680)), tmp_path / "low", tile=64)
     assert 64 <= max(sides) < 64 + 2 * 12 + 4
 
