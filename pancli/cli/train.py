@@ -38,9 +38,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers", metavar="N", min=1, help="Threads that make batches."
-        ),
+        typer.Option("--workers", metavar="N", min=1, help="Threads that make batches."),
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
