@@ -1,4 +1,4 @@
-"""Metrics against a reference: PSNR, SAM, ERGAS as sums over windows."""
+"""Metrics against a reference: PSNR, RMSE, SAM, ERGAS as sums over windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSums:
-    """What PSNR, SAM and ERGAS need of the pixels seen so far, float64.
+    """What PSNR, RMSE, SAM and ERGAS need of the pixels seen so far, float64.
 
     Attributes:
         pixels: Valid pixels.
@@ -76,6 +76,10 @@ class ReferenceSums:
         """
         error = float(self.squares.sum()) / (self.pixels * len(self.squares))
         return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
+
+    def rmse(self) -> float:
+        """Root mean square error, pooled over pixels and bands."""
+        return math.sqrt(float(self.squares.sum()) / (self.pixels * len(self.squares)))
 
     def sam(self) -> float:
         """Mean spectral angle in degrees over pixels whose spectra are not zero.

@@ -1,0 +1,164 @@
+"""Sums in, named numbers out: the figures of the ``pancli`` profile, each with its definition's name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pancli.evaluation.measure import AgainstReferenceSums, NoReferenceSums
+from pancli.metrics.correlation import cosine, mean_correlation, unexplained
+from pancli.metrics.no_reference import spatial_distortion, spectral_distortion
+from pancli.metrics.reference import ReferenceSums
+from pancli.metrics.sums import Mean
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number.
+
+    Attributes:
+        value: None where it is not defined for these images.
+        variant: Which definition, in words.
+        note: Why it is not defined.
+    """
+
+    value: float | None
+    variant: str
+    note: str = ""
+
+
+def no_reference_figures(sums: NoReferenceSums, ratio: float, block: int) -> dict[str, Figure]:
+    """Distortions, QNR and its family, and the consistency with ms.
+
+    Args:
+        sums: Of the whole scene.
+        ratio: Pan pixels per ms pixel.
+        block: Side of the blocks.
+    """
+    where = f"blocks of {block}"
+    spectral, spatial = _distortions(sums, where)
+    khan = Figure(
+        _less(_scalar(sums.khan)),
+        f"1 - Q2n of upsampled ms and of the fused image through the MTF and back, {where}",
+        _no_block(sums.khan, block),
+    )
+    regression = Figure(
+        unexplained(sums.moments.covariance),
+        "1 - R2 of pan on the fused bands, with intercept",
+        "pan is constant",
+    )
+    rho = Figure(
+        _less(_scalar(sums.correlation)),
+        "1 - local correlation with pan, whole windows",
+        "no window is fully valid",
+    )
+    return {
+        "qnr": _joint(spectral, spatial, "(1 - d_lambda)(1 - d_s)"),
+        "d_lambda": spectral,
+        "d_s": spatial,
+        "hqnr": _joint(khan, spatial, "(1 - d_lambda_k)(1 - d_s)"),
+        "d_lambda_k": khan,
+        "rqnr": _joint(khan, regression, "(1 - d_lambda_k)(1 - d_s_r)"),
+        "d_s_r": regression,
+        "d_rho": rho,
+        **_consistency(sums.consistency, ratio),
+    }
+
+
+def _distortions(sums: NoReferenceSums, where: str) -> tuple[Figure, Figure]:
+    high, low = sums.high.value, sums.low.value
+    spectral = f"Q between bands, of fused and of upsampled ms, {where}"
+    spatial = f"Q with pan of fused; of upsampled ms with pan through the bands' mean MTF and back, {where}"
+    if high is None or low is None:
+        missing = "no block is fully valid; try a smaller --block"
+        return Figure(None, spectral, missing), Figure(None, spatial, missing)
+    first = Figure(None, spectral, "it takes two bands")
+    if len(high) > 2:
+        first = Figure(spectral_distortion(high, low), spectral)
+    return first, Figure(spatial_distortion(high, low), spatial)
+
+
+def _consistency(sums: ReferenceSums, ratio: float) -> dict[str, Figure]:
+    how = "fused through the MTF on the ms grid, against ms"
+    missing = "no ms pixel has the MTF's whole footprint on valid pixels"
+    if sums.pixels == 0:
+        return {
+            "consistency_ergas": Figure(None, how, missing),
+            "consistency_sam": Figure(None, f"{how}, degrees", missing),
+        }
+    return {
+        "consistency_ergas": ergas_figure(sums, ratio, how),
+        "consistency_sam": sam_figure(sums, f"{how}, degrees"),
+    }
+
+
+def against_reference_figures(
+    sums: AgainstReferenceSums, ratio: float, block: int, peak: float | None, *, radians: bool = False
+) -> dict[str, Figure]:
+    """PSNR, SSIM, SAM, ERGAS, SCC, Q, Q2n, RMSE, CC.
+
+    Args:
+        sums: Of the whole scene.
+        ratio: Pan pixels per ms pixel.
+        block: Side of the blocks and windows.
+        peak: The largest digital number there can be, or None where it is not known.
+        radians: Of SAM, instead of degrees.
+    """
+    unknown = "the largest digital number is not known; give --peak, or --sensor"
+    no_window = f"no window of {block} x {block} pixels is fully valid"
+    psnr = (
+        f"errors pooled over pixels and bands, peak {peak:g}"
+        if peak
+        else "errors pooled over pixels and bands"
+    )
+    ssim = "Gaussian 11 x 11, mean of bands" + (f", peak {peak:g}" if peak else "")
+    same = "the images are equal: it is infinite"
+    similarity = None if sums.ssim is None else _scalar(sums.ssim)
+    return {
+        "psnr": Figure(_finite(sums.errors.psnr(peak)) if peak else None, psnr, same if peak else unknown),
+        "ssim": Figure(similarity, ssim, "no window is fully valid" if peak else unknown),
+        "sam": sam_figure(sums.errors, "radians" if radians else "degrees", radians=radians),
+        "ergas": ergas_figure(sums.errors, ratio, f"100 / {ratio:g}"),
+        "scc": Figure(cosine(sums.edges), "cosine of Sobel edge strengths, valid neighbourhoods", "no edges"),
+        "q": Figure(_scalar(sums.q), f"sliding windows of {block}, mean of bands", no_window),
+        "q2n": Figure(_scalar(sums.q2n), f"blocks of {block}, not rounded", _no_block(sums.q2n, block)),
+        "rmse": Figure(sums.errors.rmse(), "errors pooled over pixels and bands"),
+        "cc": Figure(mean_correlation(sums.moments.covariance), "mean of bands", "a band is constant"),
+    }
+
+
+def sam_figure(sums: ReferenceSums, variant: str, *, radians: bool = False) -> Figure:
+    """The mean spectral angle; not defined where every pixel's spectrum is zero."""
+    if sums.angled == 0:
+        return Figure(None, variant, "every spectrum is zero")
+    return Figure(math.radians(sums.sam()) if radians else sums.sam(), variant)
+
+
+def ergas_figure(sums: ReferenceSums, ratio: float, variant: str) -> Figure:
+    """ERGAS; not defined where a band of the reference has the mean zero."""
+    if bool((sums.reference == 0).any()):
+        return Figure(None, variant, "a band of the reference has the mean zero")
+    return Figure(sums.ergas(ratio), variant)
+
+
+def _joint(spectral: Figure, spatial: Figure, variant: str) -> Figure:
+    if spectral.value is None or spatial.value is None:
+        return Figure(None, variant, spectral.note if spectral.value is None else spatial.note)
+    return Figure((1 - spectral.value) * (1 - spatial.value), variant)
+
+
+def _scalar(mean: Mean) -> float | None:
+    value = mean.value
+    return None if value is None else float(value.mean())
+
+
+def _less(value: float | None) -> float | None:
+    return None if value is None else 1 - value
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _no_block(mean: Mean, block: int) -> str:
+    return "" if mean.count else f"no block of {block} x {block} pixels is fully valid; try a smaller --block"

@@ -1,0 +1,74 @@
+"""What can be asked of an evaluation, as one frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pancli.errors import UsageError
+from pancli.raster.pair import PairOptions
+from pancli.sensors import Sensor, find_sensor
+
+PROFILES = ("pancli",)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of :func:`pancli.evaluation.evaluate`; the defaults are the program's.
+
+    Attributes:
+        sensor: Whose MTF to assume.
+        mtf_gain: MTF at the ms Nyquist over the sensor's: one for all bands, or one per band.
+        block: Side of the blocks and windows that quality indices are taken over, pan pixels.
+        profile: Whose definitions: one of :data:`PROFILES`.
+        peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
+        pair: Nodata, bands, reprojection.
+        map_path: GeoTIFF of local distortions to write.
+        overwrite: Replace an existing map.
+        radians: SAM against the reference in radians, not degrees.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        tile: About the side of what is read at once, pan pixels; no number depends on it.
+    """
+
+    sensor: str = "generic"
+    mtf_gain: tuple[float, ...] = ()
+    block: int = 32
+    profile: str = "pancli"
+    peak: float | None = None
+    pair: PairOptions = field(default_factory=PairOptions)
+    map_path: Path | None = None
+    overwrite: bool = False
+    radians: bool = False
+    device: str = "auto"
+    tile: int = 512
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise UsageError(f"--profile {self.profile}: must be one of {', '.join(PROFILES)}")
+        if self.block < 2:
+            raise UsageError(f"--block {self.block}: a block needs at least 2 x 2 pixels; 32 is usual")
+        if self.tile < 1:
+            raise UsageError(f"--tile {self.tile}: must be at least 1")
+        if self.peak is not None and not (self.peak > 0 and math.isfinite(self.peak)):
+            raise UsageError(f"--peak {self.peak:g}: must be a positive number, such as 2047 for 11 bits")
+        for gain in self.mtf_gain:
+            if not 0 < gain < 1:
+                raise UsageError(f"--mtf-gain {gain:g}: must lie between 0 and 1")
+        if self.map_path is not None and self.profile != "pancli":
+            raise UsageError(f"--map goes with --profile pancli, not {self.profile}")
+
+    def find_sensor(self, bands: int) -> Sensor:
+        """The sensor, with the gains given in its place.
+
+        Raises:
+            UsageError: No such sensor, or another number of gains than bands.
+        """
+        sensor = find_sensor(self.sensor)
+        if not self.mtf_gain:
+            return sensor
+        if len(self.mtf_gain) not in (1, bands):
+            raise UsageError(
+                f"--mtf-gain has {len(self.mtf_gain)} gains but MS has {bands} bands; give 1 or {bands}"
+            )
+        return replace(sensor, ms_gains=self.mtf_gain)

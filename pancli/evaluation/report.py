@@ -1,0 +1,111 @@
+"""What an evaluation found: as one object for JSON, and as a row of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pancli.errors import OutputError
+from pancli.evaluation.figures import Figure
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What :func:`pancli.evaluation.evaluate` returns.
+
+    Attributes:
+        figures: By key, in the order they are shown.
+        shapes: (height, width) of each image, and of what was evaluated.
+        bands: Of the fused image.
+        valid_pixels: Pan pixels that are valid in every image.
+        blocks: Whole blocks that are valid, of all that fit.
+        sensor: Whose MTF was assumed.
+        mtf_gains: MTF at the ms Nyquist, one per band.
+        profile: Whose definitions.
+        block: Side of the blocks.
+        files: Paths by role, as given.
+        warnings: What the user should know, one sentence each.
+    """
+
+    figures: dict[str, Figure]
+    shapes: dict[str, tuple[int, int]]
+    bands: int
+    valid_pixels: int
+    blocks: tuple[int, int]
+    sensor: str
+    mtf_gains: tuple[float, ...]
+    profile: str
+    block: int
+    files: dict[str, str]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``: figures first; None where one is not defined, no NaN."""
+        return {
+            **{key: figure.value for key, figure in self.figures.items()},
+            "variants": {key: figure.variant for key, figure in self.figures.items()},
+            "profile": self.profile,
+            "sensor": self.sensor,
+            "mtf_gains": list(self.mtf_gains),
+            "block": self.block,
+            "blocks": {"valid": self.blocks[0], "all": self.blocks[1]},
+            "shapes": {role: list(shape) for role, shape in self.shapes.items()},
+            "bands": self.bands,
+            "valid_pixels": self.valid_pixels,
+            "files": self.files,
+            "warnings": list(self.warnings),
+        }
+
+    def as_row(self) -> dict[str, str]:
+        """For ``--csv``: the same columns for every image evaluated with the same options."""
+        return {
+            **{role: self.files.get(role, "") for role in ("fused", "pan", "ms", "reference")},
+            "profile": self.profile,
+            "sensor": self.sensor,
+            "block": str(self.block),
+            "valid_pixels": str(self.valid_pixels),
+            **{k: "" if f.value is None else repr(f.value) for k, f in self.figures.items()},
+        }
+
+
+def append_row(path: Path, row: dict[str, str]) -> None:
+    """Append to a CSV file; a new one gets a header.
+
+    Raises:
+        OutputError: It has other columns, or cannot be read or written.
+    """
+    try:
+        columns = _columns(path)
+        if columns and columns != list(row):
+            raise OutputError(
+                f"--csv {path}: has the columns {', '.join(columns)} but this row {', '.join(row)}; "
+                "name another file"
+            )
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if not columns:
+                writer.writeheader()
+            writer.writerow(row)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"--csv {path}: cannot be written ({error})") from error
+
+
+def check_csv(path: Path) -> None:
+    """Refuse early what could not be appended to at the end.
+
+    Raises:
+        OutputError: A directory, or in a folder that does not exist.
+    """
+    if path.is_dir():
+        raise OutputError(f"--csv {path}: is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise OutputError(f"--csv {path}: its folder {path.parent} does not exist; create it first")
+
+
+def _columns(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])

@@ -1,0 +1,185 @@
+"""Images in, figures out: every tile once, sums added up, figures at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pancli.errors import PairError
+from pancli.evaluation.figures import Figure, against_reference_figures, no_reference_figures
+from pancli.evaluation.images import Images, open_images
+from pancli.evaluation.maps import DistortionMap
+from pancli.evaluation.measure import (
+    AgainstReferenceSums,
+    NoReferenceSums,
+    margin,
+    measure_against_reference,
+    measure_blocks,
+    measure_no_reference,
+)
+from pancli.evaluation.options import EvaluateOptions
+from pancli.evaluation.report import EvaluationReport
+from pancli.raster.output import check_output
+
+Progress = Callable[[str, int, int], None]
+_FULL_SCALE_8_BIT = 255.0
+
+
+@dataclass(frozen=True)
+class _Sums:
+    alone: NoReferenceSums
+    against: AgainstReferenceSums | None
+
+    def __add__(self, other: _Sums) -> _Sums:
+        against = None
+        if self.against is not None and other.against is not None:
+            against = self.against + other.against
+        return _Sums(self.alone + other.alone, against)
+
+
+def evaluate(
+    fused: str,
+    pan: str,
+    ms: Sequence[str],
+    reference: str | None = None,
+    options: EvaluateOptions | None = None,
+    progress: Progress | None = None,
+) -> EvaluationReport:
+    """Measure a fused image against what it was made of, and against a reference where there is one.
+
+    Args:
+        fused: Path, URI, or ``path,band=N``; on pan's pixels.
+        pan: The same, one band.
+        ms: One or more of the same, stacked in this order.
+        reference: What the fused image should be, on the same pixels; or None.
+        options: What is asked for.
+        progress: Called as tiles are done.
+
+    Raises:
+        PancliError: Anything a user can cause.
+    """
+    options = options or EvaluateOptions()
+    if options.map_path is not None:
+        check_output(options.map_path, overwrite=options.overwrite)
+    with torch.inference_mode(), open_images(fused, pan, ms, reference, options) as images:
+        _check_size(images, options.block)
+        peak = _find_peak(images, options)
+        local = DistortionMap(images.area, options.block) if options.map_path else None
+        sums = _add_up(images, options, peak, local, progress or (lambda *_: None))
+        _check_content(images, sums)
+        figures = _figures(images, sums, options, peak)
+        if local is not None and options.map_path is not None:
+            local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
+        files = {"fused": fused, "pan": pan, "ms": " ".join(ms)} | (
+            {"reference": reference} if reference else {}
+        )
+        return _report(images, sums, figures, options, files)
+
+
+def _check_size(images: Images, block: int) -> None:
+    height, width = images.area.shape
+    if min(height, width) < block:
+        raise PairError(
+            f"the images have {width} x {height} pixels in common, less than one block of {block} x {block}; "
+            "use a smaller --block"
+        )
+
+
+def _find_peak(images: Images, options: EvaluateOptions) -> float | None:
+    """The largest digital number there can be, where something says so."""
+    if options.peak is not None:
+        return options.peak
+    bits = images.info.sensor.bits
+    if images.reference is not None and images.reference.dtype == "uint8":
+        return _FULL_SCALE_8_BIT
+    return None if bits is None else 2.0**bits - 1
+
+
+def _add_up(
+    images: Images,
+    options: EvaluateOptions,
+    peak: float | None,
+    local: DistortionMap | None,
+    progress: Progress,
+) -> _Sums:
+    size = max(options.tile // options.block, 1) * options.block
+    total: _Sums | None = None
+    for done, count, image in images.tiles(size, margin(images.info, options.block)):
+        blocks = measure_blocks(image, images.info, options.block)
+        if local is not None:
+            local.add(image.tile.core, blocks)
+        against = None
+        if image.reference is not None:
+            against = measure_against_reference(image, image.reference, options.block, peak)
+        sums = _Sums(measure_no_reference(image, blocks, images.info, images.area), against)
+        total = sums if total is None else total + sums
+        progress("measure", done, count)
+    if total is None:
+        raise PairError(
+            "no pixel is valid in all images at once; do their masks leave anything? is --nodata right?"
+        )
+    return total
+
+
+def _check_content(images: Images, sums: _Sums) -> None:
+    """A constant image has no quality: most likely it is the wrong file."""
+    moments = sums.alone.moments
+    spread = moments.scatter.diagonal()
+    said = f"over all its {moments.count} valid pixels; there is nothing to measure"
+    if bool((spread[:-1] == 0).all()):
+        raise PairError(f"FUSED {images.fused.path} is constant {said}")
+    if float(spread[-1]) == 0:
+        raise PairError(f"PAN {images.pair.pan_path} is constant {said}")
+    if sums.against is not None and images.reference is not None:
+        bands = images.info.bands
+        if bool((sums.against.moments.scatter.diagonal()[bands:] == 0).all()):
+            raise PairError(f"the reference {images.reference.path} is constant {said}")
+
+
+def _figures(images: Images, sums: _Sums, options: EvaluateOptions, peak: float | None) -> dict[str, Figure]:
+    ratio = images.info.placement.ratio
+    figures = no_reference_figures(sums.alone, ratio, options.block)
+    if sums.against is None:
+        return figures
+    return figures | against_reference_figures(
+        sums.against, ratio, options.block, peak, radians=options.radians
+    )
+
+
+def _report(
+    images: Images, sums: _Sums, figures: dict[str, Figure], options: EvaluateOptions, files: dict[str, str]
+) -> EvaluationReport:
+    shapes = {
+        "fused": images.fused.window.shape,
+        "pan": images.pair.pan_grid.shape,
+        "ms": images.pair.ms_grid.shape,
+        "evaluated": images.area.shape,
+    }
+    if images.reference is not None:
+        shapes["reference"] = images.reference.window.shape
+    whole = (images.area.height // options.block) * (images.area.width // options.block)
+    return EvaluationReport(
+        figures=figures,
+        shapes=shapes,
+        bands=images.info.bands,
+        valid_pixels=sums.alone.moments.count,
+        blocks=(sums.alone.khan.count, whole),
+        sensor=images.info.sensor.name,
+        mtf_gains=images.info.gains,
+        profile=options.profile,
+        block=options.block,
+        files=files,
+        warnings=(*images.pair.warnings, *_warnings(sums.alone, figures)),
+    )
+
+
+def _warnings(sums: NoReferenceSums, figures: dict[str, Figure]) -> list[str]:
+    warnings = [f"{key} is not defined: {f.note}" for key, f in figures.items() if f.value is None]
+    if sums.negative:
+        share = 100 * sums.negative / sums.moments.count
+        warnings.append(
+            f"{share:.2g} % of the valid pixels of FUSED are negative, which quality indices do not expect"
+        )
+    return warnings

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from pancli.errors import OutputError, PairError, UsageError
+from pancli.evaluation import EvaluateOptions, evaluate
+from pancli.evaluation.report import append_row
+from tests.scenes import Waves, make_scene, write
+
+
+def values(report):
+    return {key: figure.value for key, figure in report.figures.items()}
+
+
+@pytest.fixture
+def fused(scene, tmp_path):
+    """The truth with errors, so that no figure is perfect."""
+    noise = np.random.default_rng(2).normal(0, 12, scene.truth.shape)
+    return write(tmp_path / "fused.tif", (1.02 * scene.truth + noise).astype("float32"), scene.pan_transform)
+
+
+@pytest.fixture
+def truth(scene, tmp_path):
+    return write(tmp_path / "truth.tif", scene.truth.astype("float32"), scene.pan_transform)
+
+
+def run(scene, fused, reference=None, **options):
+    chosen: dict[str, Any] = {"block": 16, "peak": 2047.0, "device": "cpu", **options}
+    asked = EvaluateOptions(**chosen)
+    reference = None if reference is None else str(reference)
+    return evaluate(str(fused), str(scene.pan), [str(scene.ms)], reference, asked)
+
+
+def test_no_figure_depends_on_the_tile_size(scene, fused, truth):
+    image = scene.pan_image.astype("float32")
+    image[40:43, 70:75] = np.nan
+    write(scene.pan, image, scene.pan_transform)
+    whole = run(scene, fused, truth, tile=4096)
+    tiled = run(scene, fused, truth, tile=48)
+    assert None not in values(whole).values()
+    assert values(tiled) == pytest.approx(values(whole), rel=1e-9, abs=1e-12)
+    assert tiled.valid_pixels == whole.valid_pixels == 160 * 192 - 15
+    assert tiled.blocks == whole.blocks == (119, 120)
+
+
+def test_a_perfect_image_is_perfect(scene, truth):
+    found = values(run(scene, truth, truth))
+    assert found["psnr"] is None
+    assert (found["rmse"], found["sam"], found["ergas"]) == pytest.approx((0, 0, 0), abs=1e-9)
+    for key in ("ssim", "q", "q2n", "scc", "cc"):
+        assert found[key] == pytest.approx(1, abs=1e-9)
+
+
+def test_what_ms_averages_from_is_consistent_with_it(tmp_path):
+    waves = Waves(wavelengths=(137.0, 161.0, 123.0, 190.0))
+    scene = make_scene(tmp_path, waves=waves, dtype="float32")
+    good = write(tmp_path / "good.tif", scene.truth.astype("float32"), scene.pan_transform)
+    bad = write(tmp_path / "bad.tif", np.roll(scene.truth, 8, 1).astype("float32"), scene.pan_transform)
+    right, wrong = values(run(scene, good)), values(run(scene, bad))
+    assert right["d_lambda_k"] < 1e-3 < wrong["d_lambda_k"]
+    assert right["consistency_ergas"] < wrong["consistency_ergas"] / 5
+    assert right["hqnr"] > wrong["hqnr"]
+
+
+def test_upsampled_ms_has_no_spectral_but_all_spatial_distortion(scene, truth, tmp_path):
+    from pancli.scene import array_scene
+    from pancli.tiling import plan_tiles
+
+    pair = array_scene(scene.pan_image, scene.ms_image)
+    image = pair.load(plan_tiles(pair.area, 4096, 0, pair.bounds)[0])
+    assert image is not None
+    exp = write(tmp_path / "exp.tif", image.upsampled.numpy(), scene.pan_transform)
+    found, real = values(run(scene, exp)), values(run(scene, truth))
+    assert found["d_lambda"] < 1e-6
+    assert found["d_s_r"] > real["d_s_r"]
+    assert found["d_rho"] > real["d_rho"]
+
+
+def test_figures_against_a_reference_follow_their_formulas(scene, fused, truth):
+    found = values(run(scene, fused, truth))
+    with rasterio.open(fused) as a, rasterio.open(truth) as b:
+        x, y = a.read().astype(float).reshape(4, -1), b.read().astype(float).reshape(4, -1)
+    error = ((x - y) ** 2).mean()
+    relative = ((x - y) ** 2).mean(1) / y.mean(1) ** 2
+    cosine = (x * y).sum(0) / np.sqrt((x * x).sum(0) * (y * y).sum(0))
+    expected = {
+        "psnr": 10 * np.log10(2047**2 / error),
+        "rmse": np.sqrt(error),
+        "ergas": 25 * np.sqrt(relative.mean()),
+        "sam": np.degrees(np.arccos(cosine)).mean(),
+        "cc": np.mean([np.corrcoef(p, q)[0, 1] for p, q in zip(x, y, strict=True)]),
+    }
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-7)
+    radians = values(run(scene, fused, truth, radians=True))["sam"]
+    assert radians == pytest.approx(np.radians(found["sam"]))
+
+
+def test_unexplained_variance_is_that_of_a_regression(scene, fused):
+    with rasterio.open(fused) as dataset:
+        bands = dataset.read().astype(float).reshape(4, -1)
+    design = np.vstack([bands, np.ones(bands.shape[1])]).T
+    pan = scene.pan_image.astype(float).ravel()
+    rest = pan - design @ np.linalg.lstsq(design, pan, rcond=None)[0]
+    assert values(run(scene, fused))["d_s_r"] == pytest.approx(rest.var() / pan.var(), rel=1e-6)
+
+
+def test_georeferencing_says_which_pixels_meet(scene, fused, tmp_path):
+    with rasterio.open(fused) as dataset:
+        image = dataset.read()[:, 32:128, 48:176]
+    part = write(tmp_path / "part.tif", image, scene.pan_transform * Affine.translation(48, 32))
+    masked = np.full((4, 160, 192), np.nan, "float32")
+    masked[:, 32:128, 48:176] = image
+    whole = write(tmp_path / "masked.tif", masked, scene.pan_transform)
+    a, b = run(scene, part), run(scene, whole)
+    assert a.shapes["evaluated"] == (96, 128)
+    assert a.valid_pixels == b.valid_pixels == 96 * 128
+    for key in ("d_lambda", "d_s_r"):
+        assert a.figures[key].value == pytest.approx(b.figures[key].value, rel=1e-3)
+
+
+def test_the_map_has_one_pixel_per_block(scene, fused, tmp_path):
+    image = scene.pan_image.astype("float32")
+    image[20, 50] = np.nan
+    write(scene.pan, image, scene.pan_transform)
+    target = tmp_path / "map.tif"
+    run(scene, fused, map_path=target)
+    with rasterio.open(target) as dataset:
+        assert dataset.transform == scene.pan_transform * Affine.scale(16)
+        assert dataset.descriptions == ("D_lambda", "D_S", "QNR")
+        values = dataset.read()
+    assert values.shape == (3, 10, 12)
+    assert np.argwhere(np.isnan(values[2])).tolist() == [[1, 3]]
+    assert np.nanmax(np.abs(values[2] - (1 - values[0]) * (1 - values[1]))) < 1e-6
+    with pytest.raises(OutputError, match="exists already"):
+        run(scene, fused, map_path=target)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda image: image[:3], "3 bands but MS has 4"),
+        (lambda image: np.full_like(image, np.nan), "no pixel is valid in all images"),
+        (lambda image: np.full_like(image, 7), "is constant"),
+    ],
+)
+def test_images_that_cannot_be_measured_are_refused(scene, fused, tmp_path, change, message):
+    with rasterio.open(fused) as dataset:
+        image = dataset.read()
+    bad = write(tmp_path / "bad.tif", change(image), scene.pan_transform)
+    with pytest.raises(PairError, match=message):
+        run(scene, bad)
+
+
+@pytest.mark.parametrize(
+    ("down", "message"), [(0.5, "does not lie on PAN's pixels"), (4000, "does not meet PAN and MS")]
+)
+def test_images_elsewhere_are_refused(scene, tmp_path, down, message):
+    moved = scene.pan_transform * Affine.translation(0, down)
+    bad = write(tmp_path / "bad.tif", scene.truth.astype("float32"), moved)
+    with pytest.raises(PairError, match=message):
+        run(scene, bad)
+
+
+def test_a_block_larger_than_the_image_is_refused(scene, fused):
+    with pytest.raises(PairError, match="smaller --block"):
+        run(scene, fused, block=512)
+
+
+@pytest.mark.parametrize(
+    "options", [{"block": 1}, {"peak": 0.0}, {"mtf_gain": (1.5,)}, {"mtf_gain": (0.3, 0.3)}, {"sensor": "x"}]
+)
+def test_options_are_checked(scene, fused, options):
+    with pytest.raises(UsageError):
+        run(scene, fused, **options)
+
+
+def test_what_is_not_defined_is_said(scene, truth, tmp_path):
+    with rasterio.open(truth) as dataset:
+        image = dataset.read()
+    image[1] = 5
+    image[2, :40] = -3
+    odd = write(tmp_path / "odd.tif", image, scene.pan_transform)
+    report = run(scene, odd, truth, peak=None)
+    assert values(report)["psnr"] is values(report)["cc"] is None
+    said = " ".join(report.warnings)
+    assert "psnr is not defined: the largest digital number is not known" in said
+    assert "cc is not defined: a band is constant" in said
+    assert "25 % of the valid pixels of FUSED are negative" in said
+    json.dumps(report.as_dict(), allow_nan=False)
+
+
+def test_rows_are_appended_under_one_header(tmp_path):
+    path = tmp_path / "rows.csv"
+    append_row(path, {"a": "1", "b": "x,y"})
+    append_row(path, {"a": "2", "b": ""})
+    assert path.read_text() == 'a,b\n1,"x,y"\n2,\n'
+    with pytest.raises(OutputError, match="has the columns a, b but this row a, c"):
+        append_row(path, {"a": "1", "c": ""})
