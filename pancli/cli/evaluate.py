@@ -46,6 +46,10 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     block: Annotated[
         int, typer.Option("--block", metavar="N", help="Side of the blocks of quality indices.")
     ] = 32,
+    profile: Annotated[
+        str,
+        typer.Option("--profile", metavar="pancli|dlpan", help="Whose definitions: ours, or the toolbox's."),
+    ] = "pancli",
     peak: Annotated[
         float | None,
         typer.Option("--peak", metavar="V", help="Largest digital number, for PSNR and SSIM."),
@@ -77,6 +81,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         sensor=sensor,
         mtf_gain=gains,
         block=block,
+        profile=profile,
         peak=peak,
         pair=PairOptions(nodata=value, bidx=numbers, reproject=reproject),
         map_path=map_path,

@@ -7,6 +7,9 @@ write them down.
 The ``pancli`` profile is made for real scenes. Georeferencing says which pixels meet; everything brought
 to the pan grid or from it goes through the placement of the two grids and through filters that keep a
 constant; masked pixels count nowhere; sums add up over tiles, so no number depends on their size.
+
+The ``dlpan`` profile (``dlpan``, ``toolbox_filters``) repeats a published toolbox on whole images, half
+pixel included, so that numbers in papers can be compared with.
 """
 
 from pancli.evaluation.options import EvaluateOptions

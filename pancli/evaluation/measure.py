@@ -1,7 +1,7 @@
 """One tile in, sums out: everything the ``pancli`` profile needs, each pixel, window and block once.
 
 A block, or the window of a sliding measure, counts when all its pixels are valid; a window belongs to the
-tile whose core holds the pixel it is anchored at.
+tile whose core holds its upper left pixel.
 """
 
 from __future__ import annotations
@@ -160,18 +160,13 @@ def measure_no_reference(
     fused = image.fused[:, rows, cols][:, inside]
     pan = image.pan[:, rows, cols][:, inside]
     half = half_window(info)
-    rho, whole = _owned(
-        image,
-        local_correlation(image.fused, image.pan, half),
-        whole_windows(image.valid, 4 * half - 1, 4 * half - 1),
-        2 * half - 2,
-    )
+    rho = local_correlation(image.fused, image.pan, half)
     reduced, ms = _reduced(image, info, area)
     return NoReferenceSums(
         Mean.of(blocks.high.movedim((2, 3), (0, 1)), blocks.valid),
         Mean.of(blocks.low.movedim((2, 3), (0, 1)), blocks.valid),
         Mean.of(blocks.khan, blocks.valid),
-        Mean.of(rho, whole),
+        Mean.of(*_owned(image, rho, 4 * half - 1)),
         Moments.of(torch.cat([fused, pan])),
         ReferenceSums.of(reduced[:, None], ms[:, None]),
         int((fused < 0).any(0).sum()),
@@ -192,11 +187,11 @@ def measure_against_reference(
     rows, cols = image.tile.inner
     inside = image.valid[rows, cols]
     x, y = image.fused[:, rows, cols], reference[:, rows, cols]
-    q = Mean.of(*_owned(image, sliding_quality(image.fused, reference, size), _whole(image, size), 0))
+    q = Mean.of(*_owned(image, sliding_quality(image.fused, reference, size), size))
     ssim = None
     if peak is not None:
         similarity = ssim_map(image.fused, reference, peak)
-        ssim = Mean.of(*_owned(image, similarity, _whole(image, SSIM_SIZE), SSIM_SIZE // 2))
+        ssim = Mean.of(*_owned(image, similarity, SSIM_SIZE))
     return AgainstReferenceSums(
         ReferenceSums.of(x, y, inside),
         q,
@@ -208,23 +203,17 @@ def measure_against_reference(
 
 
 def _edges(image: EvaluationTile, reference: Tensor) -> Tensor:
-    a, whole = _owned(image, edge_strength(image.fused), _whole(image, 3), 1)
-    b, _ = _owned(image, edge_strength(reference), _whole(image, 3), 1)
+    a, whole = _owned(image, edge_strength(image.fused), 3)
+    b, _ = _owned(image, edge_strength(reference), 3)
     a, b = a[:, whole], b[:, whole]
     return torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
 
 
-def _whole(image: EvaluationTile, size: int) -> Tensor:
-    return whole_windows(image.valid, size, size)
-
-
-def _owned(image: EvaluationTile, values: Tensor, keep: Tensor, anchor: int) -> tuple[Tensor, Tensor]:
-    """The windows of a map whose anchor, so many pixels from their corner, lies in the core."""
-    slices = []
-    for span, length in zip(image.tile.inner, values.shape[-2:], strict=True):
-        start, stop = (min(max(end - anchor, 0), length) for end in (span.start, span.stop))
-        slices.append(slice(start, stop))
-    return values[..., slices[0], slices[1]], keep[slices[0], slices[1]]
+def _owned(image: EvaluationTile, values: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The windows of a map whose upper left pixel lies in the core, and which are valid as a whole."""
+    whole = whole_windows(image.valid, size, size)
+    rows, cols = image.tile.inner
+    return values[..., rows, cols], whole[rows, cols]
 
 
 def _reduced(image: EvaluationTile, info: PairInfo, area: Window) -> tuple[Tensor, Tensor]:

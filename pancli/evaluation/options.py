@@ -10,7 +10,7 @@ from pancli.errors import UsageError
 from pancli.raster.pair import PairOptions
 from pancli.sensors import Sensor, find_sensor
 
-PROFILES = ("pancli",)
+PROFILES = ("pancli", "dlpan")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from pancli.errors import PairError
+from pancli.evaluation.dlpan import dlpan_figures
 from pancli.evaluation.figures import Figure, against_reference_figures, no_reference_figures
 from pancli.evaluation.images import Images, open_images
 from pancli.evaluation.maps import DistortionMap
@@ -65,17 +66,39 @@ def evaluate(
         check_output(options.map_path, overwrite=options.overwrite)
     with torch.inference_mode(), open_images(fused, pan, ms, reference, options) as images:
         _check_size(images, options.block)
-        peak = _find_peak(images, options)
-        local = DistortionMap(images.area, options.block) if options.map_path else None
-        sums = _add_up(images, options, peak, local, progress or (lambda *_: None))
-        _check_content(images, sums)
-        figures = _figures(images, sums, options, peak)
-        if local is not None and options.map_path is not None:
-            local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
-        files = {"fused": fused, "pan": pan, "ms": " ".join(ms)} | (
-            {"reference": reference} if reference else {}
-        )
-        return _report(images, sums, figures, options, files)
+        measure = _measure_dlpan if options.profile == "dlpan" else _measure
+        measured = measure(images, options, progress or (lambda *_: None))
+        files = {"fused": fused, "pan": pan, "ms": " ".join(ms)}
+        if reference is not None:
+            files["reference"] = reference
+        return _report(images, measured, options, files)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Figures, valid pixels, valid blocks, and what the user should know."""
+
+    figures: dict[str, Figure]
+    pixels: int
+    blocks: int
+    warnings: tuple[str, ...] = ()
+
+
+def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _Measured:
+    peak = _find_peak(images, options)
+    local = DistortionMap(images.area, options.block) if options.map_path else None
+    sums = _add_up(images, options, peak, local, progress)
+    _check_content(images, sums)
+    figures = _figures(images, sums, options, peak)
+    if local is not None and options.map_path is not None:
+        local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
+    warnings = tuple(_negatives(sums.alone))
+    return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, warnings)
+
+
+def _measure_dlpan(images: Images, options: EvaluateOptions, _progress: Progress) -> _Measured:
+    figures = dlpan_figures(images, options.block, radians=options.radians)
+    return _Measured(figures, images.area.size, images.area.size // options.block**2)
 
 
 def _check_size(images: Images, block: int) -> None:
@@ -149,7 +172,7 @@ def _figures(images: Images, sums: _Sums, options: EvaluateOptions, peak: float 
 
 
 def _report(
-    images: Images, sums: _Sums, figures: dict[str, Figure], options: EvaluateOptions, files: dict[str, str]
+    images: Images, measured: _Measured, options: EvaluateOptions, files: dict[str, str]
 ) -> EvaluationReport:
     shapes = {
         "fused": images.fused.window.shape,
@@ -161,25 +184,26 @@ def _report(
         shapes["reference"] = images.reference.window.shape
     whole = (images.area.height // options.block) * (images.area.width // options.block)
     return EvaluationReport(
-        figures=figures,
+        figures=measured.figures,
         shapes=shapes,
         bands=images.info.bands,
-        valid_pixels=sums.alone.moments.count,
-        blocks=(sums.alone.khan.count, whole),
+        valid_pixels=measured.pixels,
+        blocks=(measured.blocks, whole),
         sensor=images.info.sensor.name,
         mtf_gains=images.info.gains,
         profile=options.profile,
         block=options.block,
         files=files,
-        warnings=(*images.pair.warnings, *_warnings(sums.alone, figures)),
+        warnings=(*images.pair.warnings, *_undefined(measured.figures), *measured.warnings),
     )
 
 
-def _warnings(sums: NoReferenceSums, figures: dict[str, Figure]) -> list[str]:
-    warnings = [f"{key} is not defined: {f.note}" for key, f in figures.items() if f.value is None]
-    if sums.negative:
-        share = 100 * sums.negative / sums.moments.count
-        warnings.append(
-            f"{share:.2g} % of the valid pixels of FUSED are negative, which quality indices do not expect"
-        )
-    return warnings
+def _undefined(figures: dict[str, Figure]) -> list[str]:
+    return [f"{key} is not defined: {f.note}" for key, f in figures.items() if f.value is None]
+
+
+def _negatives(sums: NoReferenceSums) -> list[str]:
+    if not sums.negative:
+        return []
+    share = 100 * sums.negative / sums.moments.count
+    return [f"{share:.2g} % of the valid pixels of FUSED are negative, which quality indices do not expect"]

@@ -23,7 +23,7 @@ def ssim_map(x: Tensor, y: Tensor, peak: float) -> Tensor:
         peak: The largest digital number there can be.
 
     Returns:
-        (B, H - 10, W - 10), at the window's upper left pixel; its centre is 5 pixels on.
+        (B, H - 10, W - 10), at the window's upper left pixel.
     """
     weights = gaussian(SSIM_SIZE, _SSIM_SIGMA)
     mx, my, xx, yy, xy = (weighted_means(v, weights) for v in (x, y, x * x, y * y, x * y))

@@ -75,6 +75,8 @@ def test_a_map_is_written(run, tmp_path):
         (("--mtf-gain", "much"), 2, "--mtf-gain"),
         (("--mtf-gain", "2"), 2, "between 0 and 1"),
         (("--block", "1"), 2, "--block 1"),
+        (("--profile", "sewar"), 2, "must be one of pancli, dlpan"),
+        (("--profile", "dlpan", "--map", "m.tif"), 2, "--map goes with --profile pancli"),
         (("--block", "1000"), 1, "smaller --block"),
         (("--reference", "none.tif"), 1, "no such file"),
         (("--csv", "no/such/folder.csv"), 1, "does not exist"),
