@@ -23,7 +23,7 @@ class Progress:
         step: Steps done.
         recipe_sha256: Of the recipe it follows.
         best: Best score so far; None before the first validation.
-        seconds: Time spent in all sessions of the run.
+        seconds: Time spent on the run, resumed or not.
     """
 
     step: int
