@@ -26,7 +26,8 @@ BLOCK = 512
 _CODE = """
 import json, resource, sys
 from pancli.sharpening import SharpenOptions, sharpen
-report = sharpen(sys.argv[1], [sys.argv[2]], sys.argv[3], SharpenOptions(method=sys.argv[4]))
+options = SharpenOptions(method=sys.argv[4], creation=json.loads(sys.argv[5]))
+report = sharpen(sys.argv[1], [sys.argv[2]], sys.argv[3], options)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({**report.as_dict(), "peak_mb": peak}))
 """
@@ -55,14 +56,14 @@ def tile_out(path: Path, block: np.ndarray, transform: object, repeats: int) -> 
     return path
 
 
-def run(folder: Path, size: int, method: str) -> dict[str, Any]:
-    """Sharpen one scene in a process of its own."""
+def run(folder: Path, size: int, method: str, **creation: str) -> dict[str, Any]:
+    """Sharpen one scene in a process of its own; its report, and its peak memory as ``peak_mb``."""
     pan, ms, out = folder / f"pan{size}.tif", folder / f"ms{size}.tif", folder / "out.tif"
     if not pan.exists():
         scene = make_scene(folder / f"block{size}", size=(BLOCK, BLOCK))
         tile_out(pan, scene.pan_image[None], scene.pan_transform, size // BLOCK)
         tile_out(ms, scene.ms_image, scene.ms_transform, size // BLOCK)
-    command = [sys.executable, "-c", _CODE, *map(str, (pan, ms, out)), method]
+    command = [sys.executable, "-c", _CODE, *map(str, (pan, ms, out)), method, json.dumps(creation)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     out.unlink()
     report: dict[str, Any] = json.loads(done.stdout)

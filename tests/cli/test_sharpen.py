@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import rasterio
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from tests.benchmarks import scale
 from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
@@ -218,29 +218,6 @@ def test_a_closed_pipe_is_no_traceback():
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_scene(tmp_path):
-    """Peak resident size of a 2048 and an 8192 pixel scene; larger ones are in the benchmarks."""
-    peaks = []
-    for side in (2048, 8192):
-        pan, ms = flat_scene(tmp_path / str(side), side)
-        out = tmp_path / f"{side}.tif"
-        code = (
-            "import resource, sys\n"
-            "from pancli.sharpening import sharpen, SharpenOptions\n"
-            "sharpen(sys.argv[1], [sys.argv[2]], sys.argv[3], SharpenOptions(method='gsa', threads=1))\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-        )
-        command = [sys.executable, "-c", code, pan, ms, out]
-        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    """Peak resident size of a process that sharpens 4096 and 16384 pixels square."""
+    peaks = [scale.run(tmp_path, side, "gsa", COMPRESS="NONE")["peak_mb"] for side in (4096, 16384)]
     assert peaks[1] < 1.15 * peaks[0]
-
-
-def flat_scene(folder: Path, side: int) -> tuple[Path, Path]:
-    """A large scene that is cheap to make: one block of texture, repeated."""
-    folder.mkdir()
-    block = make_scene(folder / "block", size=(512, 512))
-    repeats = side // 512
-    pan = write(
-        folder / "pan.tif", np.tile(block.pan_image, (repeats, repeats)), block.pan_transform, tiled=True
-    )
-    ms = np.tile(block.ms_image, (1, repeats, repeats))
-    return pan, write(folder / "ms.tif", ms, block.ms_transform, tiled=True)
