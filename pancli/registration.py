@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade, mtf_radius
+from pancli.resampling import mtf_radius, reduce_masked
 from pancli.scene import TiledScene
 from pancli.tiling import Window
 
@@ -111,10 +111,9 @@ class _Patch:
 
     def reduced(self, placement: Placement, gain: float) -> tuple[Tensor, Tensor]:
         """Pan on the ms pixels (1, h, w), and which of them (h, w) are valid in both images."""
-        where = self.pan_window, self.ms_window
-        weight = degrade(self.pan_valid.double(), placement, *where, gain)
-        total = degrade((self.pan * self.pan_valid).double(), placement, *where, gain)
-        return total / weight.clamp_min(1e-6), self.ms_valid & (weight[0] > 0.99)
+        windows = self.pan_window, self.ms_window
+        reduced, whole = reduce_masked(self.pan, self.pan_valid[0], placement, windows, (gain,))
+        return reduced, self.ms_valid & whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ applies it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from pancli.tiling import Window
 
 CUBIC_TAPS = 2
 """ms pixels on each side that cubic interpolation reads."""
+
+VALID_WEIGHT = 0.99
+"""A reduced pixel is valid where at least this share of its blur's weight lies on valid pixels."""
 
 _TRUNCATION = 4.0  # standard deviations of the Gaussian kept on each side: 6e-5 of its mass is dropped
 
@@ -146,6 +150,35 @@ def degrade(
         gain,
     )
     return _separable(rows, image, cols)
+
+
+def reduce_masked(
+    image: Tensor, valid: Tensor, placement: Placement, windows: tuple[Window, Window], gains: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Blur and sample an image of which some pixels are invalid: these have no weight.
+
+    Normalized convolution: Knutsson & Westin, "Normalized and differential convolution", CVPR 1993. What lies
+    beyond the image has no weight either, and does not make a pixel invalid.
+
+    Args:
+        image: (B, H, W); values of invalid pixels may be anything, NaN included.
+        valid: (H, W) bool.
+        placement: How the coarse grid lies on the fine one.
+        windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one.
+        gains: MTF at the coarse Nyquist frequency, one per band.
+
+    Returns:
+        (B, h, w) float64, and (h, w) bool: at least :data:`VALID_WEIGHT` of every band's weight is valid.
+    """
+    source, target = windows
+    known = torch.where(valid, image, torch.zeros_like(image)).double()
+    bands = [degrade(band, placement, source, target, gain) for band, gain in zip(known, gains, strict=True)]
+    reduced = torch.stack(bands)
+    if bool(valid.all()):
+        return reduced, torch.ones(target.shape, dtype=torch.bool, device=valid.device)
+    shares = {gain: degrade(valid.double(), placement, source, target, gain) for gain in set(gains)}
+    share = torch.stack([shares[gain] for gain in gains])
+    return reduced / share.clamp_min(torch.finfo(share.dtype).tiny), (share >= VALID_WEIGHT).all(0)
 
 
 def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:

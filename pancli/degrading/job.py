@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pancli.degrading.reduction import Reduction, reach, reduce_masked
+from pancli.degrading.reduction import Reduction, reach
 from pancli.raster.pair import Pair
+from pancli.resampling import reduce_masked
 from pancli.sensors import Sensor
 from pancli.tiling import Window
 

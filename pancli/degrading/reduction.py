@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from pancli.errors import PairError
 from pancli.placement import AxisMap, Placement
 from pancli.raster.pair import Pair
-from pancli.resampling import degrade, mtf_radius
+from pancli.resampling import mtf_radius
 from pancli.tiling import Window
 
-VALID_WEIGHT = 0.99
-"""A reduced pixel is valid where at least this share of its blur's weight lies on valid pixels."""
 _EDGE = 1e-3  # of an ms pixel: edges this close are one edge
 
 
@@ -87,32 +81,3 @@ def reach(placement: Placement, target: Window, gain: float, bounds: Window) -> 
         radius = mtf_radius(axis.ratio, gain)
         spans += [math.floor(ends[0]) - radius, math.ceil(ends[1]) + radius + 1]
     return Window.from_bounds(*spans).intersect(bounds)
-
-
-def reduce_masked(
-    image: Tensor, valid: Tensor, placement: Placement, windows: tuple[Window, Window], gains: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """Blur and sample an image of which some pixels are invalid: these have no weight.
-
-    Normalized convolution: Knutsson & Westin, "Normalized and differential convolution", CVPR 1993. What lies
-    beyond the image has no weight either, and does not make a pixel invalid.
-
-    Args:
-        image: (B, H, W); values of invalid pixels may be anything, NaN included.
-        valid: (H, W) bool.
-        placement: How the coarse grid lies on the fine one.
-        windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one.
-        gains: MTF at the coarse Nyquist frequency, one per band.
-
-    Returns:
-        (B, h, w) float64, and (h, w) bool: at least :data:`VALID_WEIGHT` of every band's weight is valid.
-    """
-    source, target = windows
-    known = torch.where(valid, image, torch.zeros_like(image)).double()
-    bands = [degrade(band, placement, source, target, gain) for band, gain in zip(known, gains, strict=True)]
-    reduced = torch.stack(bands)
-    if bool(valid.all()):
-        return reduced, torch.ones(target.shape, dtype=torch.bool)
-    shares = {gain: degrade(valid.double(), placement, source, target, gain) for gain in set(gains)}
-    share = torch.stack([shares[gain] for gain in gains])
-    return reduced / share.clamp_min(torch.finfo(share.dtype).tiny), (share >= VALID_WEIGHT).all(0)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from pancli.placement import Placement
-from pancli.resampling import degrade
+from pancli.resampling import reduce_masked
 from pancli.sensors import GENERIC, Sensor
 from pancli.tiling import Tile, Window
 
@@ -114,11 +114,9 @@ class TileImage:
         window = self.ms_core()
         rows, cols = window.slices_in(self.ms_window)
         placement, where = self.info.placement, self.tile.window
-        weight = degrade(self.valid[None].double(), placement, where, window, gain)
-        total = degrade((self.pan * self.valid).double(), placement, where, window, gain)
-        keep = self.ms_valid[rows, cols] & (weight[0] > 0.99)
-        reduced = total[:, keep] / weight[:, keep]
-        return self.ms[:, rows, cols][:, keep].double(), reduced
+        reduced, whole = reduce_masked(self.pan, self.valid, placement, (where, window), (gain,))
+        keep = self.ms_valid[rows, cols] & whole
+        return self.ms[:, rows, cols][:, keep].double(), reduced[:, keep]
 
 
 class Scene(Protocol):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.degrading.reduction import VALID_WEIGHT, reach, reduce_masked
+from pancli.degrading.reduction import reach
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import mtf_radius
+from pancli.resampling import VALID_WEIGHT, mtf_radius, reduce_masked
 from pancli.simulating import SimulateOptions, simulate
 from pancli.tiling import Window
 
