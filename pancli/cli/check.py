@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancli.cli.options import BidxText, Json, NodataText, Reproject, SensorName, parse_bidx, parse_nodata
+from pancli.cli.options import (
+    BidxText,
+    Json,
+    MsFiles,
+    NodataText,
+    PanFile,
+    Reproject,
+    SensorName,
+    parse_bidx,
+    parse_nodata,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,10 +35,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     files: Annotated[
         list[str] | None, typer.Argument(metavar="PAN MS [MS ...]", help="Inputs; FILE,band=N picks a band.")
     ] = None,
-    pan: Annotated[
-        str | None, typer.Option("--pan", metavar="FILE", help="PAN, instead of the first FILE.")
-    ] = None,
-    ms: Annotated[list[str] | None, typer.Option("--ms", metavar="FILE", help="MS; repeat to stack.")] = None,
+    pan: PanFile = None,
+    ms: MsFiles = None,
     bidx: BidxText = None,
     nodata: NodataText = None,
     sensor: SensorName = "generic",

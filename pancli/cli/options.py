@@ -9,6 +9,8 @@ import typer
 
 from pancli.sensors import SENSORS
 
+PanFile = Annotated[str | None, typer.Option("--pan", metavar="FILE", help="PAN, instead of the first FILE.")]
+MsFiles = Annotated[list[str] | None, typer.Option("--ms", metavar="FILE", help="MS; repeat to stack.")]
 NodataText = Annotated[
     str | None,
     typer.Option(

@@ -12,8 +12,10 @@ from pancli.cli.options import (
     BidxText,
     Device,
     Json,
+    MsFiles,
     NodataText,
     Overwrite,
+    PanFile,
     Quiet,
     Reproject,
     SensorName,
@@ -36,10 +38,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         list[str] | None,
         typer.Argument(metavar="PAN MS [MS ...] OUT", help="Inputs and output; FILE,band=N picks a band."),
     ] = None,
-    pan: Annotated[
-        str | None, typer.Option("--pan", metavar="FILE", help="PAN, instead of the first FILE.")
-    ] = None,
-    ms: Annotated[list[str] | None, typer.Option("--ms", metavar="FILE", help="MS; repeat to stack.")] = None,
+    pan: PanFile = None,
+    ms: MsFiles = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Output, instead of the last FILE.")
     ] = None,
