@@ -1,14 +1,12 @@
 """The adapter that makes a network a Method: units, groups of bands, statistics of the whole scene.
 
-Networks see *detail units*: band b is (E_b - mean_b) / (r_b std_b), where r_b is the band's correlation with
-pan on the ms grid, and pan is (P - mean) / std. In these units the detail of pan is, to first order, what
-every band lacks, whatever the sensor, the bit depth and the band's contrast. Bands go in by falling
-correlation, so the order of delivery does not matter.
+Networks see the detail units of :mod:`pancli.methods.units`. Bands go in by falling correlation with pan, so
+the order of delivery does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,75 +17,17 @@ from torch import Tensor
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.networks.gcpnet import GCPNet
+from pancli.methods.units import Units
+from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
+from pancli.networks.protocol import Context, Inputs, Network, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
 from pancli.resampling import mtf_radius
+from pancli.tiling import Window
 
 STATISTIC_TILES = 16
 """Tiles of 512 x 512 that statistics are gathered on, evenly spread; all, in scenes that have no more."""
 
-_LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
-_WORKSPACE = 300  # float32 values per pixel alive at once: the channels of the widest layers
-
-
-@dataclass(frozen=True)
-class Units:
-    """Detail units of a scene; see the module.
-
-    Attributes:
-        mean: (B,), of the bands.
-        scale: (B,), what one unit is; never zero.
-        correlation: (B,), of the bands with pan.
-        pan_mean: Of pan, on the ms grid.
-        pan_std: The same; never zero.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    correlation: Tensor
-    pan_mean: float
-    pan_std: float
-
-    @classmethod
-    def of(cls, moments: Moments) -> Units:
-        """From the moments of the bands and, last, of pan, on the ms grid.
-
-        A constant band or pan gets a unit so large that nothing is seen of it and nothing added to it.
-        """
-        covariance = moments.covariance
-        std = covariance.diagonal().clamp_min(0).sqrt()
-        floor = 1e-6 * moments.mean.abs() + 1e-12
-        flat = std <= floor
-        safe = torch.where(flat, torch.ones_like(std), std)
-        correlation = covariance[:-1, -1] / (safe[:-1] * safe[-1])
-        sign = torch.where(correlation < 0, -1.0, 1.0)
-        scale = sign * safe[:-1] * correlation.abs().clamp(_LEAST_CORRELATION, 1)
-        scale = torch.where(flat[:-1] | flat[-1], torch.full_like(scale, torch.inf), scale)
-        return cls(
-            moments.mean[:-1].float(),
-            scale.float(),
-            correlation.float(),
-            float(moments.mean[-1]),
-            torch.inf if bool(flat[-1]) else float(std[-1]),
-        )
-
-    def ordered(self, group: Sequence[int]) -> tuple[int, ...]:
-        """A group of bands by falling correlation with pan; equal ones keep their order."""
-        return tuple(sorted(group, key=lambda band: -float(self.correlation[band].abs())))
-
-    def weight(self) -> Tensor:
-        """(B,), units per standard deviation of a band; zero for a constant one."""
-        return torch.where(self.scale.isinf(), 0.0, self.correlation.abs().clamp(_LEAST_CORRELATION, 1))
-
-    def normalise(self, bands: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
-        """Bands (B, H, W) and pan (1, H, W) in units."""
-        mean, scale = self.mean.to(bands)[:, None, None], self.scale.to(bands)[:, None, None]
-        return (bands - mean) / scale, (pan - self.pan_mean) / self.pan_std
-
-    def detail(self, residual: Tensor) -> Tensor:
-        """What a residual (B, H, W) in units is in digital numbers; zero for a constant band."""
-        scale = torch.where(self.scale.isinf(), torch.zeros_like(self.scale), self.scale)
-        return residual * scale.to(residual)[:, None, None]
+_BATCH = 8  # blended windows that go through a network together
 
 
 @dataclass(frozen=True)
@@ -96,12 +36,12 @@ class NetworkState:
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
-    contexts: tuple[tuple[Tensor, ...], ...]
+    contexts: tuple[Context, ...]
 
 
-def to_channels_last(network: GCPNet, device: torch.device) -> GCPNet:
+def to_channels_last(network: Network, device: torch.device) -> Network:
     """The network on a device, its convolutions laid out as they are fastest."""
-    moved: GCPNet = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
 
@@ -150,7 +90,7 @@ class NetworkMethod:
         weights_sha256: Of the weights file; empty where there is none.
     """
 
-    network: GCPNet = field(repr=False)
+    network: Network = field(repr=False)
     card: Card = field(repr=False)
     precision: str = "auto"
     weights_sha256: str = ""
@@ -175,16 +115,16 @@ class NetworkMethod:
     def contract(self) -> Contract:
         """From the card."""
         return Contract(
-            summary="graph-convolution network trained on open and simulated scenes; the default",
+            summary=f"{self.network.TRAITS.summary}, trained on open and simulated scenes",
             source=self.card.paper,
             bands=self.card.bands,
             ratios=self.card.ratios,
-            workspace_fixed=_WORKSPACE,
+            workspace_fixed=self.network.TRAITS.workspace,
         )
 
     def radius(self, info: PairInfo) -> int:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self.network.RADIUS
+        return self.network.TRAITS.radius
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
@@ -195,52 +135,117 @@ class NetworkMethod:
         """
         units = scene_units(scene)
         groups = tuple(map(units.ordered, band_groups(scene.info.bands, self.card.bands)))
-        contexts: list[tuple[Tensor, ...]] = [() for _ in groups]
-        for stage, radius in enumerate(self.network.STAGE_RADII):
-            found = self._gather(scene, NetworkState(units, groups, tuple(contexts)), stage, radius)
-            contexts = [(*context, new) for context, new in zip(contexts, found, strict=True)]
-        return NetworkState(units, groups, tuple(contexts))
+        state = NetworkState(units, groups, tuple(() for _ in groups))
+        for stage in range(len(self.network.TRAITS.stages)):
+            found = self._gather(scene, state, stage)
+            contexts = tuple((*c, new) for c, new in zip(state.contexts, found, strict=True))
+            state = NetworkState(units, groups, contexts)
+        return state
 
-    def _gather(self, scene: Scene, state: NetworkState, stage: int, radius: int) -> list[Tensor]:
-        """One statistic per group, summed over valid core pixels and rescaled to the nominal area."""
-        sums: list[Tensor] = []
-        count = 0
-        for image in scene.tiles(radius, sample=STATISTIC_TILES):
-            weight = torch.zeros_like(image.valid)
-            weight[image.tile.inner] = image.valid[image.tile.inner]
-            count += int(weight.sum())
-            bands, pan = state.units.normalise(image.upsampled, image.pan)
-            new = []
-            for group, context in zip(state.groups, state.contexts, strict=True):
-                inputs = _batch(bands[list(group)]), pan[None]
-                new.append(self.network.statistics(stage, *inputs, context, weight))
-            sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
-        if count == 0:
-            raise MethodError("there is no valid pixel to take statistics from; check nodata and overlap")
-        return [(total * (self.network.nominal_pixels / count)).float() for total in sums]
+    def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
+        """The values of one stage per group of bands, of valid core pixels."""
+        halo = self.network.TRAITS.stages[stage]
+        gathered: list[_Gathered] = [_Gathered() for _ in state.groups]
+        for image in scene.tiles(self.network.TRAITS.reach(halo), sample=STATISTIC_TILES):
+            window = aligned_window(image.tile, halo, self.network.TRAITS.align)
+            weight = torch.zeros(window.shape, device=image.valid.device)
+            weight[image.tile.core.slices_in(window)] = image.valid[image.tile.inner].to(weight)
+            views = self._inputs(image, state, (window,))
+            for so_far, inputs, context in zip(gathered, views, state.contexts, strict=True):
+                so_far.add(self.network.statistics(stage, inputs, context), weight)
+        return [so_far.finish(self.network.nominal_pixels) for so_far in gathered]
 
     @torch.no_grad()
     def fuse(self, image: TileImage, state: NetworkState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
-        bands, pan = state.units.normalise(image.upsampled, image.pan)
-        residual = torch.empty_like(bands)
-        for group, context in zip(state.groups, state.contexts, strict=True):
-            found = self._residual(bands[list(group)], pan, context)[0]
-            # Backwards: a band that is repeated takes its first result.
-            for position in reversed(range(len(group))):
-                residual[group[position]] = found[position]
+        side = self.network.TRAITS.window
+        if side is None:
+            window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
+            residual = cut(self._residuals(image, state, (window,))[0], window, image.tile.window)
+        else:
+            residual = self._blended(image, state, side)
         return image.upsampled + state.units.detail(residual)
 
-    def _residual(self, bands: Tensor, pan: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+    def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
+        """The residual over a tile's window, of overlapping windows of one side."""
+        total = torch.zeros_like(image.upsampled)
+        weights = torch.zeros_like(image.pan)
+        windows = blended_windows(image.tile, side)
+        for start in range(0, len(windows), _BATCH):
+            batch = windows[start : start + _BATCH]
+            for window, residual in zip(batch, self._residuals(image, state, batch), strict=True):
+                seen = window.intersect(image.tile.window)
+                weight = cut(blend_weights(side).to(residual), window, seen)
+                there = seen.slices_in(image.tile.window)
+                total[:, *there] += weight * cut(residual, window, seen)
+                weights[:, *there] += weight
+        return total / weights.clamp_min(torch.finfo(weights.dtype).tiny)
+
+    def _residuals(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Tensor:
+        """(windows, B, h, w) in units: what the network adds in windows of one shape."""
+        found = torch.empty(len(windows), image.info.bands, *windows[0].shape, device=image.pan.device)
+        views = self._inputs(image, state, windows)
+        for group, inputs, context in zip(state.groups, views, state.contexts, strict=True):
+            residual = self._run(inputs, context)
+            # Backwards: a band that is repeated takes its first result.
+            for position in reversed(range(len(group))):
+                found[:, group[position]] = residual[:, position]
+        return found
+
+    def _inputs(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
+        """What the network sees of a tile in some windows, group after group."""
+        ratio, seen = self.network.TRAITS.ratio, image.tile.window
+        bands, pan = state.units.of_bands(image.upsampled), state.units.of_pan(image.pan)
+        valid = image.valid[None].to(pan)
+        coarse = []
+        if ratio is not None:
+            grid = image.ms, image.info.placement, image.ms_window
+            coarse = [state.units.of_bands(block_ms(*grid, window, ratio)) for window in windows]
+        for group in state.groups:
+            members = list(group)
+            yield Inputs(
+                _stack([cut(bands[members], seen, window) for window in windows]),
+                _stack([cut(pan, seen, window) for window in windows]),
+                _stack([ms[members] for ms in coarse]) if coarse else None,
+                _stack([cut(valid, seen, window) for window in windows]),
+            )
+
+    def _run(self, inputs: Inputs, context: Context) -> Tensor:
         low = self.precision not in ("auto", "float32")
         dtype = getattr(torch, self.precision) if low else None
-        inputs = _batch(bands), pan[None]
-        with torch.autocast(bands.device.type, dtype=dtype, enabled=low):
-            residual: Tensor = self.network.residual(*inputs, context)
-        detail: Tensor = residual.float()
-        return detail
+        with torch.autocast(inputs.pan.device.type, dtype=dtype, enabled=low):
+            residual: Tensor = self.network(inputs, context).residual
+        return residual.float()
 
 
-def _batch(bands: Tensor) -> Tensor:
-    """A batch of one, laid out as the weights are."""
-    return bands[None].contiguous(memory_format=torch.channels_last)
+@dataclass
+class _Gathered:
+    """Statistics of one stage, over the tiles seen so far."""
+
+    totals: list[Tensor] = field(default_factory=list)
+    kinds: tuple[Statistic, ...] = ()
+    count: int = 0
+
+    def add(self, wanted: tuple[Statistic, ...], weight: Tensor) -> None:
+        """Add what one tile contributes."""
+        new = [statistic.partial(weight) for statistic in wanted]
+        if self.totals:
+            new = [s.merge(a, b) for s, a, b in zip(wanted, self.totals, new, strict=True)]
+        self.totals, self.kinds = new, wanted
+        self.count += int(weight.sum())
+
+    def finish(self, nominal_pixels: int) -> list[Tensor]:
+        """The values.
+
+        Raises:
+            MethodError: No pixel counted.
+        """
+        if self.count == 0:
+            raise MethodError("there is no valid pixel to take statistics from; check nodata and overlap")
+        pairs = zip(self.kinds, self.totals, strict=True)
+        return [statistic.finish(total, self.count, nominal_pixels) for statistic, total in pairs]
+
+
+def _stack(images: Sequence[Tensor]) -> Tensor:
+    """A batch, laid out as the weights are."""
+    return torch.stack(tuple(images)).contiguous(memory_format=torch.channels_last)

@@ -13,45 +13,14 @@ and it may be given from outside (``context``), so that every tile of a scene us
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-Factors = tuple[Tensor, Tensor]
-"""Two maps (N, m, H, W) and (N, n, H, W) whose product, summed over pixels, is a statistic."""
+from pancli.networks.protocol import Inputs, Network, Outcome, Product, Statistic, Steps, Traits
 
-
-class Features(NamedTuple):
-    """What the last convolution sees.
-
-    Attributes:
-        shallow: (N, 16, H, W), the first features of bands and pan.
-        penultimate: (N, 24, H, W), the feature that distillation imitates.
-    """
-
-    shallow: Tensor
-    penultimate: Tensor
-
-
-def pixel_product(
-    factors: Factors, weight: Tensor | None = None, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """Sum over pixels of the outer product of two maps, never in half precision.
-
-    Args:
-        factors: (N, m, H, W) and (N, n, H, W).
-        weight: (H, W), how much each pixel counts; None for one each.
-        dtype: In which to multiply and add.
-
-    Returns:
-        (N, m, n).
-    """
-    left, right = (factor.to(dtype) for factor in factors)
-    if weight is not None:
-        left = left * weight.to(dtype)
-    with torch.autocast(left.device.type, enabled=False):
-        return left.flatten(2) @ right.flatten(2).transpose(1, 2)
+UnitSteps = Generator[tuple[Statistic, ...], Sequence[Tensor], Tensor]
 
 
 class SpatialGraph(nn.Module):
@@ -70,9 +39,9 @@ class SpatialGraph(nn.Module):
         self.norm = nn.BatchNorm1d(inner)
         self.out = nn.Conv2d(inner, width, 1)
 
-    def factors(self, x: Tensor) -> Factors:
-        """The maps whose product over pixels is the affinity G, rows delta and columns theta."""
-        return self.delta(x), self.theta(x)
+    def gram(self, x: Tensor) -> Product:
+        """The affinity G, rows delta and columns theta."""
+        return Product(self.delta(x), self.theta(x))
 
     def forward(self, x: Tensor, gram: Tensor) -> Tensor:
         """Convolve (N, n, H, W), given the affinity G (N or 1, n/2, n/2), rescaled, before its softmax."""
@@ -119,9 +88,9 @@ class BandGraph(nn.Module):
         self.weight_norm = nn.BatchNorm1d(states)
         self.out = nn.Conv2d(states, width, 1, bias=False)
 
-    def factors(self, x: Tensor) -> Factors:
-        """The maps whose product over pixels is the node states S."""
-        return self.phi_norm(self.phi(x)), self.theta_norm(self.theta(x))
+    def states(self, x: Tensor) -> Product:
+        """The node states S; its second factor says how much each pixel belongs to each node."""
+        return Product(self.phi_norm(self.phi(x)), self.theta_norm(self.theta(x)))
 
     def forward(self, x: Tensor, nodes: Tensor, states: Tensor) -> Tensor:
         """Convolve (N, n, H, W).
@@ -147,41 +116,36 @@ class GraphUnit(nn.Module):
         self.scales = MultiScale(width)
         self.spectral = BandGraph(width)
 
-    def steps(self, x: Tensor) -> Generator[Factors, Tensor, Tensor]:
-        """Yield the factors of G, be sent G; yield the factors of S, be sent S; return the features."""
-        gram = yield self.spatial.factors(x)
+    def steps(self, x: Tensor) -> UnitSteps:
+        """Yield G, be sent its value; yield S, be sent its value; return the features."""
+        (gram,) = yield (self.spatial.gram(x),)
         deep = self.scales(self.spatial(x, gram))
-        factors = self.spectral.factors(deep)
-        states = yield factors
-        unit: Tensor = self.spectral(deep, factors[1], states)
+        wanted = self.spectral.states(deep)
+        (states,) = yield (wanted,)
+        unit: Tensor = self.spectral(deep, wanted.right, states)
         return unit + x
 
 
-class GCPNet(nn.Module):
-    """The student of the paper; 86,759 parameters at 4 bands.
+class GCPNet(Network):
+    """The student of the paper; 86,759 parameters at 4 bands. Its feature is the penultimate one.
 
     Args:
         bands: ms bands. The paper has 4; other numbers are the plain generalisation of first and last layer.
         nominal_pixels: Area, in pixels, that all statistics are rescaled to: that of a training patch.
     """
 
-    PAPER: ClassVar[str] = (
-        'Yan, Zhou et al., "When pansharpening meets graph convolution network and knowledge distillation", '
-        "IEEE TGRS 2022"
+    TRAITS: ClassVar[Traits] = Traits(
+        summary="graph-convolution network over pixels and bands",
+        paper='Yan, Zhou et al., "When pansharpening meets graph convolution network and knowledge '
+        'distillation", IEEE TGRS 2022',
+        reconstruction="layers as published; ours are the rescaling of its sums to a nominal area, "
+        "scene-wide statistics, the units of its inputs, and the encoder of its teacher",
+        halo=25,
+        stages=(10, 16, 16, 22),
     )
-    RECONSTRUCTION: ClassVar[str] = (
-        "layers as published; ours are the rescaling of its sums to a nominal area, scene-wide statistics, "
-        "the units of its inputs, and training by AdamW on mean absolute errors without a teacher"
-    )
-    RADIUS: ClassVar[int] = 25
-    """How far, in pixels, one output pixel looks, given the statistics."""
-    STAGE_RADII: ClassVar[tuple[int, ...]] = (10, 16, 16, 22)
-    """The same for each statistic: G and S of the first unit, G and S of the second."""
 
     def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:
-        super().__init__()
-        self.bands = bands
-        self.nominal_pixels = nominal_pixels
+        super().__init__(bands, nominal_pixels)
         self.head2 = nn.Sequential(nn.Conv2d(1, 3, 9, padding=4, bias=False), nn.PReLU())
         self.head = nn.Sequential(nn.Conv2d(bands + 4, 16, 9, padding=4, bias=False), nn.PReLU())
         self.conv1 = nn.Sequential(nn.Conv2d(16, 24, 5, padding=2, bias=False), nn.PReLU())
@@ -190,68 +154,17 @@ class GCPNet(nn.Module):
         self.conv2 = nn.Sequential(nn.Conv2d(48, 24, 3, padding=1, bias=False), nn.PReLU())
         self.output_conv = nn.Conv2d(40, bands, 5, padding=2, bias=False)
 
-    def forward(self, bms: Tensor, pan: Tensor, context: Sequence[Tensor] | None = None) -> Tensor:
-        """Fuse.
+    @torch.no_grad()
+    def start_near_interpolation(self) -> None:
+        """See :class:`pancli.networks.protocol.Network`."""
+        self.output_conv.weight.mul_(0.1)
 
-        Args:
-            bms: (N, bands, H, W), ms interpolated to the pan grid, in the units the network was trained in.
-            pan: (N, 1, H, W).
-            context: The four rescaled statistics, each (N or 1, m, n); None to take them from the input.
-
-        Returns:
-            (N, bands, H, W), not clamped.
-        """
-        return self.residual(bms, pan, context) + bms
-
-    def residual(self, bms: Tensor, pan: Tensor, context: Sequence[Tensor] | None = None) -> Tensor:
-        """What is added to ``bms``; arguments as :meth:`forward`."""
-        features = self.features(bms, pan, context)
-        residual: Tensor = self.output_conv(torch.cat((features.penultimate, features.shallow), 1))
-        return residual
-
-    def features(self, bms: Tensor, pan: Tensor, context: Sequence[Tensor] | None = None) -> Features:
-        """Everything but the last convolution; arguments as :meth:`forward`."""
-        steps = self._steps(bms, pan)
-        factors = next(steps)
-        for stage in range(len(self.STAGE_RADII) - 1):
-            factors = steps.send(self._statistic(factors, stage, context))
-        try:
-            steps.send(self._statistic(factors, len(self.STAGE_RADII) - 1, context))
-        except StopIteration as done:
-            features: Features = done.value
-            return features
-        raise AssertionError("the network has more statistics than STAGE_RADII")
-
-    def statistics(
-        self, stage: int, bms: Tensor, pan: Tensor, context: Sequence[Tensor], weight: Tensor
-    ) -> Tensor:
-        """The sum of one stage over the weighted pixels, not rescaled.
-
-        Args:
-            stage: 0 to 3.
-            bms: (N, bands, H, W).
-            pan: (N, 1, H, W).
-            context: The rescaled statistics of the stages before.
-            weight: (H, W), 1 for pixels that count, else 0.
-
-        Returns:
-            (N, m, n) float64.
-        """
-        steps = self._steps(bms, pan)
-        factors = next(steps)
-        for earlier in range(stage):
-            factors = steps.send(context[earlier].float())
-        return pixel_product(factors, weight, torch.float64)
-
-    def _statistic(self, factors: Factors, stage: int, context: Sequence[Tensor] | None) -> Tensor:
-        if context is not None:
-            return context[stage].float()
-        pixels = factors[0].shape[2] * factors[0].shape[3]
-        return pixel_product(factors) * (self.nominal_pixels / pixels)
-
-    def _steps(self, bms: Tensor, pan: Tensor) -> Generator[Factors, Tensor, Features]:
-        shallow = self.head(torch.cat((bms, pan, self.head2(pan)), 1))
+    def steps(self, inputs: Inputs) -> Steps:
+        """See :class:`pancli.networks.protocol.Network`: G and S of the first unit, G and S of the second."""
+        pan = inputs.pan
+        shallow = self.head(torch.cat((inputs.bms, pan, self.head2(pan)), 1))
         first = self.conv1(shallow)
         deep = yield from self.unit1.steps(first)
         deep = yield from self.unit2.steps(deep)
-        return Features(shallow, self.conv2(torch.cat((deep, first), 1)))
+        penultimate = self.conv2(torch.cat((deep, first), 1))
+        return Outcome(self.output_conv(torch.cat((penultimate, shallow), 1)), (penultimate,))

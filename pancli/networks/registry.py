@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.protocol import Network
 
-NETWORKS: dict[str, type[GCPNet]] = {"gcpnet": GCPNet}
+NETWORKS: dict[str, type[Network]] = {"gcpnet": GCPNet}
 """Network classes by name."""
 
 
-def find_network(name: str) -> type[GCPNet]:
+def find_network(name: str) -> type[Network]:
     """The class of that name.
 
     Raises:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pancli.errors import WeightsError
-from pancli.networks.gcpnet import GCPNet
+from pancli.networks.protocol import Network
 from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
@@ -88,7 +88,7 @@ class Card:
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 
 
-def save_weights(network: GCPNet, card: Card, path: Path) -> None:
+def save_weights(network: Network, card: Card, path: Path) -> None:
     """Write weights and card; the file appears complete or not at all."""
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -110,7 +110,7 @@ def read_card(path: Path) -> Card:
     return _parse_card(_read(path, tensors=False)[0], path)
 
 
-def load_weights(path: Path) -> tuple[GCPNet, Card]:
+def load_weights(path: Path) -> tuple[Network, Card]:
     """The network, ready for inference, and its card.
 
     Raises:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pancli.errors import TrainingError
-from pancli.networks.gcpnet import GCPNet
+from pancli.networks.protocol import Network
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, network: GCPNet, optimizer: torch.optim.Optimizer, progress: Progress
+    path: Path, network: Network, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
     """Write everything that a resumed run needs. What is random follows from the step."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
@@ -48,7 +48,7 @@ def save_checkpoint(
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, network: GCPNet, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer) -> Progress:
     """Put a checkpoint into a network and its optimiser.
 
     Raises:

@@ -18,7 +18,7 @@ from torch import nn
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.network import STATISTIC_TILES, NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
-from pancli.networks.gcpnet import GCPNet
+from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import find_network
 from pancli.networks.weights import Card, save_weights
 from pancli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -51,7 +51,7 @@ class Run:
     recipe: Recipe
     folder: Path
     device: torch.device
-    network: GCPNet
+    network: Network
     optimizer: torch.optim.Optimizer
     progress: Progress
     cases: list[Case] = field(repr=False)
@@ -136,8 +136,7 @@ def _start(recipe: Recipe, data: Path, folder: Path, device: torch.device, *, fr
     torch.manual_seed(recipe.seed)
     schedule = recipe.schedule
     network = find_network(recipe.network)(recipe.bands, schedule.patch**2)
-    with torch.no_grad():  # start near interpolation, from where every step is an improvement
-        network.output_conv.weight.mul_(0.1)
+    network.start_near_interpolation()
     network = to_channels_last(network, device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
@@ -176,9 +175,9 @@ def _step(run: Run, step: int, batch: Batch) -> float:
     _set_mode(run.network, settled=settled)
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-    bms, pan, target, weight = (part.to(run.device) for part in batch)
-    bms = bms.contiguous(memory_format=torch.channels_last)
-    loss = ((run.network(bms, pan) - target) * weight).abs().mean()
+    batch = batch.to(run.device)
+    fused = run.network(batch.inputs).residual + batch.inputs.bms
+    loss = ((fused - batch.target) * batch.weight).abs().mean()
     value: float = loss.item()
     if not math.isfinite(value):
         raise TrainingError(
@@ -192,7 +191,7 @@ def _step(run: Run, step: int, batch: Batch) -> float:
     return value
 
 
-def _set_mode(network: GCPNet, *, settled: bool) -> None:
+def _set_mode(network: Network, *, settled: bool) -> None:
     """Training mode; once settled, batch normalisation uses the statistics that inference will use."""
     network.train()
     if settled:
@@ -206,7 +205,7 @@ def _validate(run: Run, loss: float) -> None:
     if not run.cases:
         _export(run, {})
         return
-    network = GCPNet(run.recipe.bands, run.network.nominal_pixels)
+    network = find_network(run.recipe.network)(run.recipe.bands, run.network.nominal_pixels)
     network.load_state_dict(run.network.state_dict())
     card = _card(run, {})
     figures = measure(NetworkMethod(network.eval(), card), run.cases)
@@ -266,9 +265,9 @@ def _card(run: Run, figures: dict[str, Figures]) -> Card:
         "its correlation with pan on the ms grid, pan = (pan - mean) / std",
         groups=f"{recipe.bands} at a time in order, the last group takes the last {recipe.bands}; fewer "
         "are repeated; inside a group by falling correlation with pan",
-        statistics=f"units over all valid ms pixels; the 4 sums over at most {STATISTIC_TILES} tiles",
-        paper=GCPNet.PAPER,
-        reconstruction=GCPNet.RECONSTRUCTION,
+        statistics=_statistics(run.network.TRAITS),
+        paper=run.network.TRAITS.paper,
+        reconstruction=run.network.TRAITS.reconstruction,
         data=recipe.data,
         recipe_sha256=recipe.sha256,
         budget=f"{run.progress.step} of {schedule.steps} steps of {schedule.regions * schedule.patches} "
@@ -277,3 +276,12 @@ def _card(run: Run, figures: dict[str, Figures]) -> Card:
         figures=measured,
         limits=recipe.limits,
     )
+
+
+def _statistics(traits: Traits) -> str:
+    units = "units over all valid ms pixels"
+    if traits.window is not None:
+        return f"{units}; of each window of {traits.window} pixels, blended half a window apart"
+    if traits.stages:
+        return f"{units}; {len(traits.stages)} stages over at most {STATISTIC_TILES} tiles"
+    return f"{units}; nothing else is global"

@@ -9,6 +9,7 @@ units of :mod:`pancli.methods.network` take them away.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,10 @@ from torch import Tensor
 
 from pancli.errors import TrainingError
 from pancli.methods.moments import Moments
-from pancli.methods.network import Units
+from pancli.methods.units import Units
+from pancli.methods.views import block_ms
+from pancli.networks.protocol import Inputs, Traits
+from pancli.networks.registry import find_network
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, degrade, upsample
 from pancli.sensors import GENERIC
@@ -32,28 +36,59 @@ _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to 
 
 
 class Region(NamedTuple):
-    """Part of an observed scene, on the pan grid: pan (1, n, n), the others (B, n, n), and their units."""
+    """Part of an observed scene and its units.
+
+    Attributes:
+        pan: (1, n, n).
+        upsampled: (B, n, n), ms on the pan grid.
+        reference: (B, n, n), the truth.
+        units: Of the region.
+        ms: (B, m, m).
+        placement: Where ms is believed to lie.
+    """
 
     pan: Tensor
     upsampled: Tensor
     reference: Tensor
     units: Units
+    ms: Tensor
+    placement: Placement
 
 
 class Batch(NamedTuple):
     """Patches in the network's units.
 
     Attributes:
-        bms: (N, K, p, p), interpolated ms.
-        pan: (N, 1, p, p).
+        inputs: What the network sees; every pixel is valid.
         target: (N, K, p, p), the truth.
         weight: (N, K, 1, 1), units per standard deviation of a band: what an error counts.
     """
 
-    bms: Tensor
-    pan: Tensor
+    inputs: Inputs
     target: Tensor
     weight: Tensor
+
+    @classmethod
+    def join(cls, batches: Sequence[Batch]) -> Batch:
+        """One batch of several."""
+        bms, pan, lrms, _ = zip(*(batch.inputs for batch in batches), strict=True)
+        coarse = None if lrms[0] is None else torch.cat([part for part in lrms if part is not None])
+        return cls(
+            Inputs(torch.cat(bms), torch.cat(pan), coarse),
+            torch.cat([batch.target for batch in batches]),
+            torch.cat([batch.weight for batch in batches]),
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, its images laid out as networks are."""
+        bms, pan, lrms, _ = self.inputs
+        coarse = None if lrms is None else _placed(lrms, device)
+        inputs = Inputs(_placed(bms, device), _placed(pan, device), coarse)
+        return Batch(inputs, _placed(self.target, device), self.weight.to(device))
+
+
+def _placed(images: Tensor, device: torch.device) -> Tensor:
+    return images.to(device).contiguous(memory_format=torch.channels_last)
 
 
 def uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -73,10 +108,12 @@ class Sampler:
     Attributes:
         recipe: The run.
         images: Per source of the recipe, what it holds.
+        traits: Of the network: its ratio and alignment.
     """
 
     recipe: Recipe
     images: tuple[Images, ...]
+    traits: Traits
 
     @classmethod
     def load(cls, recipe: Recipe, data: Path) -> Sampler:
@@ -94,13 +131,13 @@ class Sampler:
                     raise TrainingError(
                         f"no patch of {side} pixels fits into {name} of {array.shape[1:]} pixels"
                     )
-        return cls(recipe, images)
+        return cls(recipe, images, find_network(recipe.network).TRAITS)
 
     def batch(self, step: int) -> Batch:
         """The examples of one step."""
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
         regions = [self._examples(generator) for _ in range(self.recipe.schedule.regions)]
-        return Batch(*(torch.cat(parts) for parts in zip(*regions, strict=True)))
+        return Batch.join(regions)
 
     def _examples(self, generator: torch.Generator) -> Batch:
         weights = torch.tensor([source.weight for source in self.recipe.sources])
@@ -114,7 +151,8 @@ class Sampler:
             generator,
         )
         group = random_group(region.reference.shape[0], self.recipe.bands, generator)
-        return cut_patches(region, group, (schedule.patches, schedule.patch), generator)
+        corners = random_corners(region, (schedule.patches, schedule.patch), self.traits.align, generator)
+        return Batch.join([cut_patch(region, group, corner, self.traits.ratio) for corner in corners])
 
 
 def draw_region(
@@ -190,7 +228,7 @@ def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator:
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
     axes = []
     for side in reference.shape[1:]:
-        phase = uniform(generator, -0.5, 0.5)
+        phase = uniform(generator, -degradation.phase, degradation.phase)
         axes.append(AxisMap(1.0 / ratio, phase, math.floor(side / ratio + min(phase, 0.0))))
     believed = Placement(*axes)
     shift = [uniform(generator, -degradation.shift, degradation.shift) for _ in range(2)]
@@ -211,7 +249,7 @@ def _region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement) ->
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *placement.ms_shape)
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])
     units = Units.of(Moments.of(torch.cat((ms, reduced)).flatten(1)))
-    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, units)
+    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, units, ms, placement)
 
 
 def _noisy(image: Tensor, level: float, generator: torch.Generator) -> Tensor:
@@ -228,31 +266,44 @@ def random_group(bands: int, width: int, generator: torch.Generator) -> tuple[in
     return tuple(chosen[i % count] for i in range(width))
 
 
-def cut_patches(
-    region: Region, group: tuple[int, ...], count_and_size: tuple[int, int], generator: torch.Generator
-) -> Batch:
-    """Bring a region to the network's units, and cut patches away from its rim where there is room.
+def random_corners(
+    region: Region, count_and_size: tuple[int, int], align: int, generator: torch.Generator
+) -> list[Window]:
+    """Where to cut patches, away from a region's rim where there is room, at multiples of ``align``."""
+    count, size = count_and_size
+    windows = []
+    for _ in range(count):
+        row, col = (_start(side, size, align, generator) for side in region.pan.shape[1:])
+        windows.append(Window(row, col, size, size))
+    return windows
+
+
+def _start(side: int, size: int, align: int, generator: torch.Generator) -> int:
+    rim = min(4 * CUBIC_TAPS, (side - size) // 2)
+    start = rim + integer(generator, side - size - 2 * rim + 1)
+    return start // align * align
+
+
+def cut_patch(region: Region, group: tuple[int, ...], window: Window, ratio: int | None = None) -> Batch:
+    """One patch of a region, in the network's units: a batch of one.
 
     Args:
         region: What was observed.
         group: Bands to take; they are put in the order the network sees them.
-        count_and_size: How many patches, and their side.
-        generator: Chooses where.
+        window: Which pixels.
+        ratio: Pan pixels per pixel of ``lrms``, for networks that see it; the window is aligned to it.
     """
-    members = list(region.units.ordered(group))
-    bms, pan = region.units.normalise(region.upsampled, region.pan)
-    target, _ = region.units.normalise(region.reference, region.pan)
-    weight = region.units.weight()[members, None, None]
-    count, size = count_and_size
-    patches = []
-    for _ in range(count):
-        rows, cols = (_span(side, size, generator) for side in pan.shape[1:])
-        patch = [image[:, rows, cols] for image in (bms[members], pan, target[members])]
-        patches.append([*patch, weight])
-    return Batch(*(torch.stack(parts) for parts in zip(*patches, strict=True)))
-
-
-def _span(side: int, size: int, generator: torch.Generator) -> slice:
-    rim = min(4 * CUBIC_TAPS, (side - size) // 2)
-    start = rim + integer(generator, side - size - 2 * rim + 1)
-    return slice(start, start + size)
+    units, members = region.units, list(region.units.ordered(group))
+    rows, cols = window.slices_in(Window(0, 0, *region.pan.shape[1:]))
+    lrms = None
+    if ratio is not None:
+        ms_window = Window(0, 0, *region.ms.shape[1:])
+        coarse = block_ms(region.ms, region.placement, ms_window, window, ratio)
+        lrms = units.of_bands(coarse)[members][None]
+    inputs = Inputs(
+        units.of_bands(region.upsampled)[members, rows, cols][None],
+        units.of_pan(region.pan)[:, rows, cols][None],
+        lrms,
+    )
+    target = units.of_bands(region.reference)[members, rows, cols][None]
+    return Batch(inputs, target, units.weight()[members, None, None][None])

@@ -43,6 +43,7 @@ class Degradation:
         ms_gains: MTF at the ms Nyquist, of all bands together.
         gain_spread: How far a single band's gain may differ.
         pan_gains: MTF of pan at its own Nyquist, where pan is reduced from a finer one.
+        phase: Largest distance between the corners of the two grids along each axis, in ms pixels.
         shift: Largest unknown displacement of ms against pan, in pan pixels, along each axis.
         noise: Largest standard deviation of noise, as a part of a band's.
     """
@@ -51,6 +52,7 @@ class Degradation:
     ms_gains: tuple[float, float] = (0.15, 0.5)
     gain_spread: float = 0.05
     pan_gains: tuple[float, float] = (0.1, 0.5)
+    phase: float = 0.5
     shift: float = 0.25
     noise: float = 0.02
 
@@ -215,6 +217,7 @@ def _check(recipe: Recipe, where: str) -> None:
         ("schedule: threads", schedule.threads >= 0, "0 or more"),
         ("schedule: prefetch", schedule.prefetch >= 0, "0 or more"),
         ("degradation: ratios", all(1.5 <= r <= 8 for r in degradation.ratios or (0,)), "1.5 to 8"),
+        ("degradation: phase", 0 <= degradation.phase <= 0.5, "0 to 0.5"),
         ("degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"),
         ("degradation: noise", 0 <= degradation.noise < 1, "0 to 1"),
         ("validation: bits", 1 <= recipe.validation.bits <= 16, "1 to 16"),

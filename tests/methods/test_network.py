@@ -8,7 +8,8 @@ import torch
 
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
-from pancli.methods.network import NetworkMethod, Units, band_groups
+from pancli.methods.network import NetworkMethod, band_groups
+from pancli.methods.units import Units
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.scene import ArrayReader, array_scene, fuse_scene
@@ -73,7 +74,7 @@ def test_fitting_tiles_do_not_show(monkeypatch):
     whole = method.fit(array_scene(pan, ms))
     monkeypatch.setattr("pancli.scene.FIT_TILE", 40)
     tiled = method.fit(array_scene(pan, ms))
-    for ours, theirs in zip(tiled.contexts[0], whole.contexts[0], strict=True):
+    for (ours,), (theirs,) in zip(tiled.contexts[0], whole.contexts[0], strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
 
 
@@ -171,7 +172,7 @@ def test_a_masked_border_changes_no_statistic_of_the_rest():
     masked_pan[64:] = np.nan
     by_area, by_mask = method.fit(part), method.fit(array_scene(masked_pan, ms))
     # Filled pixels beyond the mask are seen by the convolutions, so only roughly.
-    for ours, theirs in zip(by_mask.contexts[0], by_area.contexts[0], strict=True):
+    for (ours,), (theirs,) in zip(by_mask.contexts[0], by_area.contexts[0], strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < 0.25
     assert float((by_mask.units.mean - by_area.units.mean).abs().max()) < 5
 
@@ -211,7 +212,8 @@ def test_units_by_hand():
     std = np.std([1, 2, 3, 4], ddof=1)
     np.testing.assert_allclose(units.scale[:2], np.array([std, -2 * std]), rtol=1e-6)
     assert bool(units.scale[2].isinf())
-    bands, standard = units.normalise(torch.from_numpy(ms)[:, :, None].float(), torch.full((1, 4, 1), 40.0))
+    bands = units.of_bands(torch.from_numpy(ms)[:, :, None].float())
+    standard = units.of_pan(torch.full((1, 4, 1), 40.0))
     np.testing.assert_allclose(bands[0], bands[1], atol=1e-6)
     assert float(bands[2].abs().max()) == 0
     assert float(standard[0, 0, 0]) == pytest.approx(15 / (10 * std))

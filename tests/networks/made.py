@@ -1,29 +1,53 @@
-"""Networks with random weights whose normalisation has settled, as after training."""
+"""Networks with random weights whose normalisation has settled, as after training, and random inputs."""
 
 import torch
 
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.protocol import Inputs, Network
+from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card
 
 
-def settled_network(bands: int = 4, side: int = 32, seed: int = 0) -> GCPNet:
+def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed: int = 0, samples: int = 1):
+    """Smooth random images in a network's units."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = shape
+
+    def images(channels, rows, cols):
+        return torch.randn(samples, channels, rows, cols, generator=generator)
+
+    ratio = kind.TRAITS.ratio
+    lrms = None if ratio is None else images(bands, height // ratio, width // ratio)
+    return Inputs(images(bands, height, width), images(1, height, width), lrms)
+
+
+def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:
     """Random weights; normalisation statistics from random images of ``side`` pixels."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        network = GCPNet(bands, side * side)
-        for _ in range(20):
-            network(torch.randn(4, bands, side, side), torch.randn(4, 1, side, side))
+        network = kind(bands, side * side)
+        if any(isinstance(m, torch.nn.modules.batchnorm._NormBase) for m in network.modules()):
+            for step in range(20):
+                network(random_inputs(kind, bands, (side, side), step, samples=4))
     return network.eval()
 
 
-def card_of(network: GCPNet, name: str = "made") -> Card:
+def settled_network(bands: int = 4, side: int = 32, seed: int = 0) -> GCPNet:
+    """A GCPNet of that kind."""
+    network = settled(GCPNet, bands, side, seed)
+    assert isinstance(network, GCPNet)
+    return network
+
+
+def card_of(network: Network, name: str = "made") -> Card:
     """A card that fits a network."""
+    ratio = network.TRAITS.ratio
     return Card(
         name=name,
-        network="gcpnet",
+        network=next((key for key, kind in NETWORKS.items() if type(network) is kind), "unlisted"),
         version="0",
         bands=network.bands,
-        ratios=(1.9, 4.1),
+        ratios=(1.9, 4.1) if ratio is None else (ratio - 0.1, ratio + 0.1),
         nominal_pixels=network.nominal_pixels,
         parameters=sum(p.numel() for p in network.parameters()),
         normalisation="detail units",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.networks.gcpnet import BandGraph, GCPNet, GraphUnit, SpatialGraph, pixel_product
+from pancli.networks.gcpnet import BandGraph, GCPNet, GraphUnit, SpatialGraph
+from pancli.networks.protocol import Inputs, Product, pixel_product
 from tests.networks.made import settled_network
 
 WIDTH = 24
@@ -47,25 +48,9 @@ def test_each_module_has_its_published_size():
     assert len(norms) == 10
 
 
-@pytest.mark.parametrize(("bands", "height", "width"), [(4, 32, 32), (4, 33, 47), (3, 40, 21), (8, 9, 30)])
-def test_output_has_the_shape_of_bms(bands, height, width):
-    network = GCPNet(bands).eval()
-    out = network(noise(2, bands, height, width), noise(2, 1, height, width))
-    assert out.shape == (2, bands, height, width)
-
-
-def test_without_a_last_layer_it_returns_bms(network):
-    silent = settled_network()
-    torch.nn.init.zeros_(silent.output_conv.weight)
-    bms, pan = noise(1, 4, 20, 24), noise(1, 1, 20, 24, seed=1)
-    torch.testing.assert_close(silent(bms, pan), bms, rtol=0, atol=0)
-    assert not torch.allclose(network(bms, pan), bms, atol=1e-2)
-
-
-def test_gradients_reach_every_parameter():
-    network = GCPNet()
-    network(noise(2, 4, 24, 24), noise(2, 1, 24, 24)).square().mean().backward()
-    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in network.parameters())
+def value(product: Product) -> torch.Tensor:
+    """A sum that is not rescaled."""
+    return pixel_product(product.left, product.right)
 
 
 def settled_graph(kind):
@@ -103,7 +88,7 @@ def test_spatial_graph_agrees_with_plain_loops():
         for i in range(12):
             states[j] += affinity[i, j] * phi[i]
     expected = np.maximum(pointwise(graph.out, normalise(pointwise(graph.mix, states), graph.norm)) + flat, 0)
-    found = graph(x, pixel_product(graph.factors(x)))[0].flatten(1)
+    found = graph(x, value(graph.gram(x)))[0].flatten(1)
     np.testing.assert_allclose(found.detach(), expected, atol=2e-4)
 
 
@@ -117,20 +102,19 @@ def test_band_graph_agrees_with_plain_loops():
     first = normalise(pointwise(graph.adjacency, summed.T), graph.adjacency_norm).T + summed
     second = normalise(pointwise(graph.weight, first), graph.weight_norm)
     expected = np.maximum(flat + pointwise(graph.out, second @ nodes), 0)
-    factors = graph.factors(x)
-    found = graph(x, factors[1], pixel_product(factors))[0].flatten(1)
+    wanted = graph.states(x)
+    found = graph(x, wanted.right, value(wanted))[0].flatten(1)
     np.testing.assert_allclose(found.detach(), expected, rtol=1e-4, atol=1e-3)
 
 
 def run_spatial(graph, x):
-    gram = pixel_product(graph.factors(x))
+    gram = value(graph.gram(x))
     return gram, graph(x, gram)
 
 
 def run_spectral(graph, x):
-    factors = graph.factors(x)
-    states = pixel_product(factors)
-    return states, graph(x, factors[1], states)
+    wanted = graph.states(x)
+    return value(wanted), graph(x, wanted.right, value(wanted))
 
 
 @pytest.mark.parametrize(("kind", "run"), [("spatial", run_spatial), ("spectral", run_spectral)])
@@ -145,23 +129,6 @@ def test_graphs_do_not_care_where_pixels_are(kind, run):
     torch.testing.assert_close(out_shuffled.flatten(2), out.flatten(2)[:, :, order], rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["spatial", "spectral"])
-def test_sums_grow_with_the_area(kind):
-    graph = settled_graph(kind)
-    x = noise(1, WIDTH, 6, 8)
-    once, four_times = (pixel_product(graph.factors(image)) for image in (x, x.repeat(1, 1, 2, 2)))
-    torch.testing.assert_close(four_times, 4 * once, rtol=1e-4, atol=1e-3)
-
-
-def test_rescaled_sums_do_not_grow_with_the_area(network):
-    maps = noise(1, 12, 6, 8), noise(1, 6, 6, 8, seed=1)
-    repeated = tuple(image.repeat(1, 1, 2, 2) for image in maps)
-    once, four_times = (network._statistic(factors, 0, None) for factors in (maps, repeated))
-    torch.testing.assert_close(four_times, once, rtol=1e-4, atol=1e-4)
-    trained_at = noise(1, 12, 32, 32), noise(1, 6, 32, 32, seed=1)
-    torch.testing.assert_close(network._statistic(trained_at, 0, None), pixel_product(trained_at))
-
-
 def test_a_unit_without_graph_weights_is_its_scales():
     unit = GraphUnit(WIDTH).eval()
     for layer in (unit.spatial.out, unit.spectral.out):
@@ -171,71 +138,27 @@ def test_a_unit_without_graph_weights_is_its_scales():
     x = noise(1, WIDTH, 9, 9)
     steps = unit.steps(x)
     next(steps)
-    steps.send(noise(1, 12, 12))
+    steps.send([noise(1, 12, 12)])
     with pytest.raises(StopIteration) as done:
-        steps.send(noise(1, 12, 6))
+        steps.send([noise(1, 12, 6)])
     torch.testing.assert_close(done.value.value, torch.relu(unit.scales(torch.relu(x))) + x)
-
-
-def test_its_own_statistics_given_from_outside_change_nothing(network):
-    bms, pan = noise(1, 4, 30, 34), noise(1, 1, 30, 34, seed=1)
-    weight = torch.ones(30, 34)
-    context: list[torch.Tensor] = []
-    for stage in range(4):
-        total = network.statistics(stage, bms, pan, context, weight)
-        assert total.dtype == torch.float64
-        context.append(total * (network.nominal_pixels / weight.numel()))
-    torch.testing.assert_close(network(bms, pan, context), network(bms, pan), rtol=1e-4, atol=1e-4)
-
-
-def test_statistics_leave_out_pixels_of_no_weight(network):
-    bms, pan = noise(1, 4, 60, 60), noise(1, 1, 60, 60, seed=1)
-    weight = torch.zeros(60, 60)
-    weight[:20] = 1
-    before = network.statistics(0, bms, pan, [], weight)
-    bms[:, :, 31:], pan[:, :, 31:] = 1e3, -1e3
-    torch.testing.assert_close(network.statistics(0, bms, pan, [], weight), before, rtol=0, atol=0)
 
 
 def test_sums_are_never_of_half_precision():
     half = torch.full((1, 12, 64, 64), 30.0, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        total = pixel_product((half, half))
+        total = pixel_product(half, half)
     assert total.dtype == torch.float32
     assert float(total.mean()) == pytest.approx(900 * 64 * 64, rel=1e-6)
 
 
-def reach(output, inputs):
-    """How far from the middle of an image its middle output pixel looks."""
-    middle = output.shape[2] // 2
-    gradients = torch.autograd.grad(output[:, :, middle, middle].sum(), inputs)
-    seen = sum(g.abs().sum((0, 1)) for g in gradients).nonzero()
-    return int((seen - middle).abs().max())
-
-
-def test_radius_is_true(network):
-    bms, pan = noise(1, 4, 61, 61).requires_grad_(), noise(1, 1, 61, 61, seed=1).requires_grad_()
-    context = [noise(1, 12, 12), noise(1, 12, 6), noise(1, 12, 12), noise(1, 12, 6)]
-    assert reach(network(bms, pan, context) - bms, (bms, pan)) == GCPNet.RADIUS
-
-
-@pytest.mark.parametrize("stage", range(4))
-def test_radius_of_each_statistic_is_true(network, stage):
-    bms, pan = noise(1, 4, 61, 61).requires_grad_(), noise(1, 1, 61, 61, seed=1).requires_grad_()
-    context = [noise(1, 12, 12), noise(1, 12, 6), noise(1, 12, 12)]
-    steps = network._steps(bms, pan)
-    factors = next(steps)
-    for matrix in context[:stage]:
-        factors = steps.send(matrix)
-    assert reach(torch.cat(factors, 1), (bms, pan)) == GCPNet.STAGE_RADII[stage]
-
-
 def test_penultimate_feature_makes_the_output(network):
-    bms, pan = noise(1, 4, 20, 20), noise(1, 1, 20, 20, seed=1)
-    features = network.features(bms, pan)
-    assert features.penultimate.shape == (1, 24, 20, 20)
-    last = network.output_conv(torch.cat((features.penultimate, features.shallow), 1))
-    torch.testing.assert_close(network(bms, pan), last + bms)
+    inputs = Inputs(noise(1, 4, 20, 20), noise(1, 1, 20, 20, seed=1))
+    outcome = network(inputs)
+    (penultimate,) = outcome.features
+    assert penultimate.shape == (1, 24, 20, 20)
+    shallow = network.head(torch.cat((inputs.bms, inputs.pan, network.head2(inputs.pan)), 1))
+    torch.testing.assert_close(outcome.residual, network.output_conv(torch.cat((penultimate, shallow), 1)))
 
 
 def test_graph_classes_follow_their_width():

@@ -1,5 +1,7 @@
 """Training examples: made by the step alone, in the units of a scene, with the truth in its place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
 from pancli.tiling import Window
 from pancli.training import patches
-from pancli.training.patches import Sampler, cut_patches, made_pan, observe, random_group
+from pancli.training.patches import Sampler, cut_patch, made_pan, observe, random_corners, random_group
 from pancli.training.recipe import Degradation, Source, read_recipe
 from pancli.training.sources import load_images
 from tests.training.made import TEXT, make_data, make_recipe
@@ -35,17 +37,20 @@ def sampler(tmp_path):
 
 def test_a_batch_follows_from_its_step_alone(sampler):
     first, again, other = sampler.batch(2), sampler.batch(2), sampler.batch(3)
-    for one, two in zip(first, again, strict=True):
-        assert torch.equal(one, two)
-    assert not torch.equal(first.bms, other.bms)
+    assert torch.equal(first.inputs.bms, again.inputs.bms)
+    assert torch.equal(first.inputs.pan, again.inputs.pan)
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.inputs.bms, other.inputs.bms)
 
 
 def test_a_batch_has_the_recipe_s_shape(sampler):
     batch = sampler.batch(0)
-    assert batch.bms.shape == batch.target.shape == (2, 4, 16, 16)
-    assert batch.pan.shape == (2, 1, 16, 16)
+    assert batch.inputs.bms.shape == batch.target.shape == (2, 4, 16, 16)
+    assert batch.inputs.pan.shape == (2, 1, 16, 16)
+    assert batch.inputs.lrms is None
     assert batch.weight.shape == (2, 4, 1, 1)
-    assert all(bool(part.isfinite().all()) for part in batch)
+    parts = (batch.inputs.bms, batch.inputs.pan, batch.target, batch.weight)
+    assert all(bool(part.isfinite().all()) for part in parts)
 
 
 def test_interpolated_ms_lies_where_the_truth_does():
@@ -83,7 +88,8 @@ def test_an_unknown_shift_is_in_the_ms_and_not_in_the_truth(monkeypatch):
 def test_units_are_those_of_the_whole_region():
     truth = smooth()
     region = observe(truth[:1], truth, EXACT, generator())
-    batch = cut_patches(region, (0, 1, 2, 3), (3, 16), generator(1))
+    corners = random_corners(region, (3, 16), 1, generator(1))
+    batch = patches.Batch.join([cut_patch(region, (0, 1, 2, 3), corner) for corner in corners])
     order = list(region.units.ordered((0, 1, 2, 3)))
     scale = region.units.scale[order][:, None, None]
     digital = batch.target * scale + region.units.mean[order][:, None, None]
@@ -173,5 +179,19 @@ def test_simulated_scenes_make_patches(tmp_path):
     )
     recipe = read_recipe(make_recipe(tmp_path, text.replace("region = 32", "region = 48")))
     batch = Sampler.load(recipe, tmp_path).batch(0)
-    assert batch.bms.shape == (2, 4, 16, 16)
-    assert bool(batch.bms.isfinite().all())
+    assert batch.inputs.bms.shape == (2, 4, 16, 16)
+    assert bool(batch.inputs.bms.isfinite().all())
+
+
+def test_coarse_ms_of_a_patch_lies_on_its_blocks():
+    truth = smooth()
+    aligned = replace(EXACT, ratios=(4.0,), phase=0.0)
+    region = observe(truth[:1], truth, aligned, generator())
+    corners = random_corners(region, (4, 16), 4, generator(1))
+    assert all(corner.row % 4 == corner.col % 4 == 0 for corner in corners)
+    order = list(region.units.ordered((0, 1, 2, 3)))
+    for corner in corners:
+        lrms = cut_patch(region, (0, 1, 2, 3), corner, 4).inputs.lrms
+        assert lrms is not None
+        rows, cols = (slice(n // 4, n // 4 + 4) for n in (corner.row, corner.col))
+        torch.testing.assert_close(lrms[0], region.units.of_bands(region.ms)[order, rows, cols])

@@ -1,0 +1,98 @@
+"""The part of a tile that a network is given: cut to its alignment, continued where the scene ends.
+
+Rows and columns count from the pan image's first pixel, so a window's phase belongs to the scene and not
+to the tile.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pancli.placement import Placement
+from pancli.resampling import upsample
+from pancli.tiling import Tile, Window
+
+
+def aligned_window(tile: Tile, halo: int, align: int) -> Window:
+    """The largest aligned window in a tile that keeps the halo around its core.
+
+    Where the tile ends nearer than that, the scene ends: there the window goes on to the next multiple.
+
+    >>> from pancli.tiling import Window
+    >>> aligned_window(Tile(Window(0, 5, 6, 4), Window(0, 0, 9, 13)), 2, 4)
+    Window(row=0, col=0, height=8, width=12)
+    """
+    core, window = tile.core.grow(halo), tile.window
+    return Window.from_bounds(
+        *_aligned((window.row, window.row_stop), (core.row, core.row_stop), align),
+        *_aligned((window.col, window.col_stop), (core.col, core.col_stop), align),
+    )
+
+
+def _aligned(have: tuple[int, int], need: tuple[int, int], align: int) -> tuple[int, int]:
+    start = math.ceil(have[0] / align) * align
+    stop = have[1] // align * align
+    if start > need[0]:
+        start = have[0] // align * align
+    if stop < need[1]:
+        stop = math.ceil(have[1] / align) * align
+    return start, stop
+
+
+def cut(image: Tensor, have: Window, want: Window) -> Tensor:
+    """The pixels of one window of an image (..., H, W) that covers another; beyond it, its mirror image."""
+    if want.intersect(have) == want:
+        return image[..., *want.slices_in(have)]
+    inner = want.relative_to(have)
+    rows = _mirrored(inner.row, inner.row_stop, have.height, image.device)
+    cols = _mirrored(inner.col, inner.col_stop, have.width, image.device)
+    return image[..., rows, :][..., cols]
+
+
+def _mirrored(start: int, stop: int, size: int, device: torch.device) -> Tensor:
+    index = torch.arange(start, stop, device=device).remainder(2 * size)
+    return torch.where(index < size, index, 2 * size - 1 - index)
+
+
+def block_ms(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Window, ratio: int) -> Tensor:
+    """ms (B, h, w) in digital numbers at the centres of the ``ratio`` x ``ratio`` blocks of a pan window.
+
+    Where the ms grid is just that, these are its pixels as they are; elsewhere they are interpolated.
+
+    Args:
+        ms: (B, h, w), covering ``ms_window``.
+        placement: How the ms grid lies on the pan grid.
+        ms_window: Where ``ms`` lies.
+        pan_window: Aligned to ``ratio``.
+        ratio: Side of a block, pan pixels.
+    """
+    axes = (replace(axis, scale=axis.scale * ratio) for axis in (placement.rows, placement.cols))
+    blocks = Window(*(n // ratio for n in (pan_window.row, pan_window.col, *pan_window.shape)))
+    return upsample(ms, Placement(*axes), ms_window, blocks)
+
+
+def blended_windows(tile: Tile, side: int) -> list[Window]:
+    """Windows of one side, half of it apart, that overlap a tile's core and have their middle in the scene.
+
+    ``side`` pixels around the core, where the scene has them, must be in the tile's window.
+    """
+    step = side // 2
+    starts = []
+    for core, have in (
+        ((tile.core.row, tile.core.row_stop), (tile.window.row, tile.window.row_stop)),
+        ((tile.core.col, tile.core.col_stop), (tile.window.col, tile.window.col_stop)),
+    ):
+        first = (core[0] - side) // step + 1
+        spans = range(first * step, core[1], step)
+        starts.append([s for s in spans if have[0] < s + side and have[0] <= s + step <= have[1]])
+    return [Window(row, col, side, side) for row in starts[0] for col in starts[1]]
+
+
+def blend_weights(side: int) -> Tensor:
+    """(1, side, side) float64: Hann weights; windows half a side apart add up to one."""
+    ramp = torch.sin(math.pi * (torch.arange(side, dtype=torch.float64) + 0.5) / side).square()
+    return (ramp[:, None] * ramp[None, :])[None]

@@ -1,0 +1,254 @@
+"""What every network is to the rest of pancli: its traits, and a run that stops wherever it needs the scene.
+
+A network whose layers look at the whole image (sums, means, maxima over all pixels) is a generator: it
+yields what it needs a :class:`Statistic` of and is sent the value. Training sends the values of each patch;
+inference gathers each stage over all tiles of a scene and sends the same values to every tile, so that no
+seam can appear. A network without such layers overrides :meth:`Network.fuse` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Inputs(NamedTuple):
+    """What a network sees, in its units, which are near zero mean and unit deviation.
+
+    Attributes:
+        bms: (N, B, H, W), ms interpolated to the pan grid, pixel centres by georeferencing.
+        pan: (N, 1, H, W).
+        lrms: (N, B, H / ratio, W / ratio), ms at the centres of ratio x ratio pan pixels; None for networks
+            whose traits name no ratio.
+        valid: (N, 1, H, W), 1 where pixels are valid, else 0; None where all are. Only histograms need it:
+            elsewhere invalid pixels hold a smooth fill.
+    """
+
+    bms: Tensor
+    pan: Tensor
+    lrms: Tensor | None = None
+    valid: Tensor | None = None
+
+
+class Outcome(NamedTuple):
+    """What a network makes of its inputs.
+
+    Attributes:
+        residual: (N, B, H, W), what is to be added to ``bms``.
+        features: Maps that distillation imitates, in the order of the data flow.
+    """
+
+    residual: Tensor
+    features: tuple[Tensor, ...] = ()
+
+
+class Statistic(Protocol):
+    """A request: some function of maps over all pixels of the image. Maps lie on the pan grid."""
+
+    def local(self, nominal_pixels: int) -> Tensor:
+        """The value over the image at hand, each sample for itself."""
+        ...
+
+    def partial(self, weight: Tensor) -> Tensor:
+        """What a tile contributes, float64.
+
+        Args:
+            weight: (H, W), 1 for pixels that count, else 0.
+        """
+        ...
+
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        """Contributions of two parts of the scene as one."""
+        ...
+
+    def finish(self, total: Tensor, count: int, nominal_pixels: int) -> Tensor:
+        """The value, float32, from the contributions of ``count`` pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Product:
+    """Sum over pixels of the outer product of two maps, rescaled to the area of a training patch.
+
+    Attributes:
+        left: (N, m, H, W).
+        right: (N, n, H, W). The value is (N, m, n).
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def local(self, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        pixels = self.left.shape[2] * self.left.shape[3]
+        return pixel_product(self.left, self.right) * (nominal_pixels / pixels)
+
+    def partial(self, weight: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        return pixel_product(self.left.double() * weight, self.right.double())
+
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        return one + other
+
+    def finish(self, total: Tensor, count: int, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        return (total * (nominal_pixels / count)).float()
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over pixels of every channel of a map (N, c, H, W): (N, c)."""
+
+    image: Tensor
+
+    def local(self, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        return self.image.float().mean((2, 3))
+
+    def partial(self, weight: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        return (self.image.double() * weight).sum((2, 3))
+
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        return one + other
+
+    def finish(self, total: Tensor, count: int, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        return (total / count).float()
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """Maximum over pixels of every channel of a map (N, c, H, W): (N, c)."""
+
+    image: Tensor
+
+    def local(self, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        return self.image.float().amax((2, 3))
+
+    def partial(self, weight: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        lowest = torch.full_like(self.image, -torch.inf, dtype=torch.float64)
+        return torch.where(weight > 0, self.image.double(), lowest).amax((2, 3))
+
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        """See :class:`Statistic`."""
+        return torch.maximum(one, other)
+
+    def finish(self, total: Tensor, count: int, nominal_pixels: int) -> Tensor:
+        """See :class:`Statistic`."""
+        return total.float()
+
+
+def pixel_product(left: Tensor, right: Tensor) -> Tensor:
+    """Sum over pixels of the outer product of (N, m, H, W) and (N, n, H, W), never in half precision."""
+    dtype = torch.promote_types(torch.promote_types(left.dtype, right.dtype), torch.float32)
+    with torch.autocast(left.device.type, enabled=False):
+        return left.to(dtype).flatten(2) @ right.to(dtype).flatten(2).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a network declares of itself; nothing else is assumed of it.
+
+    Attributes:
+        summary: One line: what it is.
+        paper: Where it comes from.
+        reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
+        halo: How far, in pan pixels, one output pixel looks, given the statistics.
+        stages: The same for each stage of statistics, in order.
+        align: Windows must start at multiples of this pan row and column, and have such sides.
+        ratio: Pan pixels per ms pixel that ``lrms`` must have; None for networks that take ``bms`` alone.
+        window: Side of the windows it must be given, which are then blended; None where any size will do.
+        workspace: float32 values per pan pixel alive at once: about the channels of its widest layers.
+    """
+
+    summary: str
+    paper: str
+    reconstruction: str
+    halo: int
+    stages: tuple[int, ...] = ()
+    align: int = 1
+    ratio: int | None = None
+    window: int | None = None
+    workspace: int = 300
+
+    @property
+    def radius(self) -> int:
+        """Pan pixels that must surround what is wanted, wherever it begins."""
+        return self.reach(self.halo)
+
+    def reach(self, halo: int) -> int:
+        """A halo, and what cutting to alignment may cost; in window mode, a whole window."""
+        return halo + self.align - 1 if self.window is None else self.window
+
+
+Context = Sequence[Sequence[Tensor]]
+"""Per stage, the values of its statistics, each with a first axis of one or N."""
+
+Steps = Generator[tuple[Statistic, ...], Sequence[Tensor], Outcome]
+"""A run: yields the statistics of a stage, is sent their values, returns the outcome."""
+
+
+class Network(nn.Module):
+    """A network: ``nn.Module`` with traits.
+
+    Args:
+        bands: ms bands it takes at once.
+        nominal_pixels: Area, in pan pixels, that sums are rescaled to: that of a training patch.
+    """
+
+    TRAITS: ClassVar[Traits]
+
+    def __init__(self, bands: int, nominal_pixels: int) -> None:
+        super().__init__()
+        self.bands = bands
+        self.nominal_pixels = nominal_pixels
+
+    def fuse(self, inputs: Inputs) -> Outcome:
+        """The outcome of a network without statistics; one with statistics overrides :meth:`steps`."""
+        raise NotImplementedError
+
+    def steps(self, inputs: Inputs) -> Steps:
+        """The run of a network with statistics; without, it yields nothing."""
+        yield from ()
+        return self.fuse(inputs)
+
+    def start_near_interpolation(self) -> None:
+        """Scale fresh weights so that little is added to ``bms`` at first, where the network can do that."""
+
+    def forward(self, inputs: Inputs, context: Context | None = None) -> Outcome:
+        """Run.
+
+        Args:
+            inputs: In the network's units.
+            context: The values of all stages; None to take them from the inputs, each sample for itself.
+        """
+        steps, stage = self.steps(inputs), 0
+        try:
+            wanted = next(steps)
+            while True:
+                values = self._own(wanted) if context is None else context[stage]
+                wanted = steps.send(values)
+                stage += 1
+        except StopIteration as done:
+            outcome: Outcome = done.value
+            return outcome
+
+    def _own(self, wanted: Sequence[Statistic]) -> list[Tensor]:
+        return [statistic.local(self.nominal_pixels) for statistic in wanted]
+
+    def statistics(self, stage: int, inputs: Inputs, context: Context) -> tuple[Statistic, ...]:
+        """What a stage asks of this part of a scene, given the values of the stages before it."""
+        steps = self.steps(inputs)
+        wanted = next(steps)
+        for values in context[:stage]:
+            wanted = steps.send(values)
+        return wanted

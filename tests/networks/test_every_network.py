@@ -1,0 +1,214 @@
+"""What every network promises: its published size, its traits, and no seam in a scene."""
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.methods.network import NetworkMethod
+from pancli.networks.costs import count_parameters, macs_per_pixel
+from pancli.networks.protocol import Inputs, Network
+from pancli.networks.registry import NETWORKS
+from pancli.scene import array_scene, fuse_scene
+from tests.networks.made import card_of, random_inputs, settled
+
+# Parameters and multiply-accumulates (10^9, of 128 x 128 pixels) at 4 bands, as published, or as counted on
+# the published layers where the paper's own count is known to be wrong.
+SIZES = {
+    "gcpnet": (86_759, 1.4065),
+}
+
+ALL = sorted(NETWORKS)
+TILED = [name for name in ALL if NETWORKS[name].TRAITS.window is None]
+WITH_STATISTICS = [name for name in TILED if NETWORKS[name].TRAITS.stages]
+DAMPED = [
+    name for name in ALL if NETWORKS[name].start_near_interpolation is not Network.start_near_interpolation
+]
+
+
+def own_context(network, inputs):
+    """The values of all stages, of these inputs."""
+    context: list[list[torch.Tensor]] = []
+    for stage in range(len(network.TRAITS.stages)):
+        wanted = network.statistics(stage, inputs, context)
+        context.append([s.local(network.nominal_pixels).detach() for s in wanted])
+    return context
+
+
+def part(inputs: Inputs, ratio, top, left, height, width):
+    """A window of inputs."""
+    rows, cols = slice(top, top + height), slice(left, left + width)
+    lrms = None
+    if inputs.lrms is not None:
+        coarse = [slice(s.start // ratio, s.stop // ratio) for s in (rows, cols)]
+        lrms = inputs.lrms[..., coarse[0], coarse[1]]
+    return Inputs(inputs.bms[..., rows, cols], inputs.pan[..., rows, cols], lrms)
+
+
+def test_every_network_has_a_published_size():
+    assert set(SIZES) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_size_is_as_published(name):
+    parameters, macs = SIZES[name]
+    assert count_parameters(NETWORKS[name](4, 128 * 128)) == parameters
+    assert macs_per_pixel(NETWORKS[name], 4, 128) * 128**2 / 1e9 == pytest.approx(macs, rel=2e-4)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("bands", "rows", "cols"), [(4, 2, 3), (3, 3, 2), (8, 2, 2)])
+def test_the_outcome_has_the_shape_of_bms(name, bands, rows, cols):
+    kind = NETWORKS[name]
+    step = kind.TRAITS.window or max(kind.TRAITS.align, 16)
+    shape = (step, step) if kind.TRAITS.window else (rows * step, cols * step)
+    inputs = random_inputs(kind, bands, shape, samples=2)
+    outcome = settled(kind, bands, step)(inputs)
+    assert outcome.residual.shape == inputs.bms.shape
+    assert bool(outcome.residual.isfinite().all())
+    assert all(bool(feature.isfinite().all()) for feature in outcome.features)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_reach_every_parameter(name):
+    kind = NETWORKS[name]
+    side = kind.TRAITS.window or max(kind.TRAITS.align, 32)
+    torch.manual_seed(0)
+    network = kind(4, side * side)
+    outcome = network(random_inputs(kind, 4, (side, side), samples=2))
+    outcome.residual.square().mean().backward()
+    lost = [
+        key for key, p in network.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("name", DAMPED)
+@torch.no_grad()
+def test_a_fresh_network_starts_near_interpolation(name):
+    kind = NETWORKS[name]
+    side = kind.TRAITS.window or max(kind.TRAITS.align, 32)
+    inputs = random_inputs(kind, 4, (side, side), samples=2)
+    torch.manual_seed(0)
+    network = kind(4, side * side)
+    before = network(inputs).residual.abs().mean()
+    network.start_near_interpolation()
+    assert float(network(inputs).residual.abs().mean()) < 0.5 * float(before)
+
+
+def reach(outcome, inputs, ratio, row, col):
+    """How far from a pixel its output looks, in pan pixels."""
+    seen = [inputs.bms, inputs.pan] + ([] if inputs.lrms is None else [inputs.lrms])
+    total = outcome.residual[:, :, row, col].sum()
+    gradients = torch.autograd.grad(total, seen, retain_graph=True, materialize_grads=True)
+    far = 0
+    for image, gradient in zip(seen, gradients, strict=True):
+        size = ratio if image is inputs.lrms else 1
+        touched = gradient.abs().sum((0, 1))
+        for middle, line in ((row, touched.amax(1)), (col, touched.amax(0))):
+            where = line.nonzero().flatten().tolist()
+            if where:
+                far = max(far, middle - size * where[0], size * (where[-1] + 1) - 1 - middle)
+    return far
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_halo_is_true(name):
+    """No output looks further than the halo, and some look nearly as far."""
+    kind = NETWORKS[name]
+    traits = kind.TRAITS
+    half = -(-(traits.halo + traits.align + 2) // traits.align) * traits.align
+    inputs = random_inputs(kind, 4, (2 * half, 2 * half))
+    network = settled(kind)
+    context = own_context(network, inputs)
+    for image in inputs:
+        if image is not None:
+            image.requires_grad_()
+    outcome = network(inputs, context)
+    phases = range(0, traits.align, max(traits.align // 4, 1))
+    found = [reach(outcome, inputs, traits.ratio, half + phase, half + phase) for phase in phases]
+    assert traits.halo - traits.align <= max(found) <= traits.halo
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_a_part_with_its_halo_is_the_whole(name):
+    kind = NETWORKS[name]
+    align, halo = kind.TRAITS.align, kind.TRAITS.halo
+    margin = -(-halo // align) * align
+    step = max(align, 16)
+    shape = 2 * margin + 3 * step, 2 * margin + 4 * step
+    inputs = random_inputs(kind, 4, shape)
+    network = settled(kind)
+    context = own_context(network, inputs)
+    with torch.no_grad():
+        whole = network(inputs, context).residual
+        piece = part(inputs, kind.TRAITS.ratio, align, 2 * align, 2 * margin + step, 2 * margin + 2 * step)
+        found = network(piece, context).residual[..., margin : -margin or None, margin : -margin or None]
+    top, left = align + margin, 2 * align + margin
+    expected = whole[..., top : top + step, left : left + 2 * step]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", WITH_STATISTICS)
+def test_its_own_statistics_given_from_outside_change_nothing(name):
+    kind = NETWORKS[name]
+    side = max(kind.TRAITS.align, 32)
+    inputs = random_inputs(kind, 4, (side, side))
+    network = settled(kind)
+    weight = torch.ones(side, side)
+    context: list[list[torch.Tensor]] = []
+    for stage in range(len(kind.TRAITS.stages)):
+        wanted = network.statistics(stage, inputs, context)
+        found = [s.finish(s.partial(weight), side * side, network.nominal_pixels) for s in wanted]
+        context.append(found)
+    one, other = network(inputs, context).residual, network(inputs).residual
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", WITH_STATISTICS)
+def test_statistics_look_no_further_than_they_say(name):
+    """Noise beyond a stage's halo around the pixels that count changes nothing of it."""
+    kind = NETWORKS[name]
+    network, align = settled(kind), kind.TRAITS.align
+    for stage, halo in enumerate(kind.TRAITS.stages):
+        side = -(-(2 * halo + 24) // align) * align
+        inputs = random_inputs(kind, 4, (side, side))
+        context = own_context(network, inputs)[:stage]
+        weight = torch.zeros(side, side)
+        weight[halo : side - halo, halo : halo + 8] = 1
+        before = [s.partial(weight) for s in network.statistics(stage, inputs, context)]
+        for image in (inputs.bms, inputs.pan):
+            image[..., 2 * halo + 8 :] = 50.0
+        after = [s.partial(weight) for s in network.statistics(stage, inputs, context)]
+        for one, two in zip(before, after, strict=True):
+            assert torch.equal(one, two)
+
+
+def images(side, ratio=4, seed=0):
+    """Pan (H, W) and ms (4, h, w) with detail in common."""
+    generator = np.random.default_rng(seed)
+    ground = np.kron(generator.random((side // 8, side // 8)), np.ones((8, 8)))
+    ground = ground + 0.2 * generator.random((side, side))
+    gains = np.array([0.9, 0.7, 0.8, 0.5])[:, None, None]
+    reference = 300 + 900 * gains * ground + 60 * generator.random((4, side, side))
+    ms = reference.reshape(4, side // ratio, ratio, side // ratio, ratio).mean((2, 4))
+    return (200 + 1200 * ground).astype(np.float32), ms.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_seam_in_a_scene(name, masked):
+    kind = NETWORKS[name]
+    pan, ms = images(320 if kind.TRAITS.halo > 64 or kind.TRAITS.window else 160)
+    if masked:
+        pan[30:38, 50:60] = np.nan
+        ms[:, 3:5, 17:19] = np.nan
+    network = settled(kind, side=kind.TRAITS.window or max(32, kind.TRAITS.align))
+    method = NetworkMethod(network, card_of(network))
+    scene = array_scene(pan, ms)
+    with torch.inference_mode():
+        state = method.fit(scene)
+        whole = fuse_scene(method, scene, state, 512)
+        tiled = fuse_scene(method, scene, state, 90)
+    scale = float(whole[whole.isfinite()].std())
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * scale, equal_nan=True)
+    assert bool(whole.isnan().any()) == masked
