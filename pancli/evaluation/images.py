@@ -115,7 +115,7 @@ class Images:
 
     def _read(self, image: AlignedImage, window: Window) -> tuple[Tensor, Tensor]:
         values, valid = (torch.from_numpy(array).to(self.scene.device) for array in image.read(window))
-        return values.double(), valid
+        return values, valid
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pancli.errors import PairError
-from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, open_band, read_bands
+from pancli.raster.bands import Band, BoolArray, Gate, open_band, read_bands
 from pancli.raster.grid import Grid, crs_name, same_crs
 from pancli.raster.pair import PairOptions
 from pancli.raster.source import SourceName, gdal_env, image_bands, open_source
@@ -44,14 +45,17 @@ class AlignedImage:
         """Whether any pixel can be invalid."""
         return any(band.masked for band in self._bands)
 
-    def read(self, window: Window) -> tuple[FloatArray, BoolArray]:
+    def read(self, window: Window) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """(B, h, w) values and (h, w) validity of a window of the grid, which must lie inside the image.
+
+        The values are the file's own to the last digit: what is measured by rounding (Q2n of the toolbox)
+        jumps where a digit is lost.
 
         Raises:
             InputError: The file cannot be read there.
         """
         with self._gate.open(self.path):
-            return read_bands(self._bands, window.relative_to(self.window))
+            return read_bands(self._bands, window.relative_to(self.window), np.float64)
 
 
 @contextmanager

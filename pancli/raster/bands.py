@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+Real = TypeVar("Real", np.float32, np.float64)
 Nodata = float | Literal["none"] | None
 """What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
 
@@ -87,14 +88,21 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     return Band(dataset, index, name.path, None if nodata == "none" else nodata, alpha, has_mask)
 
 
-def read_bands(bands: Sequence[Band], window: Window) -> tuple[FloatArray, BoolArray]:
+def read_bands(
+    bands: Sequence[Band], window: Window, dtype: type[Real]
+) -> tuple[npt.NDArray[Real], BoolArray]:
     """(B, h, w) values and (h, w) validity of all bands together.
+
+    Args:
+        bands: What to read.
+        window: Where, in pixels of the bands.
+        dtype: What the values come as; float32 holds whole numbers up to 2 ** 24.
 
     Raises:
         InputError: A file cannot be read there.
     """
     target = RasterioWindow(window.col, window.row, window.width, window.height)
-    values = np.empty((len(bands), *window.shape), np.float32)
+    values = np.empty((len(bands), *window.shape), dtype)
     valid = np.ones(window.shape, np.bool_)
     for dataset, group in _by_dataset(bands):
         with reading(group[0][1].path):

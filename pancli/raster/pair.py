@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from affine import Affine
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader
@@ -116,7 +117,7 @@ class Pair:
             InputError: The file cannot be read there.
         """
         with self._gate.open(self.pan_path):
-            values, valid = read_bands([self._pan], window)
+            values, valid = read_bands([self._pan], window, np.float32)
         return values[0], valid
 
     def read_ms(self, window: Window) -> tuple[FloatArray, BoolArray]:
@@ -126,7 +127,7 @@ class Pair:
             InputError: A file cannot be read there.
         """
         with self._gate.open(self.bands[0].source):
-            return read_bands(self._ms, window)
+            return read_bands(self._ms, window, np.float32)
 
 
 @contextmanager
