@@ -21,6 +21,7 @@ from pancli.cli.options import (
     parse_nodata,
 )
 from pancli.cli.progress import tile_progress
+from pancli.metrics.profiles import PROFILES
 
 if TYPE_CHECKING:
     from pancli.evaluation import EvaluationReport
@@ -48,8 +49,12 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = 32,
     profile: Annotated[
         str,
-        typer.Option("--profile", metavar="pancli|dlpan", help="Whose definitions: ours, or the toolbox's."),
-    ] = "pancli",
+        typer.Option(
+            "--profile",
+            metavar="|".join(PROFILES),
+            help="Whose definitions: " + ", ".join(profile.whose for profile in PROFILES.values()) + ".",
+        ),
+    ] = next(iter(PROFILES)),
     peak: Annotated[
         float | None,
         typer.Option("--peak", metavar="V", help="Largest digital number, for PSNR and SSIM."),

@@ -8,8 +8,8 @@ The ``pancli`` profile is made for real scenes. Georeferencing says which pixels
 to the pan grid or from it goes through the placement of the two grids and through filters that keep a
 constant; masked pixels count nowhere; sums add up over tiles, so no number depends on their size.
 
-The ``dlpan`` profile (``dlpan``, ``toolbox_filters``) repeats a published toolbox on whole images, half
-pixel included, so that numbers in papers can be compared with.
+Every other profile repeats a published code on whole images, oddities included, so that numbers in papers can
+be compared with: one file each in ``profiles``. README.md beside this file says where the codes disagree.
 """
 
 from pancli.evaluation.options import EvaluateOptions

@@ -11,6 +11,8 @@ from pancli.metrics.no_reference import spatial_distortion, spectral_distortion
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.sums import Mean
 
+_NO_PEAK = "the largest digital number is not known; give --peak, or --sensor"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -53,12 +55,12 @@ def no_reference_figures(sums: NoReferenceSums, ratio: float, block: int) -> dic
         "no window is fully valid",
     )
     return {
-        "qnr": _joint(spectral, spatial, "(1 - d_lambda)(1 - d_s)"),
+        "qnr": joint_figure(spectral, spatial, "(1 - d_lambda)(1 - d_s)"),
         "d_lambda": spectral,
         "d_s": spatial,
-        "hqnr": _joint(khan, spatial, "(1 - d_lambda_k)(1 - d_s)"),
+        "hqnr": joint_figure(khan, spatial, "(1 - d_lambda_k)(1 - d_s)"),
         "d_lambda_k": khan,
-        "rqnr": _joint(khan, regression, "(1 - d_lambda_k)(1 - d_s_r)"),
+        "rqnr": joint_figure(khan, regression, "(1 - d_lambda_k)(1 - d_s_r)"),
         "d_s_r": regression,
         "d_rho": rho,
         **_consistency(sums.consistency, ratio),
@@ -104,19 +106,11 @@ def against_reference_figures(
         peak: The largest digital number there can be, or None where it is not known.
         radians: Of SAM, instead of degrees.
     """
-    unknown = "the largest digital number is not known; give --peak, or --sensor"
     no_window = f"no window of {block} x {block} pixels is fully valid"
-    psnr = (
-        f"errors pooled over pixels and bands, peak {peak:g}"
-        if peak
-        else "errors pooled over pixels and bands"
-    )
-    ssim = "Gaussian 11 x 11, mean of bands" + (f", peak {peak:g}" if peak else "")
-    same = "the images are equal: it is infinite"
     similarity = None if sums.ssim is None else _scalar(sums.ssim)
     return {
-        "psnr": Figure(_finite(sums.errors.psnr(peak)) if peak else None, psnr, same if peak else unknown),
-        "ssim": Figure(similarity, ssim, "no window is fully valid" if peak else unknown),
+        "psnr": psnr_figure(sums.errors, peak, "errors pooled over pixels and bands"),
+        "ssim": ssim_figure(similarity, peak, "Gaussian 11 x 11, mean of bands"),
         "sam": sam_figure(sums.errors, "radians" if radians else "degrees", radians=radians),
         "ergas": ergas_figure(sums.errors, ratio, f"100 / {ratio:g}"),
         "scc": Figure(cosine(sums.edges), "cosine of Sobel edge strengths, valid neighbourhoods", "no edges"),
@@ -125,6 +119,22 @@ def against_reference_figures(
         "rmse": Figure(sums.errors.rmse(), "errors pooled over pixels and bands"),
         "cc": Figure(mean_correlation(sums.moments.covariance), "mean of bands", "a band is constant"),
     }
+
+
+def psnr_figure(sums: ReferenceSums, peak: float | None, variant: str) -> Figure:
+    """PSNR with the peak in its variant; not defined where no peak is known, or without errors."""
+    if peak is None:
+        return Figure(None, variant, _NO_PEAK)
+    value = sums.psnr(peak)
+    known = value if math.isfinite(value) else None
+    return Figure(known, f"{variant}, peak {peak:g}", "the images are equal: it is infinite")
+
+
+def ssim_figure(value: float | None, peak: float | None, variant: str) -> Figure:
+    """SSIM with the peak in its variant; not defined where no peak is known, or no window valid."""
+    if peak is None:
+        return Figure(None, variant, _NO_PEAK)
+    return Figure(value, f"{variant}, peak {peak:g}", "no window is fully valid")
 
 
 def sam_figure(sums: ReferenceSums, variant: str, *, radians: bool = False) -> Figure:
@@ -141,7 +151,8 @@ def ergas_figure(sums: ReferenceSums, ratio: float, variant: str) -> Figure:
     return Figure(sums.ergas(ratio), variant)
 
 
-def _joint(spectral: Figure, spatial: Figure, variant: str) -> Figure:
+def joint_figure(spectral: Figure, spatial: Figure, variant: str) -> Figure:
+    """QNR and its like of two distortions; not defined where one of them is not."""
     if spectral.value is None or spatial.value is None:
         return Figure(None, variant, spectral.note if spectral.value is None else spatial.note)
     return Figure((1 - spectral.value) * (1 - spatial.value), variant)
@@ -154,10 +165,6 @@ def _scalar(mean: Mean) -> float | None:
 
 def _less(value: float | None) -> float | None:
     return None if value is None else 1 - value
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _no_block(mean: Mean, block: int) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pancli.errors import UsageError
+from pancli.metrics.profiles import PROFILES, profiles_with
 from pancli.raster.pair import PairOptions
 from pancli.sensors import Sensor, find_sensor
 
-PROFILES = ("pancli", "dlpan")
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class EvaluateOptions:
         sensor: Whose MTF to assume.
         mtf_gain: MTF at the ms Nyquist over the sensor's: one for all bands, or one per band.
         block: Side of the blocks and windows that quality indices are taken over, pan pixels.
-        profile: Whose definitions: one of :data:`PROFILES`.
+        profile: Whose definitions: one of :data:`pancli.metrics.profiles.PROFILES`.
         peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
         pair: Nodata, bands, reprojection.
         map_path: GeoTIFF of local distortions to write.
@@ -33,7 +34,7 @@ class EvaluateOptions:
 
     sensor: str = "generic"
     mtf_gain: tuple[float, ...] = ()
-    block: int = 32
+    block: int = _BLOCK
     profile: str = "pancli"
     peak: float | None = None
     pair: PairOptions = field(default_factory=PairOptions)
@@ -55,8 +56,20 @@ class EvaluateOptions:
         for gain in self.mtf_gain:
             if not 0 < gain < 1:
                 raise UsageError(f"--mtf-gain {gain:g}: must lie between 0 and 1")
-        if self.map_path is not None and self.profile != "pancli":
-            raise UsageError(f"--map goes with --profile pancli, not {self.profile}")
+        self._check_profile()
+
+    def _check_profile(self) -> None:
+        """Refuse what would be without effect."""
+        given = {
+            "--block": self.block != _BLOCK,
+            "--mtf-gain": bool(self.mtf_gain),
+            "--peak": self.peak is not None,
+            "--map": self.map_path is not None,
+        }
+        for option, is_given in given.items():
+            if is_given and option not in PROFILES[self.profile].takes:
+                goes = profiles_with(option)
+                raise UsageError(f"{option} does nothing with --profile {self.profile}; it goes with {goes}")
 
     def find_sensor(self, bands: int) -> Sensor:
         """The sensor, with the gains given in its place.

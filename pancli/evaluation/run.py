@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from pancli.errors import PairError
-from pancli.evaluation.dlpan import dlpan_figures
 from pancli.evaluation.figures import Figure, against_reference_figures, no_reference_figures
 from pancli.evaluation.images import Images, open_images
 from pancli.evaluation.maps import DistortionMap
@@ -21,6 +21,7 @@ from pancli.evaluation.measure import (
     measure_no_reference,
 )
 from pancli.evaluation.options import EvaluateOptions
+from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
 from pancli.raster.output import check_output
 
@@ -65,8 +66,7 @@ def evaluate(
     if options.map_path is not None:
         check_output(options.map_path, overwrite=options.overwrite)
     with torch.inference_mode(), open_images(fused, pan, ms, reference, options) as images:
-        _check_size(images, options.block)
-        measure = _measure_dlpan if options.profile == "dlpan" else _measure
+        measure = _MEASURES[options.profile]
         measured = measure(images, options, progress or (lambda *_: None))
         files = {"fused": fused, "pan": pan, "ms": " ".join(ms)}
         if reference is not None:
@@ -85,6 +85,7 @@ class _Measured:
 
 
 def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _Measured:
+    _check_size(images, options.block)
     peak = _find_peak(images, options)
     local = DistortionMap(images.area, options.block) if options.map_path else None
     sums = _add_up(images, options, peak, local, progress)
@@ -96,9 +97,17 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, warnings)
 
 
-def _measure_dlpan(images: Images, options: EvaluateOptions, _progress: Progress) -> _Measured:
-    figures = dlpan_figures(images, options.block, radians=options.radians)
+def _measure_whole(
+    profile: WholeProfile, images: Images, options: EvaluateOptions, _progress: Progress
+) -> _Measured:
+    figures = profile(images, options, _find_peak(images, options))
     return _Measured(figures, images.area.size, images.area.size // options.block**2)
+
+
+_MEASURES: dict[str, Callable[[Images, EvaluateOptions, Progress], _Measured]] = {
+    "pancli": _measure,
+    **{name: partial(_measure_whole, profile) for name, profile in WHOLE_PROFILES.items()},
+}
 
 
 def _check_size(images: Images, block: int) -> None:
@@ -115,7 +124,7 @@ def _find_peak(images: Images, options: EvaluateOptions) -> float | None:
     if options.peak is not None:
         return options.peak
     bits = images.info.sensor.bits
-    if images.reference is not None and images.reference.dtype == "uint8":
+    if (images.reference or images.fused).dtype == "uint8":
         return _FULL_SCALE_8_BIT
     return None if bits is None else 2.0**bits - 1
 

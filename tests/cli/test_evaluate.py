@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from pancli.metrics.profiles import PROFILES
 from tests.scenes import write
 
 KEYS = ("qnr", "d_lambda", "d_s", "hqnr", "d_lambda_k", "d_rho")
@@ -68,6 +69,12 @@ def test_a_map_is_written(run, tmp_path):
     assert (tmp_path / "map.tif").exists()
 
 
+def test_help_names_every_profile():
+    shown = CliRunner().invoke(build(), ["eval", "--help"]).stdout
+    assert f"--profile {'|'.join(PROFILES)}" in shown
+    assert all(profile.whose in " ".join(shown.split()) for profile in PROFILES.values())
+
+
 @pytest.mark.parametrize(
     ("extra", "code", "message"),
     [
@@ -76,7 +83,11 @@ def test_a_map_is_written(run, tmp_path):
         (("--mtf-gain", "2"), 2, "between 0 and 1"),
         (("--block", "1"), 2, "--block 1"),
         (("--profile", "sewar"), 2, "must be one of pancli, dlpan"),
-        (("--profile", "dlpan", "--map", "m.tif"), 2, "--map goes with --profile pancli"),
+        (
+            ("--profile", "dlpan", "--map", "m.tif"),
+            2,
+            "--map does nothing with --profile dlpan; it goes with pancli",
+        ),
         (("--block", "1000"), 1, "smaller --block"),
         (("--reference", "none.tif"), 1, "no such file"),
         (("--csv", "no/such/folder.csv"), 1, "does not exist"),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from affine import Affine
 
-from pancli.evaluation.toolbox_filters import interpolate_23_taps, mtf_filter
+from pancli.evaluation.profiles.toolbox_filters import interpolate_23_taps, mtf_filter
 from tests.scenes import write
 
 GAINS = (0.34, 0.32, 0.30, 0.22)  # QuickBird, as the toolbox lists them

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from pancli.errors import PairError
 from pancli.evaluation import EvaluateOptions, evaluate
-from pancli.evaluation.toolbox_filters import interpolate_23_taps, mtf_kernel, shrink_bicubic
-from tests.evaluation.landscape import AT, brovey, interpolate, landscape, reduce, write_files
-from tests.scenes import write
+from pancli.evaluation.profiles.toolbox_filters import interpolate_23_taps, mtf_kernel, shrink_bicubic
+from tests.evaluation.landscape import brovey, interpolate, landscape, reduce, write_files
 
 # What the toolbox itself printed for two fused images of the landscape, run in GNU Octave.
 PRINTED = {
@@ -67,18 +65,6 @@ def test_it_prints_what_the_toolbox_prints(tmp_path, image):
 def test_what_the_toolbox_does_not_take_is_refused(files, options, message):
     with pytest.raises(PairError, match=message):
         evaluate(**files, options=EvaluateOptions(profile="dlpan", device="cpu", **options))
-
-
-def test_masks_and_parts_are_refused(files, tmp_path):
-    options = EvaluateOptions(profile="dlpan", device="cpu")
-    reference, _ = landscape()
-    part = str(write(tmp_path / "part.tif", reference[:, :96], AT))
-    with pytest.raises(PairError, match="compares whole images"):
-        evaluate(**{**files, "fused": part}, options=options)
-    reference[0, 5, 5] = np.nan
-    masked = str(write(tmp_path / "masked.tif", reference, AT))
-    with pytest.raises(PairError, match="knows no masks"):
-        evaluate(**{**files, "fused": masked}, options=options)
 
 
 @pytest.mark.parametrize("ratio", [2, 4])

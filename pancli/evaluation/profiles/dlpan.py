@@ -12,76 +12,54 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.errors import PairError, UsageError
-from pancli.evaluation.figures import Figure, ergas_figure, sam_figure
+from pancli.errors import PairError
+from pancli.evaluation.figures import Figure, ergas_figure, joint_figure, sam_figure
 from pancli.evaluation.images import EvaluationTile, Images
-from pancli.evaluation.toolbox_filters import interpolate_23_taps, mtf_filter, shrink_bicubic
+from pancli.evaluation.options import EvaluateOptions
+from pancli.evaluation.profiles.toolbox_filters import interpolate_23_taps, mtf_filter, shrink_bicubic
+from pancli.evaluation.profiles.whole import check_whole, qnr_figures, read_whole
 from pancli.metrics.correlation import cosine
 from pancli.metrics.hypercomplex import q2n_blocks
-from pancli.metrics.no_reference import spatial_distortion, spectral_distortion
 from pancli.metrics.quality_index import block_quality, sliding_quality
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.structure import edge_strength
 
-MAX_SIDE = 4096
-"""Pixels: the profile holds whole images."""
-
 _CUT = slice(20, -21)
-_CORNER = 1e-3  # ms pixels that corners may be apart
 
 
-def dlpan_figures(images: Images, block: int, *, radians: bool = False) -> dict[str, Figure]:
+def dlpan_figures(images: Images, options: EvaluateOptions, _peak: float | None) -> dict[str, Figure]:
     """Figures of images that are read whole.
 
     Args:
         images: What is evaluated.
-        block: Side of blocks and windows.
-        radians: Of SAM, instead of degrees.
+        options: Side of blocks and windows, and the unit of SAM.
 
     Raises:
         InputError: A file cannot be read.
         PairError: The toolbox does not take these images.
         UsageError: They are too large to be held.
     """
-    ratio = _check_shapes(images, block)
-    image = next((image for _, _, image in images.tiles(MAX_SIDE, 0)), None)
-    if image is None or not bool(image.valid.all()):
-        raise PairError("--profile dlpan knows no masks, but there are invalid pixels; use --profile pancli")
+    block = options.block
+    ratio = check_whole(images, "dlpan")
+    _check_sides(images, ratio, block)
+    image = read_whole(images, "dlpan")
     figures = _no_reference(image, images.info.gains, ratio, block)
     if image.reference is not None:
-        figures |= _against_reference(image.fused, image.reference, ratio, block, radians=radians)
+        figures |= _against_reference(image.fused, image.reference, ratio, block, radians=options.radians)
     return figures
 
 
-def _check_shapes(images: Images, block: int) -> int:
-    """The ratio, once the toolbox takes the images."""
-    placement, pan = images.info.placement, images.pair.pan_grid
-    ratio = round(placement.ratio)
+def _check_sides(images: Images, ratio: int, block: int) -> None:
     height, width = images.area.shape
-    ms_height, ms_width = placement.ms_shape
-    if images.area != pan.window or (height, width) != (ratio * ms_height, ratio * ms_width):
+    if ratio & (ratio - 1):
         raise PairError(
-            f"--profile dlpan compares whole images: FUSED and PAN of one size, MS {ratio} times smaller; "
-            f"they have {width} x {height} pixels in common, PAN is {pan.shape[1]} x {pan.shape[0]} and MS "
-            f"{ms_width} x {ms_height}; crop them, or use --profile pancli"
-        )
-    apart = max(abs(axis.offset) for axis in (placement.rows, placement.cols))
-    if ratio & (ratio - 1) or apart > _CORNER:
-        raise PairError(
-            f"--profile dlpan needs a ratio that is a power of two and corners in common, but the ratio is "
-            f"{placement.ratio:.4g} and the corners are {apart:.3g} MS pixels apart; use --profile pancli"
+            f"--profile dlpan needs a ratio that is a power of two, but it is {ratio}; use --profile pancli"
         )
     if height % block or width % block:
         raise PairError(
             f"--profile dlpan needs sides that are multiples of {block}, but the images are {width} x "
             f"{height}; crop them, or use --profile pancli"
         )
-    if max(height, width) > MAX_SIDE:
-        raise UsageError(
-            f"--profile dlpan holds whole images and stops at {MAX_SIDE} pixels a side, but they are "
-            f"{width} x {height}; use --profile pancli"
-        )
-    return ratio
 
 
 def _no_reference(
@@ -93,18 +71,19 @@ def _no_reference(
     low = block_quality(torch.cat([upsampled, low_pan]), block).mean((0, 1))
     filtered = torch.stack([mtf_filter(b, g, ratio) for b, g in zip(image.fused, gains, strict=True)])
     khan = 1 - float(q2n_blocks(_as_stored(upsampled), _as_stored(filtered), block, 0.0).mean())
-    spatial = spatial_distortion(high, low)
-    spectral = spectral_distortion(high, low) if len(gains) > 1 else None
-    qnr = None if spectral is None else (1 - spectral) * (1 - spatial)
-    one = "it takes two bands"
     where = f"toolbox, blocks of {block}"
-    return {
-        "qnr": Figure(qnr, "toolbox, (1 - d_lambda)(1 - d_s)", one),
-        "d_lambda": Figure(spectral, f"{where}, ms by 23 taps", one),
-        "d_s": Figure(spatial, f"{where}, pan by imresize and 23 taps"),
-        "hqnr": Figure((1 - khan) * (1 - spatial), "toolbox, (1 - d_lambda_k)(1 - d_s)"),
-        "d_lambda_k": Figure(khan, f"{where}, 1 - Q2n of ms by 23 taps and of fused by 41 x 41 MTF filters"),
-    }
+    figures = qnr_figures(
+        high,
+        low,
+        (
+            "toolbox, (1 - d_lambda)(1 - d_s)",
+            f"{where}, ms by 23 taps",
+            f"{where}, pan by imresize and 23 taps",
+        ),
+    )
+    spectral = Figure(khan, f"{where}, 1 - Q2n of ms by 23 taps and of fused by 41 x 41 MTF filters")
+    joint = joint_figure(spectral, figures["d_s"], "toolbox, (1 - d_lambda_k)(1 - d_s)")
+    return {**figures, "hqnr": joint, "d_lambda_k": spectral}
 
 
 def _against_reference(
