@@ -192,11 +192,11 @@ def _step(run: Run, step: int, batch: Batch) -> float:
 
 
 def _set_mode(network: Network, *, settled: bool) -> None:
-    """Training mode; once settled, batch normalisation uses the statistics that inference will use."""
+    """Training mode; once settled, normalisation uses the statistics that inference will use."""
     network.train()
     if settled:
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            if isinstance(module, nn.modules.batchnorm._NormBase):
                 module.eval()
 
 
