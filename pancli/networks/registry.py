@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
 
-NETWORKS: dict[str, type[Network]] = {"gcpnet": GCPNet}
+NETWORKS: dict[str, type[Network]] = {
+    "gcpnet": GCPNet,
+    "pnn": PNN,
+}
 """Network classes by name."""
 
 

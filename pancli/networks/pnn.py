@@ -1,0 +1,55 @@
+"""PNN: three convolutions over ms, pan and two ratios of bands, without a residual.
+
+Masi, Cozzolino, Verdoliva and Scarpa, "Pansharpening by convolutional neural networks", Remote Sensing 8(7)
+594, 2016, doi 10.3390/rs8070594, in the form with 48 and 32 maps, padding and a last ReLU that later
+papers compare with (68,900 parameters).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from pancli.networks.band_ratios import RATIOS, band_ratios
+from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.ranges import from_unit_range, to_unit_range
+
+
+class PNN(Network):
+    """68,900 parameters at 4 bands.
+
+    Args:
+        bands: ms bands.
+        nominal_pixels: Unused: the network has no statistics.
+    """
+
+    TRAITS: ClassVar[Traits] = Traits(
+        summary="three convolutions over the bands, pan and two band ratios",
+        paper='Masi et al., "Pansharpening by convolutional neural networks", Remote Sensing 2016',
+        reconstruction="layers as published; standardised inputs are brought near [0, 1] by a fixed map, so "
+        "its last ReLU cuts off four units below a band's mean, and its two ratios are of the bands as "
+        "ordered by correlation with pan, not of named colours",
+        halo=17,
+        align=4,
+        ratio=4,
+        workspace=120,
+    )
+
+    def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:
+        super().__init__(bands, nominal_pixels)
+        self.first = nn.Conv2d(bands + 1 + RATIOS, 48, 9, padding=4)
+        self.second = nn.Conv2d(48, 32, 5, padding=2)
+        self.last = nn.Conv2d(32, bands, 5, padding=2)
+        assert self.last.bias is not None
+        # Fresh outputs start at mid range: a band that starts below zero everywhere would never learn.
+        nn.init.constant_(self.last.bias, 0.5)
+
+    def fuse(self, inputs: Inputs) -> Outcome:
+        """See :class:`pancli.networks.protocol.Network`."""
+        assert inputs.lrms is not None  # the traits name a ratio
+        ratios = band_ratios(inputs.lrms, 4)
+        seen = torch.cat((to_unit_range(inputs.bms), to_unit_range(inputs.pan), ratios), 1)
+        deep = torch.relu(self.second(torch.relu(self.first(seen))))
+        return Outcome(from_unit_range(torch.relu(self.last(deep))) - inputs.bms)

@@ -1,0 +1,81 @@
+"""PNN: layers as published, and its band ratios by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.networks.band_ratios import band_ratios
+from pancli.networks.pnn import PNN
+from tests.networks.made import random_inputs
+
+
+def test_layers_have_their_published_shapes():
+    shapes = {name: tuple(p.shape) for name, p in PNN().named_parameters() if name.endswith("weight")}
+    assert shapes == {
+        "first.weight": (48, 7, 9, 9),
+        "second.weight": (32, 48, 5, 5),
+        "last.weight": (4, 32, 5, 5),
+    }
+
+
+def ratio_by_hand(one, other):
+    """Of values in units, one pixel at a time."""
+    one, other = max(0.5 + one / 8, 0), max(0.5 + other / 8, 0)
+    return 0 if one + other == 0 else (one - other) / (one + other)
+
+
+@pytest.mark.parametrize(
+    ("bands", "members"), [(1, (0, 0, 0)), (2, (1, 0, 1)), (3, (1, 2, 0)), (8, (1, 2, 3))]
+)
+def test_ratios_are_of_the_second_third_and_fourth_band(bands, members):
+    """Constant images keep enlargement out of the matter."""
+    values = np.linspace(-5, 6, bands)
+    lrms = torch.tensor(values, dtype=torch.float32)[None, :, None, None].expand(1, bands, 3, 3)
+    second, third, fourth = (float(values[member]) for member in members)
+    expected = [ratio_by_hand(second, fourth), ratio_by_hand(fourth, third)]
+    found = band_ratios(lrms, 4)
+    assert found.shape == (1, 2, 12, 12)
+    np.testing.assert_allclose(found[0, :, 5, 5], expected, atol=1e-5)
+
+
+def test_ratios_stay_bounded_where_nothing_is_left_of_a_band():
+    """Values far below zero, as bands that pan says little about have, divide by nothing."""
+    lrms = torch.full((1, 4, 3, 3), -40.0)
+    lrms[:, 1] = torch.linspace(-40, 40, 9).reshape(3, 3)
+    found = band_ratios(lrms, 1)
+    assert bool(found.isfinite().all())
+    assert float(found.abs().max()) <= 1
+
+
+def keys(distance):
+    """Keys' cubic kernel with a = -0.75, from its definition."""
+    d, a = abs(distance), -0.75
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0
+
+
+def test_ratios_are_enlarged_on_the_half_pixel_grid():
+    """Pan row i lies at ms row (i + 1/2) / 4 - 1/2."""
+    lrms = random_inputs(PNN, 4, (32, 32)).lrms
+    light = 0.5 + lrms[0].numpy() / 8
+    ratio = (light[1] - light[3]) / (light[1] + light[3])
+    found = band_ratios(lrms, 4)[0, 0].numpy()
+    for row, col in [(12, 13), (14, 18), (19, 15)]:
+        y, x = (row + 0.5) / 4 - 0.5, (col + 0.5) / 4 - 0.5
+        expected = sum(keys(y - i) * keys(x - j) * ratio[i, j] for i in range(8) for j in range(8))
+        assert found[row, col] == pytest.approx(expected, abs=1e-5)
+
+
+def test_output_is_never_below_the_range_and_starts_within_it():
+    """The published last ReLU: nothing below four units under the mean; at first, nothing is held there."""
+    torch.manual_seed(0)
+    network = PNN()
+    inputs = random_inputs(PNN, 4, (32, 32))
+    fused = (network(inputs).residual + inputs.bms).detach()
+    assert bool((fused > -4).all())
+    assert network.last.bias is not None
+    with torch.no_grad():
+        network.last.bias.sub_(10)
+        fused = network(inputs).residual + inputs.bms
+    torch.testing.assert_close(fused, torch.full_like(fused, -4), atol=1e-5, rtol=0)
