@@ -24,6 +24,7 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     "pancli": Profile("ours", frozenset({"--block", "--mtf-gain", "--peak", "--map"})),
     "dlpan": Profile("the DLPan toolbox's", frozenset({"--block", "--mtf-gain"})),
+    "gcpnet": Profile("those of GCPNet's code", frozenset({"--block", "--peak"})),
 }
 """By name; the first is the default."""
 

@@ -72,12 +72,26 @@ def sliding_quality(x: Tensor, y: Tensor, size: int) -> Tensor:
     Returns:
         (B, H - size + 1, W - size + 1), at the window's upper left pixel.
     """
+    means, spread, covariance, squares = sliding_moments(x, y, size)
+    return quality(means, spread, covariance, _FLAT_WINDOW * squares)
+
+
+def sliding_moments(x: Tensor, y: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor]:
+    """Biased moments of two images in every window inside them, stride one.
+
+    Args:
+        x: (B, H, W) float64.
+        y: The same.
+        size: Side of a window.
+
+    Returns:
+        The two means; the sum of variances; the covariance; the mean of squares that the variances are
+        differences of, which says how exact they can be. (B, H - size + 1, W - size + 1) each.
+    """
     # Sums of squares about a near value lose fewer digits; a whole number keeps integers exact.
     near = torch.stack([x, y]).mean((0, 2, 3)).round()[:, None, None]
     a, b = x - near, y - near
     count = size * size
     sums = window_sums(torch.stack([a, b, a * b, a.square() + b.square()]), size, size) / count
     ma, mb, product, squares = sums
-    covariance = product - ma * mb
-    spread = squares - ma.square() - mb.square()
-    return quality((ma + near, mb + near), spread, covariance, _FLAT_WINDOW * squares)
+    return (ma + near, mb + near), squares - ma.square() - mb.square(), product - ma * mb, squares

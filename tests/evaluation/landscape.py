@@ -71,11 +71,13 @@ def brovey(ms: Any, pan: Any) -> Any:
     return np.round(fused * 2**20) / 2**20
 
 
-def write_files(folder: Path, fused: Any, pan: Any, ms: Any, reference: Any) -> dict[str, Any]:
+def write_files(
+    folder: Path, fused: Any, pan: Any, ms: Any, reference: Any, kind: str = "uint16"
+) -> dict[str, Any]:
     """Arguments of ``evaluate``: the images as files with corners in common."""
     return {
         "fused": str(write(folder / "fused.tif", fused, AT)),
-        "pan": str(write(folder / "pan.tif", pan.astype("uint16"), AT)),
-        "ms": [str(write(folder / "ms.tif", ms.astype("uint16"), AT * Affine.scale(4)))],
-        "reference": str(write(folder / "truth.tif", reference.astype("uint16"), AT)),
+        "pan": str(write(folder / "pan.tif", pan.astype(kind), AT)),
+        "ms": [str(write(folder / "ms.tif", ms.astype(kind), AT * Affine.scale(4)))],
+        "reference": str(write(folder / "truth.tif", reference.astype(kind), AT)),
     }

@@ -10,6 +10,8 @@ from torch import Tensor
 from pancli.errors import PairError, UsageError
 from pancli.evaluation.figures import Figure, joint_figure
 from pancli.evaluation.images import EvaluationTile, Images
+from pancli.methods.moments import Moments
+from pancli.metrics.correlation import mean_correlation
 from pancli.metrics.no_reference import spatial_distortion, spectral_distortion
 
 MAX_SIDE = 4096
@@ -118,3 +120,9 @@ def qnr_figures(
         first = Figure(spectral_distortion(high, low), spectral)
     second = Figure(spatial_distortion(high, low), spatial)
     return {"qnr": joint_figure(first, second, joint), "d_lambda": first, "d_s": second}
+
+
+def correlation_figure(fused: Tensor, reference: Tensor, variant: str) -> Figure:
+    """Pearson's correlation over all pixels, the mean of bands; not defined where a band is constant."""
+    samples = torch.cat([fused, reference]).flatten(1)
+    return Figure(mean_correlation(Moments.of(samples).covariance), variant, "a band is constant")
