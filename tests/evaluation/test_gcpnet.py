@@ -79,8 +79,9 @@ def test_it_prints_what_the_code_prints(tmp_path, image):
 def test_images_cut_to_8_bits_give_what_its_scripts_print(tmp_path):
     reference, pan = landscape()
     ms = reduce(reference)
-    fused, *rest = (np.clip(v / 2047, 0, 1) * 255 for v in (brovey(ms, pan), pan, ms, reference))
-    found = run(write_files(tmp_path, fused.astype("uint8"), *rest, "uint8"))
+    fused = brovey(ms, pan)
+    fused, pan, ms, reference = (np.clip(v / 2047, 0, 1) * 255 for v in (fused, pan, ms, reference))
+    found = run(write_files(tmp_path, fused.astype("uint8"), pan, ms, reference, "uint8"))
     assert "peak 255" in found["psnr"].variant
     assert values(found) == pytest.approx(PRINTED_8_BIT, rel=1e-9)
 
