@@ -16,6 +16,8 @@ from pancli.networks.band_ratios import RATIOS, band_ratios
 from pancli.networks.protocol import Inputs, Network, Outcome, Traits
 from pancli.networks.ranges import from_unit_range, to_unit_range
 
+_RATIO = 4
+
 
 class PNN(Network):
     """68,900 parameters at 4 bands.
@@ -32,8 +34,8 @@ class PNN(Network):
         "its last ReLU cuts off four units below a band's mean, and its two ratios are of the bands as "
         "ordered by correlation with pan, not of named colours",
         halo=17,
-        align=4,
-        ratio=4,
+        align=_RATIO,
+        ratio=_RATIO,
         workspace=120,
     )
 
@@ -49,7 +51,7 @@ class PNN(Network):
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.Network`."""
         assert inputs.lrms is not None  # the traits name a ratio
-        ratios = band_ratios(inputs.lrms, 4)
+        ratios = band_ratios(inputs.lrms, _RATIO)
         seen = torch.cat((to_unit_range(inputs.bms), to_unit_range(inputs.pan), ratios), 1)
         deep = torch.relu(self.second(torch.relu(self.first(seen))))
         return Outcome(from_unit_range(torch.relu(self.last(deep))) - inputs.bms)

@@ -1,4 +1,4 @@
-"""PNN: layers as published, and its band ratios by hand."""
+"""PNN: layers as published, the whole in plain NumPy, and its band ratios by hand."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch
 from pancli.networks.band_ratios import band_ratios
 from pancli.networks.pnn import PNN
 from tests.networks.made import random_inputs
+from tests.networks.plain import array, bicubic, convolve, rectify, weights_of
 
 
 def test_layers_have_their_published_shapes():
@@ -16,6 +17,20 @@ def test_layers_have_their_published_shapes():
         "second.weight": (32, 48, 5, 5),
         "last.weight": (4, 32, 5, 5),
     }
+
+
+def test_agrees_with_plain_numpy():
+    torch.manual_seed(0)
+    network = PNN()
+    inputs = random_inputs(PNN, 4, (16, 20))
+    weights = weights_of(network)
+    light = 0.5 + array(inputs.lrms) / 8
+    ratios = [(light[1] - light[3]) / (light[1] + light[3]), (light[3] - light[2]) / (light[3] + light[2])]
+    bms = array(inputs.bms)
+    x = np.concatenate((0.5 + bms / 8, 0.5 + array(inputs.pan) / 8, bicubic(np.stack(ratios), 4)))
+    for layer in ("first", "second", "last"):
+        x = rectify(convolve(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"]))
+    np.testing.assert_allclose(array(network(inputs).residual), 8 * (x - 0.5) - bms, atol=1e-4)
 
 
 def ratio_by_hand(one, other):
@@ -45,26 +60,6 @@ def test_ratios_stay_bounded_where_nothing_is_left_of_a_band():
     found = band_ratios(lrms, 1)
     assert bool(found.isfinite().all())
     assert float(found.abs().max()) <= 1
-
-
-def keys(distance):
-    """Keys' cubic kernel with a = -0.75, from its definition."""
-    d, a = abs(distance), -0.75
-    if d <= 1:
-        return (a + 2) * d**3 - (a + 3) * d**2 + 1
-    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0
-
-
-def test_ratios_are_enlarged_on_the_half_pixel_grid():
-    """Pan row i lies at ms row (i + 1/2) / 4 - 1/2."""
-    lrms = random_inputs(PNN, 4, (32, 32)).lrms
-    light = 0.5 + lrms[0].numpy() / 8
-    ratio = (light[1] - light[3]) / (light[1] + light[3])
-    found = band_ratios(lrms, 4)[0, 0].numpy()
-    for row, col in [(12, 13), (14, 18), (19, 15)]:
-        y, x = (row + 0.5) / 4 - 0.5, (col + 0.5) / 4 - 0.5
-        expected = sum(keys(y - i) * keys(x - j) * ratio[i, j] for i in range(8) for j in range(8))
-        assert found[row, col] == pytest.approx(expected, abs=1e-5)
 
 
 def test_output_is_never_below_the_range_and_starts_within_it():
