@@ -6,10 +6,12 @@ from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
+from pancli.networks.residual_pnn import ResidualPNN
 
 NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
     "pnn": PNN,
+    "residual-pnn": ResidualPNN,
 }
 """Network classes by name."""
 

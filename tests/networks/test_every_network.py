@@ -16,6 +16,7 @@ from tests.networks.made import card_of, random_inputs, settled
 SIZES = {
     "gcpnet": (86_759, 1.4065),
     "pnn": (68_900, 1.1275),
+    "residual-pnn": (68_816, 1.1275),
 }
 
 ALL = sorted(NETWORKS)
