@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
 from pancli.networks.residual_pnn import ResidualPNN
 
 NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
+    "pannet": PanNet,
     "pnn": PNN,
     "residual-pnn": ResidualPNN,
 }
