@@ -1,0 +1,135 @@
+"""What can be asked of a comparison, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pancli.degrading import DegradeOptions
+from pancli.device import find_device
+from pancli.errors import UsageError
+from pancli.evaluation import EvaluateOptions
+from pancli.methods.registry import METHODS
+from pancli.raster.pair import PairOptions
+from pancli.sharpening import SharpenOptions
+from pancli.sharpening.catalog import GDAL, method_names
+
+BASELINE = "exp"
+"""Interpolation: what every method is to be better than."""
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of :func:`pancli.comparing.compare`; the defaults are the program's.
+
+    Attributes:
+        methods: Names that ``pancli methods`` lists, or ``all``, ``classical``, ``networks``.
+        reduced: Compare at reduced resolution, by Wald's protocol, with ms as the reference.
+        reference: What the fused image should be, on pan's pixels; or None.
+        ratio: Reference pixels per new ms pixel of a reduced pair; None for the pair's own.
+        sensor: Whose MTF to assume.
+        block: Side of the blocks of quality indices, pan pixels.
+        peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
+        pair: Nodata, bands, reprojection.
+        coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        keep: Folder that keeps the fused images as METHOD.tif, and the reduced pair they were made of.
+        report: Folder for index.html.
+        overwrite: Replace what exists in these folders.
+    """
+
+    methods: Sequence[str] = ("all",)
+    reduced: bool = False
+    reference: str | None = None
+    ratio: float | None = None
+    sensor: str = "generic"
+    block: int = 32
+    peak: float | None = None
+    pair: PairOptions = field(default_factory=PairOptions)
+    coregister: Literal["none", "auto"] | tuple[float, float] = "none"
+    device: str = "auto"
+    keep: Path | None = None
+    report: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no method could do.
+
+        Raises:
+            UsageError: An option is out of range, or goes with another.
+        """
+        if self.ratio is not None and not self.reduced:
+            raise UsageError("--ratio goes with --reduced")
+        if self.reduced and self.reference is not None:
+            raise UsageError("--reduced makes its own reference; leave out --reduced or --reference")
+        if self.reduced and self.coregister != "none":
+            raise UsageError(
+                "--coregister cannot be used with --reduced, where MS is the reference and must lie still; "
+                "move MS itself first (gdal_edit -a_ullr), or compare at full resolution"
+            )
+        choose_methods(self.methods)
+        find_device(self.device)
+        self.degrading()
+        self.measuring(self.pair, None)
+
+    def degrading(self) -> DegradeOptions:
+        """How the pair is reduced."""
+        return DegradeOptions(self.ratio, self.sensor, self.pair, overwrite=self.overwrite)
+
+    def sharpening(self, method: str, pair: PairOptions) -> SharpenOptions:
+        """How one method sharpens.
+
+        Args:
+            method: Its name.
+            pair: How the pair is opened that it sharpens, which may be the reduced one.
+        """
+        return SharpenOptions(
+            method=method,
+            device=self.device,
+            pair=pair,
+            overwrite=self.overwrite,
+            sensor=self.sensor,
+            coregister=self.coregister,
+        )
+
+    def measuring(self, pair: PairOptions, map_path: Path | None) -> EvaluateOptions:
+        """How a fused image is measured.
+
+        Args:
+            pair: How the pair is opened that it was made of.
+            map_path: Gets the local distortions, or None.
+        """
+        return EvaluateOptions(
+            sensor=self.sensor,
+            block=self.block,
+            peak=self.peak,
+            pair=pair,
+            map_path=map_path,
+            device=self.device,
+        )
+
+
+def choose_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """Method names with ``all``, ``classical`` and ``networks`` spelled out, each name once.
+
+    >>> choose_methods(["gsa", "exp", "gsa"])
+    ('gsa', 'exp')
+
+    Raises:
+        UsageError: No name at all, or one that is not known; the message lists the known ones.
+    """
+    known = method_names()
+    groups = {
+        "all": known,
+        "classical": list(METHODS),
+        "networks": [name for name in known if name not in METHODS and name != GDAL],
+    }
+    for name in names:
+        if name not in groups and name not in known:
+            listed = ", ".join((*groups, *known))
+            raise UsageError(f"--methods {name or '(empty)'}: not known; known are {listed}")
+    if not names:
+        raise UsageError(f"--methods: names none; known are {', '.join((*groups, *known))}")
+    return tuple(dict.fromkeys(method for name in names for method in groups.get(name, [name])))

@@ -1,0 +1,229 @@
+"""One method after the other: sharpen, measure, and go on whatever came of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pancli.checking import PairReport, check_pair
+from pancli.comparing.bench import Bench
+from pancli.comparing.options import CompareOptions, choose_methods
+from pancli.comparing.report import CompareReport, MethodResult, Mode, rank
+from pancli.degrading import degrade_pair
+from pancli.degrading.product import FILES as REDUCED_FILES
+from pancli.errors import OutputError, PairError, PancliError
+from pancli.evaluation import evaluate
+from pancli.raster.aligned import open_aligned
+from pancli.raster.pair import PairOptions, open_pair
+from pancli.raster.source import SourceName
+from pancli.raster.together import prepare_folder
+from pancli.sharpening import SharpenReport, sharpen
+
+Progress = Callable[[str, int, int], None]
+"""Called with the method that is at work, how much of everything is done, and how much there is."""
+
+PAGE = "index.html"
+_EXTRA = ("matplotlib", "jinja2")
+_SHARPENING = 60  # of a method's 100 parts of progress; measuring has the rest
+
+
+@dataclass
+class _Findings:
+    """What adds up over methods."""
+
+    variants: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Note them; each is told once in the end."""
+        self.warnings += warnings
+
+
+def compare(
+    pan: str, ms: Sequence[str], options: CompareOptions | None = None, progress: Progress | None = None
+) -> CompareReport:
+    """Sharpen one pair with several methods, one after the other, and measure each result.
+
+    A method that fails becomes a row that says why.
+
+    Args:
+        pan: Path, URI, or ``path,band=N``.
+        ms: One or more of the same, stacked in this order.
+        options: What is asked for.
+        progress: Called as work is done.
+
+    Raises:
+        PancliError: What no method could do anything about; nothing was sharpened then.
+    """
+    options = options or CompareOptions()
+    if options.report is not None:
+        _check_extra()
+    check = check_pair(pan, ms, options.pair, options.sensor)
+    if check.refusal is not None:
+        raise PairError(check.refusal)
+    if options.reference is not None:
+        _check_reference(pan, ms, options.reference, options.pair)
+    _prepare_folders([pan, *ms], options)
+    with _set_up(pan, ms, options) as (bench, warnings):
+        rows, findings = _run(bench, options, progress or (lambda *_: None))
+        report = _report((pan, tuple(ms)), rows, findings, options, check, warnings)
+        if options.report is not None:
+            from pancli.comparing.page import write_page
+
+            write_page(options.report / PAGE, report, bench, options)
+    return report
+
+
+def _check_extra() -> None:
+    for name in _EXTRA:
+        if importlib.util.find_spec(name) is None:
+            raise OutputError(f"--report needs {name}, which is not installed: pip install 'pancli[report]'")
+
+
+def _check_reference(pan: str, ms: Sequence[str], reference: str, options: PairOptions) -> None:
+    """Refuse now what each method would be refused for after it has sharpened."""
+    with (
+        open_pair(pan, ms, options) as pair,
+        open_aligned(reference, "the reference", pair.pan_grid, options) as image,
+    ):
+        if image.bands != len(pair.bands):
+            raise PairError(
+                f"the reference {image.path} has {image.bands} bands but MS has {len(pair.bands)}; "
+                "pick MS bands with --bidx, or name the reference's as FILE,band=N"
+            )
+
+
+def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:
+    if options.keep is not None:
+        names = [f"{method}.tif" for method in choose_methods(options.methods)]
+        names += REDUCED_FILES if options.reduced else ()
+        taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
+        for name in names:
+            if (options.keep / name).resolve() in taken:
+                raise OutputError(f"{options.keep / name}: is an input; name another folder")
+        prepare_folder(options.keep, names, overwrite=options.overwrite)
+    if options.report is not None:
+        prepare_folder(options.report, [PAGE], overwrite=options.overwrite)
+
+
+@contextmanager
+def _set_up(pan: str, ms: Sequence[str], options: CompareOptions) -> Iterator[tuple[Bench, tuple[str, ...]]]:
+    """What is to be sharpened, in a folder that goes with the context, and warnings about it.
+
+    The folder lies where the user lets us write, because the system's own for such files may be small,
+    or memory.
+    """
+    home = options.keep or options.report
+    with tempfile.TemporaryDirectory(prefix=".pancli-compare-", dir=home) as name:
+        scratch = Path(name)
+        maps = None
+        if options.report is not None and not options.reduced and options.reference is None:
+            maps = scratch / "maps"
+            maps.mkdir()
+        fused = options.keep or scratch
+        cleared = options.keep is None and options.report is None
+        if not options.reduced:
+            yield Bench(pan, tuple(ms), options.reference, options.pair, fused, maps, cleared), ()
+            return
+        reduced = degrade_pair(pan, ms, fused, options.degrading())
+        new_pan, new_ms, reference = (str(fused / file) for file in REDUCED_FILES)
+        # Bands, nodata and reprojection were settled on the way: the reduced files say what is so.
+        yield Bench(new_pan, (new_ms,), reference, PairOptions(), fused, maps, cleared), reduced.warnings
+
+
+def _run(bench: Bench, options: CompareOptions, progress: Progress) -> tuple[list[MethodResult], _Findings]:
+    findings, rows = _Findings(), []
+    methods = choose_methods(options.methods)
+    for number, method in enumerate(methods):
+        step = _Step(progress, method, 100 * number, 100 * len(methods))
+        try:
+            rows.append(_run_method(method, bench, options, findings, step))
+        except PancliError as error:
+            rows.append(MethodResult(method, error=str(error)))
+    return rows, findings
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One method's share of everything there is to do."""
+
+    progress: Progress
+    method: str
+    start: int
+    total: int
+
+    def sharpening(self, _stage: str, done: int, total: int) -> None:
+        """The first part of it."""
+        self._tell(_SHARPENING * done / total if total else 0)
+
+    def measuring(self, _stage: str, done: int, total: int) -> None:
+        """The rest."""
+        self._tell(_SHARPENING + (100 - _SHARPENING) * done / total)
+
+    def _tell(self, share: float) -> None:
+        self.progress(self.method, self.start + int(share), self.total)
+
+
+def _run_method(
+    method: str, bench: Bench, options: CompareOptions, findings: _Findings, step: _Step
+) -> MethodResult:
+    out = bench.fused / f"{method}.tif"
+    made = sharpen(bench.pan, bench.ms, out, options.sharpening(method, bench.pair), step.sharpening)
+    map_path = None if bench.maps is None else bench.maps / out.name
+    asked = options.measuring(bench.pair, map_path)
+    try:
+        measured = evaluate(str(out), bench.pan, bench.ms, bench.reference, asked, step.measuring)
+    finally:
+        if bench.cleared:
+            out.unlink()
+    findings.variants = {key: figure.variant for key, figure in measured.figures.items()}
+    findings.warn((*made.warnings, *measured.warnings))
+    findings.shape = measured.shapes["evaluated"]
+    return _row(made, {key: figure.value for key, figure in measured.figures.items()})
+
+
+def _row(made: SharpenReport, figures: dict[str, float | None]) -> MethodResult:
+    return MethodResult(
+        method=made.method,
+        seconds={stage: made.seconds[stage] for stage in ("fit", "fuse", "total")},
+        megapixels_per_second=made.megapixels_per_second,
+        device=made.device,
+        figures=figures,
+    )
+
+
+def _report(
+    named: tuple[str, tuple[str, ...]],
+    rows: list[MethodResult],
+    findings: _Findings,
+    options: CompareOptions,
+    check: PairReport,
+    warnings: Sequence[str],
+) -> CompareReport:
+    mode: Mode = "reduced" if options.reduced else "full" if options.reference is None else "reference"
+    ordered, key = rank(rows, mode)
+    told = [*check.warnings, *warnings, *findings.warnings]
+    if options.coregister != "none" and mode == "full":
+        told.append(
+            "MS is moved for sharpening, but figures that compare with MS take it where it lies: "
+            "they rank methods, and all of them are worse than they should be"
+        )
+    return CompareReport(
+        mode=mode,
+        pan=named[0],
+        ms=named[1],
+        reference=options.reference,
+        shape=findings.shape,
+        rows=ordered,
+        ranked_by=key,
+        variants=findings.variants,
+        check=check,
+        sensor=options.sensor,
+        block=options.block,
+        warnings=tuple(dict.fromkeys(told)),
+    )

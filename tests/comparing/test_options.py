@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from pancli.comparing.options import CompareOptions, choose_methods
+from pancli.errors import UsageError
+from pancli.methods.registry import METHODS
+from pancli.sharpening.catalog import method_names
+
+
+def test_groups_are_spelled_out_and_every_name_comes_once():
+    everything = choose_methods(["all"])
+    assert everything == tuple(method_names())
+    assert choose_methods(["classical"]) == tuple(METHODS)
+    assert "exp" in METHODS
+    networks = choose_methods(["networks"])
+    assert networks
+    assert set(networks) == set(everything) - set(METHODS) - {"gdal"}
+    assert choose_methods(["gsa", "classical", "gsa"]) == ("gsa", *(m for m in METHODS if m != "gsa"))
+
+
+@pytest.mark.parametrize("names", [["gsa", "sharper"], [""], []])
+def test_an_unknown_name_is_answered_with_the_known(names):
+    with pytest.raises(UsageError) as caught:
+        CompareOptions(methods=names)
+    for word in ("classical", *method_names()):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ratio": 4.0}, "--ratio goes with --reduced"),
+        ({"reduced": True, "reference": "truth.tif"}, "leave out --reduced or --reference"),
+        ({"reduced": True, "coregister": "auto"}, "move MS itself first"),
+        ({"reduced": True, "ratio": 1.0}, "--ratio 1"),
+        ({"sensor": "sputnik"}, "sputnik"),
+        ({"device": "tpu"}, "--device tpu"),
+        ({"block": 1}, "--block 1"),
+        ({"peak": -1.0}, "--peak -1"),
+    ],
+)
+def test_what_no_method_could_do_is_refused_at_once(options, message):
+    with pytest.raises(UsageError, match=message):
+        CompareOptions(**options)

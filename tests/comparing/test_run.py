@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pancli.comparing import CompareOptions, compare
+from pancli.comparing.report import HIGHER_IS_BETTER
+from pancli.degrading import DegradeOptions, degrade_pair
+from pancli.errors import InputError, OutputError, PairError
+from pancli.evaluation import EvaluateOptions, evaluate
+from pancli.raster.pair import PairOptions
+from pancli.sharpening import SharpenOptions, sharpen
+from tests.scenes import make_scene, read, write
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where temporary files go when no folder is named."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def truth(scene, tmp_path):
+    return str(write(tmp_path / "truth.tif", scene.truth.astype("float32"), scene.pan_transform))
+
+
+def run(scene, progress=None, **options):
+    asked = CompareOptions(**{"methods": ["exp", "gsa"], "sensor": "quickbird", "block": 8, **options})
+    return compare(str(scene.pan), [str(scene.ms)], asked, progress)
+
+
+def figures(report):
+    return {row.method: row.figures for row in report.rows}
+
+
+def by_hand(pan, ms, reference, folder, methods=("exp", "gsa")):
+    """What sharpen and eval say one after the other."""
+    found = {}
+    for method in methods:
+        out = folder / f"hand-{method}.tif"
+        sharpen(str(pan), [str(ms)], out, SharpenOptions(method=method, sensor="quickbird"))
+        options = EvaluateOptions(sensor="quickbird", block=8)
+        report = evaluate(str(out), str(pan), [str(ms)], reference, options)
+        found[method] = {key: figure.value for key, figure in report.figures.items()}
+    return found
+
+
+def test_figures_are_those_of_sharpen_and_eval(scene, tmp_path, scratch):
+    report = run(scene)
+    assert figures(report) == by_hand(scene.pan, scene.ms, None, tmp_path)
+    assert report.mode == "full"
+    assert set(figures(report)["gsa"]) == {k for k in HIGHER_IS_BETTER if k not in _REFERENCE_KEYS}
+    assert report.shape == (160, 192)
+    assert all(row.seconds["total"] >= row.seconds["fuse"] > 0 for row in report.rows)
+
+
+_REFERENCE_KEYS = {"psnr", "ssim", "sam", "ergas", "scc", "q", "q2n", "rmse", "cc"}
+
+
+def test_reduced_figures_are_those_of_degrade_sharpen_and_eval(scene, tmp_path, scratch):
+    report = run(scene, reduced=True)
+    degrade_pair(str(scene.pan), [str(scene.ms)], tmp_path / "r", DegradeOptions(sensor="quickbird"))
+    pan, ms, reference = (tmp_path / "r" / f"{name}.tif" for name in ("pan", "ms", "reference"))
+    assert figures(report) == by_hand(pan, ms, str(reference), tmp_path)
+    assert (report.mode, report.ranked_by) == ("reduced", "q2n")
+    assert set(figures(report)["gsa"]) == set(HIGHER_IS_BETTER)
+    assert [row.method for row in report.rows] == ["gsa", "exp"]
+
+
+def test_a_reference_is_taken(scene, truth, tmp_path, scratch):
+    report = run(scene, reference=truth)
+    assert figures(report) == by_hand(scene.pan, scene.ms, truth, tmp_path)
+    assert report.mode == "reference"
+
+
+def test_the_reduced_pair_is_read_as_it_was_asked_for(scene, tmp_path, scratch):
+    """Bands and nodata are settled while reducing; asking twice would pick wrong bands or drop pixels."""
+    pan = scene.pan_image.copy()
+    pan[:8] = 0
+    write(scene.pan, pan, scene.pan_transform)
+    report = run(scene, reduced=True, pair=PairOptions(nodata=0.0, bidx=(4, 2)), keep=tmp_path / "kept")
+    assert [row.error for row in report.rows] == [None, None]
+    reference = read(tmp_path / "kept" / "reference.tif")
+    rows = slice(3, None)  # the first rows lie near masked pan
+    assert (reference[:, rows] == scene.ms_image[[3, 1]][:, rows]).all()
+    assert (read(tmp_path / "kept" / "gsa.tif")[:, 0] == 0).all()
+
+
+def test_kept_images_are_those_that_were_measured(scene, tmp_path, scratch):
+    keep = tmp_path / "kept"
+    report = run(scene, reduced=True, keep=keep)
+    assert sorted(p.name for p in keep.iterdir()) == [
+        "exp.tif",
+        "gsa.tif",
+        "ms.tif",
+        "pan.tif",
+        "reference.tif",
+    ]
+    reference = str(keep / "reference.tif")
+    assert figures(report) == by_hand(keep / "pan.tif", keep / "ms.tif", reference, tmp_path)
+    assert (read(keep / "gsa.tif") == read(tmp_path / "hand-gsa.tif")).all()
+
+
+def test_nothing_is_left_and_one_image_at_a_time_is_on_disk(scene, scratch):
+    most = 0
+
+    def look(*_):
+        nonlocal most
+        most = max(most, len(list(scratch.rglob("*.tif"))))
+
+    run(scene, look, methods=["exp", "gsa", "brovey"])
+    assert most == 1
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_interrupted_comparison_leaves_nothing_behind(scene, tmp_path, scratch):
+    def stop(method, done, total):
+        if method == "gsa" and done > 160:  # it is being measured
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scene, stop, report=tmp_path / "report")
+    assert list(scratch.iterdir()) == list((tmp_path / "report").iterdir()) == []
+
+
+def test_progress_never_goes_back_and_ends(scene, scratch):
+    seen = []
+    run(scene, lambda *step: seen.append(step))
+    done = [step[1] for step in seen]
+    assert done == sorted(done)
+    assert seen[-1] == ("gsa", 200, 200)
+
+
+def test_one_failure_is_a_row_that_says_why(scene, scratch):
+    report = run(scene, methods=["gdal", "gsa"], coregister=(0.5, 0.0))
+    gsa, gdal = report.rows
+    assert (gdal.method, gdal.figures, gsa.error) == ("gdal", {}, None)
+    assert "--coregister cannot be used with --method gdal" in gdal.error
+    assert any("figures that compare with MS take it where it lies" in w for w in report.warnings)
+
+
+def test_a_warning_is_told_once(scene, scratch):
+    found = run(scene, reduced=True, sensor="generic").warnings
+    assert sum("psnr is not defined" in warning for warning in found) == 1
+
+
+def test_what_stops_every_method_is_refused_before_any_runs(scene, truth, tmp_path, scratch):
+    def never(*_):
+        raise AssertionError("something ran")
+
+    elsewhere = make_scene(tmp_path / "elsewhere", origin=(600000.0, 4000000.0))
+    wide = write(tmp_path / "wide.tif", np.concatenate([scene.truth] * 2), scene.pan_transform)
+    with pytest.raises(PairError, match="do not overlap"):
+        compare(str(scene.pan), [str(elsewhere.ms)], CompareOptions(), never)
+    with pytest.raises(InputError, match="no such file"):
+        run(scene, never, reference="none.tif")
+    with pytest.raises(PairError, match="has 8 bands but MS has 4"):
+        run(scene, never, reference=str(wide))
+    with pytest.raises(PairError, match="too few"):
+        run(scene, never, reduced=True, ratio=100.0)
+
+
+def test_what_exists_is_kept_unless_it_may_be_replaced(scene, tmp_path, scratch):
+    keep = tmp_path / "kept"
+    keep.mkdir()
+    (keep / "gsa.tif").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        run(scene, keep=keep)
+    assert (keep / "gsa.tif").read_text() == "mine"
+    assert run(scene, keep=keep, overwrite=True).succeeded
+    assert read(keep / "gsa.tif").shape == (4, 160, 192)
+
+
+def test_an_input_is_never_replaced(scene, tmp_path, scratch):
+    folder = scene.pan.parent
+    scene.ms.rename(folder / "gsa.tif")
+    asked = CompareOptions(methods=["gsa"], keep=folder, overwrite=True)
+    with pytest.raises(OutputError, match="is an input"):
+        compare(str(scene.pan), [f"{folder / 'gsa.tif'},band=1"], asked)
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+def test_a_report_without_its_extra_is_refused_at_the_start(scene, tmp_path, scratch, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(OutputError, match=rf"needs {missing}.*pip install 'pancli\[report\]'"):
+        run(scene, report=tmp_path / "report", keep=tmp_path / "kept")
+    assert not (tmp_path / "report").exists()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_without_a_report_the_extra_is_not_needed(scene, scratch, monkeypatch):
+    for name in [n for n in sys.modules if n.startswith(("pancli.comparing.p", "matplotlib", "jinja2"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert run(scene, methods=["exp"]).succeeded
+    assert Path(scratch).exists()
