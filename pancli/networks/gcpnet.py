@@ -12,15 +12,12 @@ and it may be given from outside (``context``), so that every tile of a scene us
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from pancli.networks.protocol import Inputs, Network, Outcome, Product, Statistic, Steps, Traits
-
-UnitSteps = Generator[tuple[Statistic, ...], Sequence[Tensor], Tensor]
+from pancli.networks.protocol import Inputs, Network, Outcome, Product, Steps, Traits, UnitSteps
 
 
 class SpatialGraph(nn.Module):

@@ -196,6 +196,9 @@ Context = Sequence[Sequence[Tensor]]
 Steps = Generator[tuple[Statistic, ...], Sequence[Tensor], Outcome]
 """A run: yields the statistics of a stage, is sent their values, returns the outcome."""
 
+UnitSteps = Generator[tuple[Statistic, ...], Sequence[Tensor], Tensor]
+"""The part of a run that lies inside a module, which returns features."""
+
 
 class Network(nn.Module):
     """A network: ``nn.Module`` with traits.
