@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.lambda_pnn import LambdaPNN
 from pancli.networks.msdcnn import MSDCNN
 from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
@@ -12,6 +13,7 @@ from pancli.networks.residual_pnn import ResidualPNN
 
 NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
+    "lambda-pnn": LambdaPNN,
     "msdcnn": MSDCNN,
     "pannet": PanNet,
     "pnn": PNN,
