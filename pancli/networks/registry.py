@@ -10,6 +10,7 @@ from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
 from pancli.networks.residual_pnn import ResidualPNN
+from pancli.networks.utsn import UTSN
 
 NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
@@ -18,6 +19,7 @@ NETWORKS: dict[str, type[Network]] = {
     "pannet": PanNet,
     "pnn": PNN,
     "residual-pnn": ResidualPNN,
+    "utsn": UTSN,
 }
 """Network classes by name."""
 

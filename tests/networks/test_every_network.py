@@ -20,6 +20,7 @@ SIZES = {
     "pannet": (77_640, 1.2515),
     "pnn": (68_900, 1.1275),
     "residual-pnn": (68_816, 1.1275),
+    "utsn": (425_560, 6.94682),
 }
 
 ALL = sorted(NETWORKS)
