@@ -10,6 +10,7 @@ from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
 from pancli.networks.residual_pnn import ResidualPNN
+from pancli.networks.ssml import SSMLSpatial, SSMLSpectral
 from pancli.networks.utsn import UTSN
 
 NETWORKS: dict[str, type[Network]] = {
@@ -19,6 +20,8 @@ NETWORKS: dict[str, type[Network]] = {
     "pannet": PanNet,
     "pnn": PNN,
     "residual-pnn": ResidualPNN,
+    "ssml-spatial": SSMLSpatial,
+    "ssml-spectral": SSMLSpectral,
     "utsn": UTSN,
 }
 """Network classes by name."""
