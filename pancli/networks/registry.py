@@ -6,6 +6,7 @@ from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.lambda_pnn import LambdaPNN
 from pancli.networks.msdcnn import MSDCNN
+from pancli.networks.msinn import MSINN, MSINNRefined
 from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
 from pancli.networks.protocol import Network
@@ -17,6 +18,8 @@ NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
     "lambda-pnn": LambdaPNN,
     "msdcnn": MSDCNN,
+    "msinn": MSINN,
+    "msinn-refined": MSINNRefined,
     "pannet": PanNet,
     "pnn": PNN,
     "residual-pnn": ResidualPNN,

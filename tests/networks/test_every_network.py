@@ -17,6 +17,8 @@ SIZES = {
     "gcpnet": (86_759, 1.4065),
     "lambda-pnn": (198_442, 3.1752),
     "msdcnn": (239_004, 3.911),
+    "msinn": (75_978, 1.588),
+    "msinn-refined": (79_594, 1.5880 + 2 * 0.0208),
     "pannet": (77_640, 1.2515),
     "pnn": (68_900, 1.1275),
     "residual-pnn": (68_816, 1.1275),
@@ -28,9 +30,15 @@ SIZES = {
 ALL = sorted(NETWORKS)
 TILED = [name for name in ALL if NETWORKS[name].TRAITS.window is None]
 WITH_STATISTICS = [name for name in TILED if NETWORKS[name].TRAITS.stages]
+LARGE = {name for name in ALL if NETWORKS[name].TRAITS.window or NETWORKS[name].TRAITS.halo > 40}
 DAMPED = [
     name for name in ALL if NETWORKS[name].start_near_interpolation is not Network.start_near_interpolation
 ]
+
+
+def timed(names):
+    """The names; those of networks that need large images are marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in names]
 
 
 def own_context(network, inputs):
@@ -119,7 +127,7 @@ def reach(outcome, inputs, ratio, row, col):
     return far
 
 
-@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("name", timed(TILED))
 def test_halo_is_true(name):
     """No output looks further than the halo, and some look nearly as far."""
     kind = NETWORKS[name]
@@ -137,7 +145,7 @@ def test_halo_is_true(name):
     assert traits.halo - traits.align <= max(found) <= traits.halo
 
 
-@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("name", timed(TILED))
 def test_a_part_with_its_halo_is_the_whole(name):
     kind = NETWORKS[name]
     align, halo = kind.TRAITS.align, kind.TRAITS.halo
@@ -202,7 +210,7 @@ def images(side, ratio=4, seed=0):
     return (200 + 1200 * ground).astype(np.float32), ms.astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", timed(ALL))
 @pytest.mark.parametrize("masked", [False, True])
 def test_no_seam_in_a_scene(name, masked):
     kind = NETWORKS[name]
@@ -216,7 +224,7 @@ def test_no_seam_in_a_scene(name, masked):
     with torch.inference_mode():
         state = method.fit(scene)
         whole = fuse_scene(method, scene, state, 512)
-        tiled = fuse_scene(method, scene, state, 90)
+        tiled = fuse_scene(method, scene, state, len(pan) // 2 - 10)
     scale = float(whole[whole.isfinite()].std())
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * scale, equal_nan=True)
     assert bool(whole.isnan().any()) == masked
