@@ -12,6 +12,7 @@ from pancli.evaluation.images import Images
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles.dlpan import dlpan_figures
 from pancli.evaluation.profiles.gcpnet import gcpnet_figures
+from pancli.evaluation.profiles.premix import premix_figures
 from pancli.evaluation.profiles.torchmetrics import torchmetrics_figures
 
 WholeProfile = Callable[[Images, EvaluateOptions, float | None], dict[str, Figure]]
@@ -20,6 +21,7 @@ WholeProfile = Callable[[Images, EvaluateOptions, float | None], dict[str, Figur
 WHOLE_PROFILES: dict[str, WholeProfile] = {
     "dlpan": dlpan_figures,
     "gcpnet": gcpnet_figures,
+    "premix": premix_figures,
     "torchmetrics": torchmetrics_figures,
 }
 """By name, as in ``metrics.profiles``."""
