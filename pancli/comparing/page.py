@@ -31,7 +31,7 @@ from pancli.comparing.pictures import (
     true_colour,
 )
 from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult
-from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views
+from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views, shrink
 from pancli.errors import OutputError
 from pancli.raster.image import read_image
 from pancli.raster.pair import Pair
@@ -245,8 +245,10 @@ class _Camera:
 
     def distortions(self, folder: Path) -> Sheet:
         """Where each method is distorted, by its own figures of each block."""
-        maps = {method: 1 - read_image(folder / f"{method}.tif")[2] for method in self._views.fused}
-        return self._sheet(f"1 - QNR of each block of {self._report.block} pixels", maps)
+        maps = {
+            method: shrink(1 - read_image(folder / f"{method}.tif")[2], _MAP) for method in self._views.fused
+        }
+        return self._sheet(f"1 - QNR of blocks of {self._report.block} pixels", maps)
 
     def _sheet(self, title: str, maps: Mapping[str, npt.NDArray[Any]]) -> Sheet:
         known = np.concatenate([values[np.isfinite(values)] for values in maps.values()])

@@ -150,6 +150,13 @@ def _sum_cells(
     return sums, np.add.reduceat(np.add.reduceat(valid.astype(np.int64), rows, 0), cols, 1)
 
 
+def shrink(image: npt.NDArray[Any], most: int) -> npt.NDArray[np.float64]:
+    """An (n, m) image made of means so that neither side is above ``most``; NaN counts for nothing."""
+    side = -(-max(image.shape) // most)
+    sums, counts = _sum_cells(image[None], np.isfinite(image), side)
+    return np.where(counts > 0, sums[0] / np.maximum(counts, 1), np.nan)
+
+
 def cell_means(read: Callable[[Window], Pixels], area: Window, side: int) -> npt.NDArray[np.float64]:
     """(C, n, m): means of valid pixels over cells, NaN where there is none; see :func:`cell_sums`."""
     sums, counts = cell_sums(read, area, side)

@@ -78,7 +78,7 @@ def test_it_shows_every_method_in_every_sheet(scene, tmp_path):
     assert page.captions.count("PAN") == page.captions.count("MS") == sheets - 1
     assert "reference" not in page.captions
     assert "HQNR can put plain interpolation (exp) above" in page.text
-    assert "1 - QNR of each block of 8 pixels" in page.text
+    assert "1 - QNR of blocks of 8 pixels" in page.text
 
 
 def test_with_a_reference_it_shows_it_and_the_errors(scene, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pancli.comparing import survey
-from pancli.comparing.survey import cell_means, cell_sums, choose_places, open_views
+from pancli.comparing.survey import cell_means, cell_sums, choose_places, open_views, shrink
 from pancli.raster.pair import PairOptions
 from pancli.tiling import Window
 from tests.scenes import make_scene, write
@@ -40,6 +40,15 @@ def test_cells_add_up_valid_pixels_whatever_is_read_at_once(monkeypatch, tile):
     means = cell_means(reader(values, valid), area, side)
     assert np.isnan(means[0, 1, 1])
     assert means[1, 0, 0] == pytest.approx(sums[1, 0, 0] / counts[0, 0])
+
+
+def test_a_large_map_shrinks_to_means():
+    image = np.arange(20.0).reshape(4, 5)
+    image[0, 0] = image[2:, 2:4] = np.nan
+    small = shrink(image, 3)
+    assert small[0].tolist() == [np.mean([1, 5, 6]), np.mean([2, 3, 7, 8]), np.mean([4, 9])]
+    assert np.isnan(small[1, 1])
+    assert np.array_equal(shrink(image, 5), image, equal_nan=True)
 
 
 @pytest.fixture
