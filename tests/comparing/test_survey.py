@@ -57,13 +57,15 @@ def views(tmp_path):
     scene = make_scene(tmp_path, ms_offset=(-2, 6), ms_size=(41, 45), dtype="float32")
     rng = np.random.default_rng(0)
     images = {
-        "exp": scene.truth + 500,
+        "exp": scene.truth.copy(),
         "a": scene.truth + rng.normal(0, 1, scene.truth.shape),
         "b": scene.truth + rng.normal(0, 1, scene.truth.shape),
     }
     images["b"][:, 100:130, 20:50] += 80  # here they disagree
+    images["exp"][:, 120:150, 150:180] += 3000  # but the baseline has no say
     scene.pan_image[10:40, 110:140] += rng.normal(0, 400, (30, 30))  # here is detail
-    scene.pan_image[60:90, 60:90] = np.nan
+    scene.pan_image[60:90, 60:90] += rng.normal(0, 700, (30, 30))  # here is more, but with holes
+    scene.pan_image[60:90:8, 60:90:8] = np.nan
     write(scene.pan, scene.pan_image, scene.pan_transform)
     paths = {
         name: write(tmp_path / f"{name}.tif", image.astype("float32"), scene.pan_transform)
