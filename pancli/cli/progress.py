@@ -37,13 +37,12 @@ def _bar(label: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _plain(label: str) -> Callable[[str, int, int], None]:
-    printed = -1
+    printed: dict[str, int] = {}
 
     def update(stage: str, done: int, total: int) -> None:
-        nonlocal printed
         tenth = 10 * done // total if total else -1
-        if total and tenth > printed:
-            printed = tenth
+        if total and tenth > printed.get(stage, -1):
+            printed[stage] = tenth
             typer.echo(f"{label}: {stage} {10 * tenth} %", err=True)
 
     return update

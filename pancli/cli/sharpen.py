@@ -84,6 +84,16 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         typer.Option("--coregister", metavar="none|auto|DY,DX", help="Move MS by PAN pixels (down,right)."),
     ] = "none",
     reproject: Reproject = False,
+    adapt: Annotated[
+        float | None,
+        typer.Option("--adapt", metavar="SECONDS", help="Fine-tune the network on this scene first."),
+    ] = None,
+    adapt_loss: Annotated[
+        str,
+        typer.Option(
+            "--adapt-loss", metavar="reduced|full", help="Learn from MS a ratio coarser, or from consistency."
+        ),
+    ] = "reduced",
     extent: Annotated[
         str,
         typer.Option(
@@ -121,6 +131,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         overwrite=overwrite,
         sensor=sensor,
         coregister=shift,
+        adapt=adapt,
+        adapt_loss=adapt_loss,
         extent=extent,
     )
     if dry_run:
@@ -154,10 +166,11 @@ def _run(
 def _summary(report: SharpenReport) -> str:
     shift = report.shift
     moved = f", MS moved by {shift['down']:g},{shift['right']:g} PAN pixels" if shift["applied"] else ""
+    learnt = "" if report.adaptation is None else f"\nadapted: {report.adaptation.describe()}"
     return (
         f"{report.output}: {report.method}, {report.width} x {report.height}, "
         f"{report.bands} bands {report.dtype}, {report.seconds['total']:.1f} s, "
-        f"{report.megapixels_per_second:.2f} MPix/s on {report.device}{moved}"
+        f"{report.megapixels_per_second:.2f} MPix/s on {report.device}{moved}{learnt}"
     )
 
 

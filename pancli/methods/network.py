@@ -150,7 +150,7 @@ class NetworkMethod:
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
             weight = torch.zeros(window.shape, device=image.valid.device)
             weight[image.tile.core.slices_in(window)] = image.valid[image.tile.inner].to(weight)
-            views = self._inputs(image, state, (window,))
+            views = self.views(image, state, (window,))
             for so_far, inputs, context in zip(gathered, views, state.contexts, strict=True):
                 so_far.add(self.network.statistics(stage, inputs, context), weight)
         return [so_far.finish(self.network.nominal_pixels) for so_far in gathered]
@@ -184,7 +184,7 @@ class NetworkMethod:
     def _residuals(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Tensor:
         """(windows, B, h, w) in units: what the network adds in windows of one shape."""
         found = torch.empty(len(windows), image.info.bands, *windows[0].shape, device=image.pan.device)
-        views = self._inputs(image, state, windows)
+        views = self.views(image, state, windows)
         for group, inputs, context in zip(state.groups, views, state.contexts, strict=True):
             residual = self._run(inputs, context)
             # Backwards: a band that is repeated takes its first result.
@@ -192,7 +192,7 @@ class NetworkMethod:
                 found[:, group[position]] = residual[:, position]
         return found
 
-    def _inputs(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
+    def views(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
         """What the network sees of a tile in some windows, group after group."""
         ratio, seen = self.network.TRAITS.ratio, image.tile.window
         bands, pan = state.units.of_bands(image.upsampled), state.units.of_pan(image.pan)

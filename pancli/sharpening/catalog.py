@@ -69,6 +69,8 @@ def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> It
     if name in shipped():
         yield NetworkMethod.load(shipped()[name], device, options.precision)
         return
+    if options.adapt is not None:
+        raise UsageError(f"--adapt is for networks; {name} has nothing to learn")
     if options.precision not in ("auto", "float32"):
         raise UsageError(f"--precision {options.precision} is for networks; {name} computes in float32")
     if name == GDAL:

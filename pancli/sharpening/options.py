@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pancli.adaptation import AdaptTerms
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.raster.output import DTYPES, FORMATS
@@ -39,6 +40,8 @@ class SharpenOptions:
         overwrite: Replace an existing output.
         sensor: Whose MTF to assume.
         coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
+        adapt: Seconds to fine-tune the network on the scene itself first; None for not at all.
+        adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
     """
 
@@ -57,6 +60,8 @@ class SharpenOptions:
     overwrite: bool = False
     sensor: str = "generic"
     coregister: Literal["none", "auto"] | tuple[float, float] = "none"
+    adapt: float | None = None
+    adapt_loss: str = "reduced"
     extent: str = "intersection"
 
     def __post_init__(self) -> None:
@@ -71,6 +76,8 @@ class SharpenOptions:
             raise UsageError(f"--max-memory {self.max_memory}: must be at least 1 MB")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--num-threads {self.threads}: must be at least 1, or ALL_CPUS")
+        if self.adapt is not None:
+            AdaptTerms(self.adapt, self.adapt_loss)
         if self.aoi is not None and self.bbox is not None:
             raise UsageError("--aoi and --bbox both name an area; give one")
         self._check_nodata()

@@ -96,5 +96,7 @@ def _told(options: SharpenOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "sensor": options.sensor,
         "coregister": options.coregister,
+        "adapt": options.adapt,
+        "adapt_loss": options.adapt_loss,
         "extent": options.extent,
     }

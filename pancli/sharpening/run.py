@@ -7,20 +7,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.encoding import Encoding
+from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import Plan, plan_sharpening
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage ("fit" or "fuse"), how many tiles are done, and how many there are (0: not known)."""
+"""Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
+tiles, or seconds of "adapt"."""
 
 _WRITE_BEHIND = 2
 
@@ -37,11 +40,13 @@ class SharpenReport:
         bands: Number of bands.
         dtype: Of the output.
         device: Where it was computed.
-        seconds: Wall time per stage: ``plan``, ``fit``, ``fuse`` (with reading and writing, which overlap),
-            ``wait_read`` and ``wait_write`` (what of it was spent waiting for them), ``finish``, ``total``.
+        seconds: Wall time per stage: ``plan``, ``adapt``, ``fit``, ``fuse`` (with reading and writing, which
+            overlap), ``wait_read`` and ``wait_write`` (what of it was spent waiting for them), ``finish``,
+            ``total``.
         megapixels_per_second: Output pixels (not bands) over the total.
         shift: How ms was moved, in pan pixels.
         tile: Side of a tile's core.
+        adaptation: What came of adapting the network; None where that was not asked for.
         warnings: What the user should know.
     """
 
@@ -56,6 +61,7 @@ class SharpenReport:
     megapixels_per_second: float
     shift: dict[str, Any]
     tile: int
+    adaptation: Adaptation | None = None
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,6 +78,7 @@ class SharpenReport:
             "mpix_per_s": round(self.megapixels_per_second, 3),
             "shift": self.shift,
             "tile": self.tile,
+            "adaptation": None if self.adaptation is None else self.adaptation.as_dict(),
             "warnings": list(self.warnings),
         }
 
@@ -116,8 +123,10 @@ def sharpen(
         start = time.perf_counter()
         with plan_sharpening(pan, ms, out, options) as plan:
             clock.seconds["plan"] = time.perf_counter() - start
-            _execute(plan, clock, progress or (lambda *_: None))
-    return _report(plan, clock.seconds)
+            told = progress or (lambda *_: None)
+            plan, adaptation = _adapted(plan, clock, told)
+            _execute(plan, clock, told)
+    return _report(plan, clock.seconds, adaptation)
 
 
 @contextmanager
@@ -128,6 +137,17 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adaptation | None]:
+    """The plan with its network adapted to the scene, where that was asked for and has helped."""
+    if plan.options.adapt is None or not isinstance(plan.method, NetworkMethod):
+        return plan, None
+    with clock.stage("adapt"):
+        terms = AdaptTerms(plan.options.adapt, plan.options.adapt_loss)
+        method, adaptation = adapt(plan.method, plan.scene, terms, progress)
+    tags = {**plan.spec.tags, "PANCLI_ADAPTATION": adaptation.describe()}
+    return replace(plan, method=method, spec=replace(plan.spec, tags=tags)), adaptation
 
 
 def _execute(plan: Plan, clock: _Clock, progress: Progress) -> None:
@@ -176,7 +196,7 @@ def _fuse_one(
     return writer.submit(output.write, target, encode(fused, valid), valid.cpu().numpy())
 
 
-def _report(plan: Plan, seconds: dict[str, float]) -> SharpenReport:
+def _report(plan: Plan, seconds: dict[str, float], adaptation: Adaptation | None) -> SharpenReport:
     height, width = plan.spec.grid.shape
     return SharpenReport(
         output=str(plan.spec.path),
@@ -190,5 +210,6 @@ def _report(plan: Plan, seconds: dict[str, float]) -> SharpenReport:
         megapixels_per_second=height * width / 1e6 / seconds["total"],
         shift=plan.shift.as_dict(),
         tile=plan.tile_size,
+        adaptation=adaptation,
         warnings=plan.warnings,
     )

@@ -1,0 +1,166 @@
+"""Windows of a scene to learn from, some held back; and each as the pair that it is at reduced resolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pancli.errors import MethodError
+from pancli.methods.moments import Moments
+from pancli.methods.protocol import PairInfo, TileImage
+from pancli.methods.units import Units
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade, mtf_radius, reduce_masked, upsample
+from pancli.scene import TiledScene
+from pancli.tiling import Tile, Window
+
+MOST = 30  # windows
+_EVERY = 5  # the first of so many windows is held back
+_SIDES = (128, 64, 32)  # of a window, ms pixels: the largest of which there are enough
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A window.
+
+    Attributes:
+        image: What a network sees.
+        truth: (B, H, W), what it should make of it; None where nobody knows.
+    """
+
+    image: TileImage
+    truth: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Windows to learn from, those held back, and their units."""
+
+    learnt: tuple[Sample, ...]
+    held_back: tuple[Sample, ...]
+    units: Units
+
+
+def split(samples: Sequence[Sample], units: Units) -> Samples:
+    """Hold back every fifth window.
+
+    Raises:
+        MethodError: There are too few.
+    """
+    held_back = tuple(samples[::_EVERY])
+    learnt = tuple(sample for index, sample in enumerate(samples) if index % _EVERY)
+    if not learnt:
+        raise MethodError(
+            f"--adapt needs two windows of {_SIDES[-1]} x {_SIDES[-1]} valid MS pixels or more, one to learn "
+            "from and one to hold back; this scene is too small or masked"
+        )
+    return Samples(learnt, held_back, units)
+
+
+def ms_windows(scene: TiledScene) -> list[Window]:
+    """Where to look: at most :data:`MOST` square windows of the ms grid, spread over the scene's area."""
+    inside = scene.info.placement.ms_inside(scene.area)
+    found: list[Window] = []
+    for side in _SIDES:
+        whole = Window(inside.row, inside.col, *(n // side * side for n in inside.shape))
+        found = list(whole.blocks(side)) if whole.size else []
+        if len(found) >= 2 * _EVERY:
+            break
+    count = min(len(found), MOST)
+    return [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
+
+
+def pan_window(placement: Placement, ms: Window) -> Window:
+    """The pan pixels that a window of the ms grid covers, partly covered ones left out."""
+    spans = []
+    for axis, start, stop in (
+        (placement.rows, ms.row, ms.row_stop),
+        (placement.cols, ms.col, ms.col_stop),
+    ):
+        edges = sorted((axis.to_pan(start - 0.5), axis.to_pan(stop - 0.5)))
+        spans += [math.ceil(edges[0] - 1e-6), math.floor(edges[1] + 1e-6) + 1]
+    return Window.from_bounds(*spans)
+
+
+def reduced_samples(scene: TiledScene) -> Samples:
+    """Windows by Wald's protocol: pan on the ms grid, ms one ratio coarser, the ms itself as the truth.
+
+    Wald, Ranchin, Mangolini, "Fusion of satellite images of different spatial resolutions", PE&RS 1997.
+
+    Raises:
+        MethodError: There are too few.
+        InputError: The files cannot be read.
+    """
+    samples, moments = [], Moments.empty(scene.info.bands + 1)
+    for window in ms_windows(scene):
+        sample = _reduced(scene, window)
+        if sample is not None:
+            samples.append(sample)
+            moments = moments.merge(_moments(sample.image))
+    return split(samples, Units.of(moments))
+
+
+def _reduced(scene: TiledScene, window: Window) -> Sample | None:
+    info = scene.info
+    reach = mtf_radius(info.placement.ratio, info.sensor.pan_gain)
+    around = pan_window(info.placement, window).grow(reach).intersect(scene.bounds)
+    image = scene.load(Tile(around, around))
+    if image is None or window.intersect(image.ms_window) != window:
+        return None
+    where = around, window
+    pan, whole = reduce_masked(image.pan, image.valid, info.placement, where, (info.sensor.pan_gain,))
+    rows, cols = window.slices_in(image.ms_window)
+    valid = image.ms_valid[rows, cols] & whole
+    if not bool(valid.any()):
+        return None
+    truth = image.ms[:, rows, cols]
+    return Sample(_observed(pan.float(), truth, valid, info), truth)
+
+
+def _observed(pan: Tensor, truth: Tensor, valid: Tensor, info: PairInfo) -> TileImage:
+    """What a sensor a ratio coarser would have made of a window of ms."""
+    fine = Window(0, 0, *truth.shape[1:])
+    axes = (
+        AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))
+        for axis, size in zip((info.placement.rows, info.placement.cols), fine.shape, strict=True)
+    )
+    placement = Placement(*axes)
+    coarse = Window(0, 0, *placement.ms_shape)
+    bands = [degrade(band, placement, fine, coarse, g) for band, g in zip(truth, info.gains, strict=True)]
+    ms = torch.stack(bands)
+    return TileImage(
+        tile=Tile(fine, fine),
+        pan=pan,
+        upsampled=upsample(ms, placement, coarse, fine),
+        ms=ms,
+        valid=valid,
+        ms_valid=torch.ones(coarse.shape, dtype=torch.bool, device=ms.device),
+        ms_window=coarse,
+        info=PairInfo(info.bands, placement, info.sensor),
+    )
+
+
+def _moments(image: TileImage) -> Moments:
+    """Of ms and pan on the coarse grid, as units are taken of a scene."""
+    gain = image.info.mean_gain
+    return Moments.of(torch.cat(image.ms_core_samples(gain)))
+
+
+def full_samples(scene: TiledScene, units: Units) -> Samples:
+    """Windows as they are, without a truth.
+
+    Raises:
+        MethodError: There are too few.
+        InputError: The files cannot be read.
+    """
+    samples = []
+    for window in ms_windows(scene):
+        pan = pan_window(scene.info.placement, window).intersect(scene.bounds)
+        image = scene.load(Tile(pan, pan))
+        if image is not None:
+            samples.append(Sample(image))
+    return split(samples, units)

@@ -1,0 +1,185 @@
+"""A network learns from the scene it will fuse, and what it learnt is used only where it helps."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from pancli.adaptation import AdaptTerms, adapt, run
+from pancli.adaptation.objectives import LOSSES, Patch
+from pancli.adaptation.samples import full_samples, ms_windows, pan_window, reduced_samples
+from pancli.errors import MethodError, UsageError
+from pancli.methods.network import NetworkMethod, scene_units
+from pancli.networks.weights import shipped
+from pancli.placement import AxisMap, Placement
+from pancli.scene import array_scene, fuse_scene
+from pancli.sharpening import SharpenOptions, sharpen
+from pancli.tiling import Window
+from tests.networks.made import card_of, settled_network
+from tests.scenes import make_scene
+
+
+def made_method():
+    network = settled_network()
+    return NetworkMethod(network, card_of(network))
+
+
+def waves(side=256, ratio=4, shortest=4.5):
+    """Pan (H, W), ms (4, h, w) and truth (4, H, W) of waves of all lengths, longer ones higher."""
+    rows, cols = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    ground = np.zeros((side, side))
+    generator = np.random.default_rng(0)
+    for length in np.geomspace(shortest, 150, 40):
+        angle, phase = generator.uniform(0, 2 * np.pi, 2)
+        way = np.cos(angle) * rows + np.sin(angle) * cols
+        ground += np.sqrt(length) * np.sin(2 * np.pi * way / length + phase)
+    ground /= ground.std()
+    gains = np.array([30.0, 60.0, 50.0, 90.0])[:, None, None]
+    truth = 400 + gains * ground
+    truth[2:] += 20 * np.sin(2 * np.pi * rows / 87)
+    ms = truth.reshape(4, side // ratio, ratio, side // ratio, ratio).mean((2, 4))
+    return (500 + 80 * ground).astype(np.float32), ms.astype(np.float32), truth.astype(np.float32)
+
+
+@pytest.fixture
+def scene():
+    pan, ms, _ = waves()
+    return array_scene(pan, ms)
+
+
+def stop_after(monkeypatch, steps):
+    """A clock that lets so many steps happen in an adaptation of 100 seconds."""
+    clock = iter(np.linspace(0, 100, 2 * steps + 1).tolist() + [101.0] * 1000)
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    return 100.0
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_windows_held_back_are_the_better_for_it(scene, monkeypatch, loss):
+    method = made_method()
+    before = {name: tensor.clone() for name, tensor in method.network.state_dict().items()}
+    monkeypatch.setattr(run, "_RATE", 1e-3)
+    adapted, found = adapt(method, scene, AdaptTerms(stop_after(monkeypatch, 10), loss))
+    assert found.steps == 10
+    assert found.after < 0.95 * found.before
+    assert found.kept
+    assert adapted.network is not method.network
+    assert all(torch.equal(before[name], tensor) for name, tensor in method.network.state_dict().items())
+    norms = [name for name in before if "running" in name]
+    assert all(torch.equal(before[name], adapted.network.state_dict()[name]) for name in norms)
+
+
+def test_what_is_learnt_brings_the_fused_image_nearer_to_the_truth(monkeypatch):
+    pan, ms, truth = waves()
+    pair = array_scene(pan, ms)
+    method = NetworkMethod.load(shipped()["gcpnet"], torch.device("cpu"))
+    adapted, _ = adapt(method, pair, AdaptTerms(stop_after(monkeypatch, 12)))
+    with torch.inference_mode():
+        fused = [fuse_scene(m, pair, m.fit(pair)).numpy() for m in (method, adapted)]
+    errors = [np.abs(image - truth).mean() for image in fused]
+    assert errors[1] < 0.98 * errors[0]
+
+
+def test_what_does_not_help_is_not_kept(scene, monkeypatch):
+    monkeypatch.setattr(run, "_RATE", 0.0)
+    method = made_method()
+    same, found = adapt(method, scene, AdaptTerms(stop_after(monkeypatch, 4)))
+    assert same is method
+    assert not found.kept
+    assert "not kept" in found.describe()
+
+
+def test_windows_learnt_from_are_not_held_back(scene):
+    samples = reduced_samples(scene)
+    learnt = {sample.image.pan.sum().item() for sample in samples.learnt}
+    held_back = {sample.image.pan.sum().item() for sample in samples.held_back}
+    assert (len(learnt), len(held_back)) == (3, 1)
+    assert not learnt & held_back
+
+
+def test_at_reduced_resolution_all_images_lie_where_the_truth_does():
+    pan, ms, _ = waves(512, shortest=140)
+    for sample in reduced_samples(array_scene(pan, ms)).learnt:
+        inner = (slice(8, -8), slice(8, -8))
+        assert sample.truth is not None
+        truth = sample.truth[1][inner]
+        for image in (sample.image.upsampled[1], sample.image.pan[0]):
+            matched = float(torch.corrcoef(torch.stack([truth.flatten(), image[inner].flatten()]))[0, 1])
+            for shift in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+                moved = image.roll(shift, (0, 1))[inner]
+                assert float(torch.corrcoef(torch.stack([truth.flatten(), moved.flatten()]))[0, 1]) < matched
+
+
+def test_a_consistent_image_has_the_least_full_resolution_loss():
+    pan, ms, truth = waves()
+    pair = array_scene(pan, ms)
+    units = scene_units(pair)
+    sample = full_samples(pair, units).learnt[0]
+    where = sample.image.tile.window
+    rows, cols = where.slices_in(Window(0, 0, 256, 256))
+    right = units.of_bands(torch.from_numpy(truth[:, rows, cols]))
+    loss = LOSSES["full"].loss
+    least = float(loss(Patch(right, range(4), where), sample, units))
+    assert least < 0.2
+    assert float(loss(Patch(right.roll(4, 1), range(4), where), sample, units)) > 2 * least
+    assert float(loss(Patch(right + 0.5, range(4), where), sample, units)) > least + 0.3
+
+
+def test_windows_are_spread_and_lie_inside():
+    pan, ms, _ = waves(512)
+    windows = ms_windows(array_scene(pan, ms))
+    assert len(windows) == 16
+    assert all(window.intersect(Window(0, 0, 128, 128)) == window for window in windows)
+    assert len({(w.row, w.col) for w in windows}) == len(windows)
+
+
+def test_pan_under_ms_is_counted_from_the_geotransform():
+    placement = Placement(AxisMap(0.25, 0.5, 100), AxisMap(0.25, 0.0, 100))
+    assert pan_window(placement, Window(4, 8, 10, 10)) == Window(14, 32, 40, 40)
+
+
+def test_masked_pixels_teach_nothing():
+    pan, ms, _ = waves()
+    ms[:, 40:44, 40:44] = np.nan
+    samples = reduced_samples(array_scene(pan, ms))
+    (sample,) = [s for s in (*samples.learnt, *samples.held_back) if not bool(s.image.valid.all())]
+    assert int((~sample.image.valid).sum()) == 16
+    fused = samples.units.of_bands(sample.image.upsampled)
+    window = sample.image.tile.window
+    before, wild = (
+        LOSSES["reduced"].loss(Patch(fused, range(4), window), sample, samples.units),
+        fused.clone(),
+    )
+    wild[:, ~sample.image.valid] = 1e3
+    assert torch.equal(LOSSES["reduced"].loss(Patch(wild, range(4), window), sample, samples.units), before)
+
+
+@pytest.mark.parametrize("side", [128, 64])
+def test_scenes_too_small_are_refused(side):
+    pan, ms, _ = waves(side)
+    with pytest.raises(MethodError, match="too small or masked"):
+        adapt(made_method(), array_scene(pan, ms), AdaptTerms(1.0))
+
+
+@pytest.mark.parametrize(("seconds", "loss"), [(0.0, "full"), (float("nan"), "full"), (1.0, "best")])
+def test_terms_are_checked(seconds, loss):
+    with pytest.raises(UsageError):
+        AdaptTerms(seconds, loss)
+
+
+def test_the_file_says_that_it_was_adapted(tmp_path):
+    scene = make_scene(tmp_path, size=(256, 256))
+    out = tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(adapt=0.5, device="cpu"))
+    assert report.adaptation is not None
+    assert report.as_dict()["adaptation"]["steps"] >= 1
+    with rasterio.open(out) as dataset:
+        assert dataset.tags()["PANCLI_ADAPTATION"] == report.adaptation.describe()
+
+
+def test_classical_methods_do_not_learn(tmp_path):
+    scene = make_scene(tmp_path)
+    with pytest.raises(UsageError, match="gsa has nothing to learn"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gsa", adapt=1.0))
