@@ -12,7 +12,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import pad
 
 from pancli.resampling import cubic_kernel
 
@@ -112,5 +112,8 @@ def _kaiser(distance: Tensor, half: int) -> Tensor:
 def mtf_filter(image: Tensor, gain: float, ratio: int) -> Tensor:
     """(H, W) float64 through :func:`mtf_kernel`, borders replicated."""
     half = (_KERNEL_SIZE - 1) // 2
-    padded = pad(image[None, None], (half,) * 4, mode="replicate")
-    return conv2d(padded, mtf_kernel(gain, ratio).to(image)[None, None])[0, 0]
+    padded = pad(image[None, None], (half,) * 4, mode="replicate")[0, 0]
+    # By Fourier transforms: torch's convolution in float64 copies all 41 x 41 neighbours of every pixel.
+    kernel = torch.fft.rfft2(mtf_kernel(gain, ratio).to(image), s=padded.shape)
+    filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(padded) * kernel, s=padded.shape)
+    return filtered[2 * half :, 2 * half :]  # before that, the image's end wraps around
