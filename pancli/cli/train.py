@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pancli.cli.options import Device, Quiet
+
+if TYPE_CHECKING:
+    from pancli.training.run import Told
 
 _PLAIN_EVERY = 100
 
@@ -40,52 +44,119 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="Threads that make batches."),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init", metavar="WEIGHTS", help="Begin from a weights file, or from weights that ship, by name."
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's files into the --out folder.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Train a network, or go on training it: a run that was stopped resumes where it was saved."""
+    """Train a network, or go on training it: a run that was stopped resumes where it was saved.
+
+    Several processes train as one under torchrun: torchrun --nproc-per-node 2 -m pancli train RECIPE.toml
+    """
     from pancli.device import find_device
-    from pancli.training.loop import Terms, train
-    from pancli.training.recipe import read_recipe
+    from pancli.training.loop import train
+    from pancli.training.ranks import joined
+    from pancli.training.reading import read_recipe
+    from pancli.training.run import Terms
 
     plan = read_recipe(recipe)
     folder = out or Path("runs") / plan.name
-    terms = Terms(find_device(device), fresh, max_minutes, workers)
-    with _progress(plan.name, quiet=quiet) as on_step:
-        run = train(plan, data or recipe.parent, folder, terms, on_step)
-    done, steps = run.progress.step, plan.schedule.steps
-    if not quiet:
-        state = "done" if done >= steps else f"stopped at step {done} of {steps}; the same command goes on"
-        best = "" if run.progress.best is None else f", best validation PSNR {run.progress.best:.2f} dB"
-        typer.echo(f"{run.weights}: {state}{best}")
+    with joined(find_device(device)) as ranks:
+        quiet = quiet or not ranks.first
+        terms = Terms(ranks, fresh, max_minutes, workers, init, tensorboard)
+        with _progress(plan.name, quiet=quiet) as on_step:
+            run = train(plan, data or recipe.parent, folder, terms, on_step)
+    if quiet:
+        return
+    for warning in run.warnings:
+        typer.echo(f"pancli: warning: {warning}", err=True)
+    state = "done"
+    if not run.done:
+        step, steps = run.progress.step, run.stage.schedule.steps
+        state = f"stopped at step {step} of {steps} of the {run.stage.name}; the same command goes on"
+    for made in run.stage.networks:
+        best = run.progress.best.get(made)
+        reached = "" if best is None else f", best validation PSNR {best:.2f} dB"
+        typer.echo(f"{run.weights(made)}: {state}{reached}")
+    if not run.stage.networks:
+        typer.echo(f"{run.checkpoint}: {state}")
 
 
 @contextmanager
-def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int, float], None] | None]:
+def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[Told], None] | None]:
     if quiet:
         yield None
     elif sys.stderr.isatty():
         with _bar(name) as update:
             yield update
     else:
-        yield _plain
+        yield _Plain()
+
+
+def _describe(told: Told) -> str:
+    best = "" if told.best is None else f", best PSNR {told.best:.2f} dB"
+    return f"loss {told.loss:.4f}{best}"
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int, float], None]]:
+def _bar(name: str) -> Iterator[Callable[[Told], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    pace = _Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=None)
+        task = progress.add_task(name, total=None, rate="")
 
-        def update(done: int, steps: int, loss: float) -> None:
-            progress.update(task, description=f"{name}: loss {loss:.4f}", completed=done, total=steps)
+        def update(told: Told) -> None:
+            text = f"{name}, {told.stage}: {_describe(told)}"
+            rate = pace.rate(told)
+            shown = f"{rate:.2f} steps/s" if rate else ""
+            progress.update(task, description=text, completed=told.step, total=told.steps, rate=shown)
 
         yield update
 
 
-def _plain(done: int, steps: int, loss: float) -> None:
-    if done % _PLAIN_EVERY == 0 or done == steps:
-        typer.echo(f"step {done} of {steps}, loss {loss:.4f}", err=True)
+class _Plain:
+    """A line now and then, where no terminal shows a bar."""
+
+    def __init__(self) -> None:
+        self._pace = _Pace()
+
+    def __call__(self, told: Told) -> None:
+        rate = self._pace.rate(told)
+        if told.step % _PLAIN_EVERY == 0 or told.step == told.steps:
+            pace = (
+                f", {rate:.2f} steps/s, {(told.steps - told.step) / rate / 60:.0f} min left" if rate else ""
+            )
+            typer.echo(f"{told.stage}: step {told.step} of {told.steps}, {_describe(told)}{pace}", err=True)
+
+
+class _Pace:
+    """Steps per second since a stage was entered here."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._begun = (0, 0.0)
+
+    def rate(self, told: Told) -> float | None:
+        """The rate so far; None at a stage's first step here."""
+        now = time.monotonic()
+        if told.stage != self._stage:
+            self._stage, self._begun = told.stage, (told.step, now)
+            return None
+        step, since = self._begun
+        return (told.step - step) / max(now - since, 1e-9)

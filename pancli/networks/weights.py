@@ -23,6 +23,8 @@ from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
 
+_LATER = {"teacher", "began_from"}  # fields that older cards do not have
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -48,6 +50,8 @@ class Card:
         figures: What was measured on the validation scenes: measurement -> method -> value.
         limits: What it is known not to do well.
         date: When it was exported, ISO 8601.
+        teacher: What taught it, and what it took from there; empty if nothing did.
+        began_from: What weights its training began from; empty for random ones.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Card:
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     limits: str = ""
     licence: str = LICENCE
+    teacher: str = ""
+    began_from: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -82,8 +88,7 @@ class Card:
             WeightsError: A field is missing or unknown.
         """
         known = {f.name for f in fields(cls)}
-        if set(values) != known:
-            odd = sorted(set(values) ^ known)
+        if odd := sorted((set(values) - known) | (known - set(values) - _LATER)):
             raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pancli.errors import TrainingError
-from pancli.networks.protocol import Network
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one optimiser trains.
+
+    Attributes:
+        module: Its parameters are all and only the optimiser's.
+        optimiser: With its state.
+    """
+
+    module: nn.Module
+    optimiser: torch.optim.Optimizer
 
 
 @dataclass(frozen=True)
@@ -20,56 +34,98 @@ class Progress:
     """Where a run is.
 
     Attributes:
-        step: Steps done.
         recipe_sha256: Of the recipe it follows.
-        best: Best score so far; None before the first validation.
+        stage: The stage it is in.
+        step: Steps of that stage that are done.
+        began_from: What weights it began from; empty for random ones.
+        best: Best score so far per weights file; empty before the first validation.
         seconds: Time spent on the run, resumed or not.
     """
 
-    step: int
     recipe_sha256: str
-    best: float | None = None
+    stage: str
+    step: int = 0
+    began_from: str = ""
+    best: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def save_checkpoint(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
-    """Write everything that a resumed run needs. What is random follows from the step."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+def save_checkpoint(path: Path, parts: Mapping[str, Part], progress: Progress) -> None:
+    """Write everything that a resumed run needs. What is random follows from the step.
+
+    Raises:
+        TrainingError: A weight is no number; what was saved before stays.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        weights = part.module.state_dict()
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            raise TrainingError(
+                f"weights are no numbers after step {progress.step}; the last checkpoint is kept in "
+                f"{path.parent}. Lower schedule.learning_rate or schedule.clip"
+            )
+        tensors |= {f"{name}.module.{key}": tensor for key, tensor in weights.items()}
+        for index, state in part.optimiser.state_dict()["state"].items():
+            for key, value in state.items():
+                if value is not None:
+                    tensors[f"{name}.optimiser.{index}.{key}"] = torch.as_tensor(value)
+    save_tensors(path, tensors, {"progress": json.dumps(asdict(progress))})
+
+
+def read_progress(path: Path) -> Progress:
+    """Where a saved run is.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**json.loads((file.metadata() or {})["progress"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
+    """Put a checkpoint into modules and their optimisers.
+
+    Raises:
+        TrainingError: The file is damaged or of other networks.
+    """
+    try:
+        tensors = load_tensors(path)
+        for name, part in parts.items():
+            part.module.load_state_dict(_under(f"{name}.module.", tensors))
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in _under(f"{name}.optimiser.", tensors).items():
+                index, _, value = key.partition(".")
+                state.setdefault(int(index), {})[value] = tensor
+            part.optimiser.load_state_dict({**part.optimiser.state_dict(), "state": state})
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file that appears complete, on the disk, or not at all."""
     flat = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     temporary = path.with_name(path.name + ".tmp")
-    save_file(flat, temporary, metadata={"progress": json.dumps(asdict(progress))})
+    save_file(flat, temporary, metadata=metadata)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, network: Network, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put a checkpoint into a network and its optimiser.
-
-    Raises:
-        TrainingError: The file is damaged or of another network.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network.load_state_dict(_under("network.", tensors))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(
-            f"{path}: cannot be resumed from ({error}); use --fresh to start again"
-        ) from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _under("optimizer.", tensors).items():
-        index, _, field = name.partition(".")
-        state.setdefault(int(index), {})[field] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return progress
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _damaged(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"{path}: cannot be resumed from ({error}); use --fresh to start again")
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

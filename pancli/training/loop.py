@@ -1,88 +1,32 @@
-"""The run: step after step, saved every few minutes, measured now and then, best weights exported."""
+"""The run itself: stage after stage, saved every few minutes, measured now and then, the best exported."""
 
 from __future__ import annotations
 
-import csv
-import datetime
-import math
-import platform
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from pancli.errors import RecipeError, TrainingError
-from pancli.methods.network import STATISTIC_TILES, NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
-from pancli.networks.protocol import Network, Traits
-from pancli.networks.registry import find_network
-from pancli.networks.weights import Card, save_weights
-from pancli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from pancli.training.patches import Batch, Sampler
+from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
+from pancli.training.export import export_unmeasured, validate
+from pancli.training.initial import load_initial
+from pancli.training.notes import Board, require_tensorboard
 from pancli.training.recipe import Recipe
-from pancli.training.validation import Case, Figures, load_cases, measure, score
+from pancli.training.run import CHECKPOINT, Clock, Run, Terms, Told
+from pancli.training.sampling import Sampler
+from pancli.training.stages import Workshop, stage_names
+from pancli.training.steps import make_batches, take_step
+from pancli.training.validation import load_cases, measure
 
 BASELINES = ("exp", "gsa", "mtf-glp-hpm")
-_RATIO_SLACK = 0.1  # of a ratio: beyond those trained on, this far is still taken
+_BOARD_EVERY = 10  # steps
 
-StepCallback = Callable[[int, int, float], None]
-"""Called with steps done, steps in all, and the loss."""
-
-
-@dataclass
-class Run:
-    """A training run and where it is.
-
-    Attributes:
-        recipe: What to do.
-        folder: Where checkpoint, metrics and weights go.
-        device: Where to compute.
-        network: What is trained.
-        optimizer: With its state.
-        progress: Where it is.
-        cases: What it is measured on.
-        baselines: What classical methods reach on them.
-    """
-
-    recipe: Recipe
-    folder: Path
-    device: torch.device
-    network: Network
-    optimizer: torch.optim.Optimizer
-    progress: Progress
-    cases: list[Case] = field(repr=False)
-    baselines: dict[str, dict[str, Figures]] = field(repr=False, default_factory=dict)
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where the run is saved."""
-        return self.folder / "checkpoint.safetensors"
-
-    @property
-    def weights(self) -> Path:
-        """The best weights so far."""
-        return self.folder / f"{self.recipe.name}.safetensors"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a run is carried out, which changes nothing of what it learns.
-
-    Attributes:
-        device: Where to compute.
-        fresh: Start again even where a checkpoint is.
-        max_minutes: Stop, saved, after so long; None for never.
-        workers: Threads that make batches ahead; None for the recipe's ``prefetch``.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    fresh: bool = False
-    max_minutes: float | None = None
-    workers: int | None = None
+StepCallback = Callable[[Told], None]
 
 
 def train(
@@ -102,186 +46,123 @@ def train(
         on_step: Called after every step.
 
     Raises:
+        UsageError: TensorBoard is asked for and not installed.
         RecipeError: The data are missing, or the checkpoint is of another recipe.
+        WeightsError: The weights to begin from cannot be used.
         TrainingError: The loss is not a number, or the checkpoint is damaged; what was saved stays.
     """
+    terms = terms or Terms()
+    started = time.monotonic()
+    if terms.tensorboard:
+        require_tensorboard()
     if recipe.schedule.threads:
         torch.set_num_threads(recipe.schedule.threads)
-    sampler = Sampler.load(recipe, data)
-    terms = terms or Terms()
-    run = _start(recipe, data, folder, terms.device, fresh=terms.fresh)
-    deadline = math.inf if terms.max_minutes is None else time.monotonic() + 60 * terms.max_minutes
-    saved = started = time.monotonic()
-    before = run.progress.seconds
-    ahead = max(recipe.schedule.prefetch if terms.workers is None else terms.workers, 1)
-    for step, batch in _batches(sampler, range(run.progress.step, recipe.schedule.steps), ahead):
-        loss = _step(run, step, batch)
-        spent = before + time.monotonic() - started
-        run.progress = replace(run.progress, step=step + 1, seconds=spent)
-        if on_step is not None:
-            on_step(step + 1, recipe.schedule.steps, loss)
-        last = step + 1 == recipe.schedule.steps
-        stopping = last or time.monotonic() > deadline
-        if stopping or (step + 1) % recipe.schedule.validate_every == 0:
-            _validate(run, loss)
-        if stopping or time.monotonic() - saved > 60 * recipe.schedule.checkpoint_minutes:
-            save_checkpoint(run.checkpoint, run.network, run.optimizer, run.progress)
-            saved = time.monotonic()
-        if stopping:
-            break
+    initial = None if terms.init is None else load_initial(terms.init, recipe)
+    workshop = Workshop(recipe, terms.ranks.device, folder, initial)
+    run = _start(workshop, data, terms)
+    clock = Clock.start(started, run.progress.seconds, terms.max_minutes)
+    names = stage_names(recipe)
+    with _board(run) as board:
+        for name in names[names.index(run.stage.name) :]:
+            if name != run.stage.name:
+                run.stage = workshop.stage(name)
+                run.progress = replace(run.progress, stage=name, step=0)
+            if not _run_stage(run, clock, board, on_step):
+                return run
+            if terms.ranks.first:
+                workshop.finish(run.stage)
+            terms.ranks.wait()
+    run.done = True
     return run
 
 
-def _start(recipe: Recipe, data: Path, folder: Path, device: torch.device, *, fresh: bool) -> Run:
-    torch.manual_seed(recipe.seed)
-    schedule = recipe.schedule
-    network = find_network(recipe.network)(recipe.bands, schedule.patch**2)
-    network.start_near_interpolation()
-    network = to_channels_last(network, device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
+def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
+    """The run at its beginning, or where it was saved."""
+    recipe, folder = workshop.recipe, workshop.folder
+    for plan in (recipe.schedule, *([] if recipe.teacher is None else [recipe.teacher.schedule])):
+        if plan.regions % terms.ranks.count:
+            raise RecipeError(
+                f"{terms.ranks.count} processes cannot share the {plan.regions} regions of a step; "
+                "set schedule.regions to a multiple"
+            )
+    sampler = Sampler.load(recipe, data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(
             f"cannot make the folder {folder}: {error.strerror}; give another --out"
         ) from error
-    cases = load_cases(recipe.validation, data)
-    run = Run(recipe, folder, device, network, optimizer, Progress(0, recipe.sha256), cases)
-    if not fresh and run.checkpoint.exists():
-        run.progress = load_checkpoint(run.checkpoint, network, optimizer)
-        if run.progress.recipe_sha256 != recipe.sha256:
-            raise RecipeError(f"{run.checkpoint} is of another recipe; use --fresh, or another --out")
-    _trim_notes(run)
-    run.baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
+    began = "" if workshop.initial is None else workshop.initial.told
+    progress = Progress(recipe.sha256, stage_names(recipe)[0], began_from=began)
+    checkpoint = folder / CHECKPOINT
+    resumed = checkpoint.exists() and not terms.fresh
+    if resumed:
+        progress = _agreed(read_progress(checkpoint), progress, checkpoint)
+    stage = workshop.stage(progress.stage)
+    if resumed:
+        load_parts(checkpoint, stage.parts)
+    for part in stage.parts.values():
+        terms.ranks.share(list(part.module.state_dict().values()))
+    cases = load_cases(recipe.validation, data) if terms.ranks.first else []
+    baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
+    run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress)
+    if terms.ranks.first:
+        names = stage_names(recipe)
+        run.metrics.keep(names[: names.index(progress.stage)], progress.stage, progress.step)
     return run
 
 
-def _batches(sampler: Sampler, steps: range, ahead: int) -> Iterator[tuple[int, Batch]]:
-    """The batches of these steps, in order, ``ahead`` of them being made at a time, each in a thread."""
-    with ThreadPoolExecutor(ahead, thread_name_prefix="pancli-batch") as pool:
-        waiting: list[Future[Batch]] = []
-        for step in steps:
-            while len(waiting) <= ahead and step + len(waiting) < steps.stop:
-                waiting.append(pool.submit(sampler.batch, step + len(waiting)))
-            yield step, waiting.pop(0).result()
-
-
-def _step(run: Run, step: int, batch: Batch) -> float:
-    """One optimiser step; returns the loss, in standard deviations of a band."""
-    schedule = run.recipe.schedule
-    settled = step >= schedule.settle * schedule.steps
-    _set_mode(run.network, settled=settled)
-    for group in run.optimizer.param_groups:
-        group["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-    batch = batch.to(run.device)
-    fused = run.network(batch.inputs).residual + batch.inputs.bms
-    loss = ((fused - batch.target) * batch.weight).abs().mean()
-    value: float = loss.item()
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss of step {step} is {value}; the last checkpoint is kept in {run.folder}. "
-            "Lower schedule.learning_rate or schedule.clip"
+def _agreed(saved: Progress, asked: Progress, path: Path) -> Progress:
+    """What was saved, if it is of the run that is asked for."""
+    if saved.recipe_sha256 != asked.recipe_sha256:
+        raise RecipeError(f"{path} is of another recipe; use --fresh, or another --out")
+    if saved.began_from != asked.began_from:
+        raise RecipeError(
+            f"{path} began from {saved.began_from or 'random weights'}, not from "
+            f"{asked.began_from or 'random weights'}; give the same --init, use --fresh, or another --out"
         )
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.network.parameters(), schedule.clip)
-    run.optimizer.step()
-    return value
+    return saved
 
 
-def _set_mode(network: Network, *, settled: bool) -> None:
-    """Training mode; once settled, normalisation uses the statistics that inference will use."""
-    network.train()
-    if settled:
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase):
-                module.eval()
-
-
-def _validate(run: Run, loss: float) -> None:
-    """Measure, note it in metrics.csv, and export where it is the best so far."""
-    if not run.cases:
-        _export(run, {})
+@contextmanager
+def _board(run: Run) -> Iterator[Board | None]:
+    if not (run.terms.tensorboard and run.terms.ranks.first):
+        yield None
         return
-    network = find_network(run.recipe.network)(run.recipe.bands, run.network.nominal_pixels)
-    network.load_state_dict(run.network.state_dict())
-    card = _card(run, {})
-    figures = measure(NetworkMethod(network.eval(), card), run.cases)
-    reached = score(figures)
-    _note(run, loss, figures)
-    if run.progress.best is None or reached > run.progress.best:
-        run.progress = replace(run.progress, best=reached)
-        _export(run, figures)
+    board = Board(run.folder / "tensorboard")
+    try:
+        yield board
+    finally:
+        board.close()
 
 
-def _note(run: Run, loss: float, figures: dict[str, Figures]) -> None:
-    path = run.folder / "metrics.csv"
-    row = {"step": run.progress.step, "seconds": round(run.progress.seconds, 1), "loss": round(loss, 6)}
-    for group, found in figures.items():
-        for name in ("psnr", "sam", "ergas"):
-            row[f"{group} {name}"] = round(getattr(found, name), 4)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+def _run_stage(run: Run, clock: Clock, board: Board | None, on_step: StepCallback | None) -> bool:
+    """Take the steps of a stage that are left; false where the time was up before the last."""
+    schedule, ranks = run.stage.schedule, run.terms.ranks
+    workers = run.terms.workers
+    ahead = max(run.recipe.schedule.prefetch if workers is None else workers, 1)
+    for step, batch in make_batches(_stage_sampler(run), range(run.progress.step, schedule.steps), ahead):
+        taken = take_step(run, step, batch, late=clock.late)
+        run.progress = replace(run.progress, step=step + 1, seconds=clock.spent)
+        last = step + 1 == schedule.steps
+        if on_step is not None:
+            best = max(run.progress.best.values(), default=None)
+            on_step(Told(run.stage.name, step + 1, schedule.steps, taken.loss, best))
+        if ranks.first:
+            if board is not None and step % _BOARD_EVERY == 0:
+                board.note(run.stage.name, step, taken.numbers())
+            if last or (step + 1) % schedule.validate_every == 0:
+                validate(run, taken.loss, board)
+            if clock.save_is_due(schedule.checkpoint_minutes) or last or taken.late:
+                save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
+        if taken.late and not last:
+            export_unmeasured(run)
+            return False
+    return True
 
 
-def _trim_notes(run: Run) -> None:
-    """Drop what metrics.csv says of steps that a resumed run takes again."""
-    path = run.folder / "metrics.csv"
-    if path.exists():
-        head, *rows = path.read_text().splitlines(keepends=True)
-        kept = [row for row in rows if int(row.split(",")[0]) <= run.progress.step]
-        path.write_text("".join([head, *kept]))
-
-
-def _export(run: Run, figures: dict[str, Figures]) -> None:
-    save_weights(run.network, _card(run, figures), run.weights)
-
-
-def _card(run: Run, figures: dict[str, Figures]) -> Card:
-    recipe, schedule = run.recipe, run.recipe.schedule
-    ratios = recipe.degradation.ratios
-    measured: dict[str, dict[str, float]] = {}
-    for name, found in {**run.baselines, recipe.name: figures}.items():
-        for group, values in found.items():
-            for metric, unit in (("psnr", "PSNR dB"), ("sam", "SAM degrees"), ("ergas", "ERGAS")):
-                entry = measured.setdefault(f"{group}, {unit}", {})
-                entry[name] = round(getattr(values, metric), 3)
-    kind = "CUDA" if run.device.type == "cuda" else f"CPU ({platform.machine()})"
-    return Card(
-        name=recipe.name,
-        network=recipe.network,
-        version=recipe.version,
-        bands=recipe.bands,
-        ratios=(round(min(ratios) - _RATIO_SLACK, 3), round(max(ratios) + _RATIO_SLACK, 3)),
-        nominal_pixels=run.network.nominal_pixels,
-        parameters=sum(p.numel() for p in run.network.parameters()),
-        normalisation="detail units of the scene, so any dynamic range: band = (ms - mean) / (r std) with r "
-        "its correlation with pan on the ms grid, pan = (pan - mean) / std",
-        groups=f"{recipe.bands} at a time in order, the last group takes the last {recipe.bands}; fewer "
-        "are repeated; inside a group by falling correlation with pan",
-        statistics=_statistics(run.network.TRAITS),
-        paper=run.network.TRAITS.paper,
-        reconstruction=run.network.TRAITS.reconstruction,
-        data=recipe.data,
-        recipe_sha256=recipe.sha256,
-        budget=f"{run.progress.step} of {schedule.steps} steps of {schedule.regions * schedule.patches} "
-        f"patches of {schedule.patch} pixels, {run.progress.seconds / 60:.0f} minutes, {kind}",
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        figures=measured,
-        limits=recipe.limits,
-    )
-
-
-def _statistics(traits: Traits) -> str:
-    units = "units over all valid ms pixels"
-    if traits.window is not None:
-        return f"{units}; of each window of {traits.window} pixels, blended half a window apart"
-    if traits.stages:
-        return f"{units}; {len(traits.stages)} stages over at most {STATISTIC_TILES} tiles"
-    return f"{units}; nothing else is global"
+def _stage_sampler(run: Run) -> Sampler:
+    """The sampler of a stage: the student's is the same with and without a teacher before it."""
+    stream = len(stage_names(run.recipe)) - 1 - stage_names(run.recipe).index(run.stage.name)
+    share = run.terms.ranks.rank, run.terms.ranks.count
+    return replace(run.sampler, schedule=run.stage.schedule, stream=stream, share=share)

@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pancli.errors import TrainingError
 from pancli.methods.moments import Moments
 from pancli.methods.units import Units
 from pancli.methods.views import block_ms
-from pancli.networks.protocol import Inputs, Traits
-from pancli.networks.registry import find_network
+from pancli.networks.protocol import Inputs
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, degrade, upsample
 from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
-from pancli.training.recipe import Degradation, Recipe, Source
-from pancli.training.sources import Images, crop, load_images
+from pancli.training.images import Image, Room, crop, pan_under
+from pancli.training.recipe import Degradation
 
 _WHOLE_GROUP = 0.85  # of examples see as many different bands as the network takes; the rest see repeats
 _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to their standard deviation
@@ -62,11 +58,15 @@ class Batch(NamedTuple):
         inputs: What the network sees; every pixel is valid.
         target: (N, K, p, p), the truth.
         weight: (N, K, 1, 1), units per standard deviation of a band: what an error counts.
+        scale: (N, K, 1, 1), digital numbers per unit; zero for a constant band.
+        mean: (N, K, 1, 1), digital numbers where the unit is zero.
     """
 
     inputs: Inputs
     target: Tensor
     weight: Tensor
+    scale: Tensor
+    mean: Tensor
 
     @classmethod
     def join(cls, batches: Sequence[Batch]) -> Batch:
@@ -75,8 +75,7 @@ class Batch(NamedTuple):
         coarse = None if lrms[0] is None else torch.cat([part for part in lrms if part is not None])
         return cls(
             Inputs(torch.cat(bms), torch.cat(pan), coarse),
-            torch.cat([batch.target for batch in batches]),
-            torch.cat([batch.weight for batch in batches]),
+            *(torch.cat(parts) for parts in zip(*(batch[1:] for batch in batches), strict=True)),
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -84,7 +83,19 @@ class Batch(NamedTuple):
         bms, pan, lrms, _ = self.inputs
         coarse = None if lrms is None else _placed(lrms, device)
         inputs = Inputs(_placed(bms, device), _placed(pan, device), coarse)
-        return Batch(inputs, _placed(self.target, device), self.weight.to(device))
+        units = (part.to(device) for part in (self.weight, self.scale, self.mean))
+        return Batch(inputs, _placed(self.target, device), *units)
+
+    def turned(self, turns: int, *, mirror: bool) -> Batch:
+        """The batch after so many quarter turns, then mirrored from left to right if asked."""
+
+        def turn(images: Tensor) -> Tensor:
+            turned = images.rot90(turns, (2, 3))
+            return turned.flip(3) if mirror else turned
+
+        bms, pan, lrms, _ = self.inputs
+        inputs = Inputs(turn(bms), turn(pan), None if lrms is None else turn(lrms))
+        return self._replace(inputs=inputs, target=turn(self.target))
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:
@@ -101,110 +112,67 @@ def integer(generator: torch.Generator, stop: int) -> int:
     return int(torch.randint(stop, (), generator=generator))
 
 
-@dataclass(frozen=True)
-class Sampler:
-    """Makes the batch of any step; which one follows from the recipe's seed and the step alone.
-
-    Attributes:
-        recipe: The run.
-        images: Per source of the recipe, what it holds.
-        traits: Of the network: its ratio and alignment.
-    """
-
-    recipe: Recipe
-    images: tuple[Images, ...]
-    traits: Traits
-
-    @classmethod
-    def load(cls, recipe: Recipe, data: Path) -> Sampler:
-        """Read all images of a recipe.
-
-        Raises:
-            RecipeError: An array is missing or not as expected.
-            TrainingError: An image is smaller than a region.
-        """
-        images = tuple(load_images(source, data) for source in recipe.sources)
-        for source, held in zip(recipe.sources, images, strict=True):
-            for name, array in zip(source.names, held.bands, strict=True):
-                if min(array.shape[1:]) < recipe.schedule.patch:
-                    side = recipe.schedule.patch
-                    raise TrainingError(
-                        f"no patch of {side} pixels fits into {name} of {array.shape[1:]} pixels"
-                    )
-        return cls(recipe, images, find_network(recipe.network).TRAITS)
-
-    def batch(self, step: int) -> Batch:
-        """The examples of one step."""
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
-        regions = [self._examples(generator) for _ in range(self.recipe.schedule.regions)]
-        return Batch.join(regions)
-
-    def _examples(self, generator: torch.Generator) -> Batch:
-        weights = torch.tensor([source.weight for source in self.recipe.sources])
-        index = int(torch.multinomial(weights, 1, generator=generator))
-        schedule = self.recipe.schedule
-        region = draw_region(
-            self.recipe.sources[index],
-            self.images[index],
-            schedule.region,
-            self.recipe.degradation,
-            generator,
-        )
-        group = random_group(region.reference.shape[0], self.recipe.bands, generator)
-        corners = random_corners(region, (schedule.patches, schedule.patch), self.traits.align, generator)
-        return Batch.join([cut_patch(region, group, corner, self.traits.ratio) for corner in corners])
+def choose_window(room: Room, generator: torch.Generator) -> Window:
+    """One of the windows there is room for."""
+    if room.free is None:
+        row, col = (integer(generator, count) for count in room.count)
+    else:
+        row, col = divmod(int(room.free[integer(generator, len(room.free))]), room.count[1])
+    return Window(row, col, *room.shape)
 
 
 def draw_region(
-    source: Source, images: Images, size: int, degradation: Degradation, generator: torch.Generator
+    kind: str, image: Image, window: Window, degradation: Degradation, generator: torch.Generator
 ) -> Region:
-    """A random region of a source, observed at random; at most ``size`` pixels along a side."""
-    if source.kind == "simulated":
-        return simulated_region(size, degradation, generator)
-    if source.kind == "pairs":
-        pan, reference = _from_pair(images, size, degradation, generator)
+    """A window of an image's bands, observed at random; of a referenced one as it was observed already."""
+    if kind == "referenced":
+        pan, ms, reference, placement = referenced_parts(image, window)
+        return _region(pan, ms, reference, placement)
+    reference = crop(image.bands, window)
+    if kind == "pairs":
+        pan = reduced_pan(image, window, uniform(generator, *degradation.pan_gains))
     else:
-        pan, reference = _from_truth(images, size, generator)
+        pan = made_pan(reference, generator)
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
     return observe(both[:1], both[1:], degradation, generator)
 
 
-def simulated_region(size: int, degradation: Degradation, generator: torch.Generator) -> Region:
-    """A simulated scene; its own sensor has blurred and shifted it."""
+def simulated_region(size: int, bands: int, degradation: Degradation, generator: torch.Generator) -> Region:
+    """A simulated scene of at least so many bands; its own sensor has blurred and shifted it."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
-    pair = random_pair(generator, size, 4 + integer(generator, 3), ratio)
+    pair = random_pair(generator, size, bands + integer(generator, 3), ratio)
     return _region(pair.pan, pair.ms, pair.reference, pair.placement)
 
 
-def _from_pair(
-    images: Images, size: int, degradation: Degradation, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    index = integer(generator, len(images.bands))
-    bands, pan = images.bands[index], images.pans[index]
-    height, width = (min(size, side) for side in bands.shape[1:])
-    row, col = (
-        integer(generator, side - part + 1)
-        for side, part in zip(bands.shape[1:], (height, width), strict=True)
-    )
-    ratio = round(pan.shape[0] / bands.shape[1])
-    fine = crop(pan, ratio * row, ratio * col, ratio * height, ratio * width)[None]
-    placement = Placement(AxisMap(1 / ratio, 0.0, height), AxisMap(1 / ratio, 0.0, width))
-    gain = uniform(generator, *degradation.pan_gains)
-    reduced = degrade(fine, placement, Window(0, 0, *fine.shape[1:]), Window(0, 0, height, width), gain)
-    return reduced, crop(bands, row, col, height, width)
+def reduced_pan(image: Image, window: Window, gain: float) -> Tensor:
+    """Pan (1, h, w) as an ms window of an image would have it.
+
+    Args:
+        image: A pair.
+        window: Which of its ms pixels.
+        gain: MTF at the ms Nyquist frequency.
+    """
+    pan, placement = _pan_under(image, window)
+    whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *window.shape)
+    return degrade(pan, placement, whole, ms_whole, gain)
 
 
-def _from_truth(images: Images, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    bands = images.bands[integer(generator, len(images.bands))]
-    height, width = (min(size, side) for side in bands.shape[1:])
-    row, col = (
-        integer(generator, side - part + 1)
-        for side, part in zip(bands.shape[1:], (height, width), strict=True)
-    )
-    reference = crop(bands, row, col, height, width)
-    return made_pan(reference, generator), reference
+def _pan_under(image: Image, window: Window) -> tuple[Tensor, Placement]:
+    if image.pan is None:
+        raise ValueError(f"{image.name} has no pan")
+    under, placement = pan_under(image.placement, window)
+    return crop(image.pan, under)[None], placement
+
+
+def referenced_parts(image: Image, window: Window) -> tuple[Tensor, Tensor, Tensor, Placement]:
+    """The pan (1, H, W) on an ms window, that ms (B, h, w), their truth (B, H, W), and how ms lies on pan."""
+    if image.reference is None:
+        raise ValueError(f"{image.name} has no reference")
+    pan, placement = _pan_under(image, window)
+    reference = crop(image.reference, pan_under(image.placement, window)[0])
+    return pan, crop(image.bands, window), reference, placement
 
 
 def made_pan(reference: Tensor, generator: torch.Generator) -> Tensor:
@@ -306,4 +274,6 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, ratio: int
         lrms,
     )
     target = units.of_bands(region.reference)[members, rows, cols][None]
-    return Batch(inputs, target, units.weight()[members, None, None][None])
+    scale = torch.where(units.scale.isinf(), 0.0, units.scale)
+    told = (values[members, None, None][None] for values in (units.weight(), scale, units.mean))
+    return Batch(inputs, target, *told)

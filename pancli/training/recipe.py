@@ -1,19 +1,17 @@
-"""A training run as frozen values, read from TOML; nothing unknown, misspelt or out of range gets through."""
+"""A training run as frozen values; :mod:`pancli.training.reading` makes them of a TOML file."""
 
 from __future__ import annotations
 
-import hashlib
-import tomllib
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any
+import math
+from dataclasses import dataclass, field
 
-from pancli.errors import RecipeError
-
-SOURCE_KINDS = ("pairs", "truth", "simulated")
+SOURCE_KINDS = ("pairs", "referenced", "truth", "simulated")
+DECAYS = ("cosine", "steps")
+OPTIMISERS = ("adamw", "adam", "sgd")
+DISTANCES = ("l1", "mse")
+REDUCTIONS = ("mean", "sum")
+TEACHERS = ("encoder",)
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +19,12 @@ class Source:
     """Where training images come from.
 
     Attributes:
-        kind: "pairs" (pan and ms; the ms is the truth at its own resolution), "truth" (a multiband image;
-            pan is made from it), or "simulated" (scenes with exact truth).
+        kind: "pairs" (pan and ms; the ms is the truth at its own resolution), "referenced" (pan, ms and the
+            truth on pan's grid, as ``pancli degrade`` and ``pancli simulate`` write them), "truth" (a
+            multiband image; pan is made from it), or "simulated" (scenes with exact truth, made on the fly).
         weight: How often it is drawn, relative to the others.
         folder: Holds the images, relative to the data folder.
-        names: Which of them.
+        names: Which of them; a name may be a pattern such as "*", which leaves out what is validated on.
     """
 
     kind: str
@@ -58,6 +57,29 @@ class Degradation:
 
 
 @dataclass(frozen=True, slots=True)
+class Decay:
+    """How the learning rate falls.
+
+    Attributes:
+        kind: "cosine" (along half a cosine) or "steps" (suddenly, now and then).
+        floor: Part of the learning rate that the cosine ends at.
+        factor: What is left of the rate after each sudden fall.
+        period: Steps between sudden falls.
+    """
+
+    kind: str = "cosine"
+    floor: float = 0.0
+    factor: float = 0.1
+    period: int = 0
+
+    def rate(self, step: int, steps: int) -> float:
+        """Part of the learning rate that holds at a step of so many."""
+        if self.kind == "steps":
+            return float(self.factor ** (step // self.period))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """How long and how fast.
 
@@ -67,8 +89,9 @@ class Schedule:
         region: Side of a region in pixels.
         patches: Patches cut from each region.
         patch: Side of a patch in pixels; its area is what the network's sums are rescaled to.
-        learning_rate: At the start; falls to zero along half a cosine.
-        weight_decay: Of AdamW.
+        learning_rate: At the start.
+        weight_decay: Of the optimiser.
+        decay: How the learning rate falls.
         clip: Largest norm of a gradient.
         settle: Part of the run after which normalisation statistics stay as they are.
         validate_every: Steps between validations.
@@ -83,6 +106,7 @@ class Schedule:
     patches: int = 2
     patch: int = 64
     learning_rate: float = 1e-3
+    decay: Decay = field(default_factory=Decay)
     weight_decay: float = 1e-4
     clip: float = 1.0
     settle: float = 0.75
@@ -93,19 +117,97 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Optimiser:
+    """What takes the steps.
+
+    Attributes:
+        kind: "adamw", "adam" or "sgd".
+        momentum: Of sgd.
+        betas: Of adamw and adam.
+    """
+
+    kind: str = "adamw"
+    momentum: float = 0.9
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is made small: weights of terms of the error, in standard deviations of a band.
+
+    Attributes:
+        l1: Of absolute errors.
+        mse: Of squared errors.
+        sam: Of the spectral angle in radians, a mean over pixels.
+        gradient: Of the absolute errors of differences between neighbours, along rows and along columns.
+        reduction: How l1 and mse are reduced. "mean"; or "sum": over each patch, squares halved, as
+            GCPNet's paper does. What distances of distillation are reduced by, too.
+    """
+
+    l1: float = 0.0
+    mse: float = 0.0
+    sam: float = 0.0
+    gradient: float = 0.0
+    reduction: str = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """The first stage: a network that is shown the truth, through a code too narrow to copy it.
+
+    Attributes:
+        kind: "encoder" (GCPNet's: the truth's code takes the place of bms).
+        schedule: As the student's; what is not given is the student's.
+        optimiser: The same.
+        loss: The same, as a whole.
+        constraint: Weight of what holds the code: for "encoder" its absolute distance from bms.
+    """
+
+    kind: str
+    schedule: Schedule
+    optimiser: Optimiser
+    loss: Loss
+    constraint: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """What the student takes from its teacher.
+
+    Attributes:
+        initialise: Its first weights.
+        distance: Between features, and between outputs: "l1" or "mse", reduced as the loss is.
+        features: Weights of the distances of features, in the order of the data flow; empty for none.
+        output: Weight of the distance of outputs.
+        adapters: Compare features after learnable 1 x 1 convolutions on the student's side, discarded later.
+        decay: Last part of the run over which all these weights fall to zero.
+    """
+
+    initialise: bool = True
+    distance: str = "mse"
+    features: tuple[float, ...] = ()
+    output: float = 0.0
+    adapters: bool = False
+    decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """What is measured during the run, and chosen by.
 
     Attributes:
+        kind: "pairs" (they are reduced, and their ms is the truth) or "referenced" (they come with it).
         folder: Holds pairs that are never trained on, relative to the data folder.
-        names: Which of them.
+        names: Which of them; a name may be a pattern.
         bands: Indices of their bands; all where empty.
         bits: Of their numbers: the peak of PSNR.
-        ratios: They are reduced to the ms grid, and their ms once more by each of these.
-        crop: Side of the middle part that is used, in ms pixels.
+        ratios: Pairs are reduced to the ms grid, and their ms once more by each of these. Simulated scenes
+            have them in turn.
+        crop: Side of the middle part that is used, in pixels of the truth.
         simulated: How many simulated scenes besides.
     """
 
+    kind: str = "pairs"
     folder: str = ""
     names: tuple[str, ...] = ()
     bands: tuple[int, ...] = ()
@@ -131,6 +233,11 @@ class Recipe:
         schedule: How long and how fast.
         degradation: How truths are observed.
         validation: What is measured.
+        optimiser: What takes the steps.
+        loss: What is made small.
+        precision: What networks compute in: "float32" or "bfloat16"; losses and weights are float32.
+        teacher: The stage before; None to train on the truth alone.
+        distillation: What is taken from it; None where there is no teacher.
         sha256: Of the recipe file.
     """
 
@@ -145,98 +252,9 @@ class Recipe:
     seed: int = 0
     degradation: Degradation = field(default_factory=Degradation)
     validation: Validation = field(default_factory=Validation)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    loss: Loss = field(default_factory=lambda: Loss(l1=1.0))
+    precision: str = "float32"
+    teacher: Teacher | None = None
+    distillation: Distillation | None = None
     sha256: str = ""
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe.
-
-    Raises:
-        RecipeError: The file is missing or not TOML, a key is unknown or missing, a value is of the wrong
-            type or out of range.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
-    try:
-        values = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from error
-    if "sha256" in values:
-        raise RecipeError(f"{path}: 'sha256' is computed, not given; remove it")
-    recipe: Recipe = _build(Recipe, {**values, "sha256": hashlib.sha256(raw).hexdigest()}, str(path))
-    _check(recipe, str(path))
-    return recipe
-
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise RecipeError(f"{where}: expected a table, got {values!r}")
-    known = {f.name: f for f in fields(kind)}
-    if unknown := sorted(set(values) - set(known)):
-        raise RecipeError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
-    required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
-    if missing := sorted(required - set(values)):
-        raise RecipeError(f"{where}: '{missing[0]}' is missing")
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _build(hint, value, where)
-    if isinstance(hint, types.GenericAlias):
-        return _sequence(hint, value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, hint):
-        raise RecipeError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value
-
-
-def _sequence(hint: types.GenericAlias, value: Any, where: str) -> tuple[Any, ...]:
-    inner = typing.get_args(hint)
-    length = None if inner[-1] is Ellipsis else len(inner)
-    if not isinstance(value, list) or (length is not None and len(value) != length):
-        raise RecipeError(
-            f"{where}: expected a list{'' if length is None else f' of {length}'}, got {value!r}"
-        )
-    return tuple(_convert(inner[0], item, where) for item in value)
-
-
-def _check(recipe: Recipe, where: str) -> None:
-    schedule, degradation = recipe.schedule, recipe.degradation
-    rules = [
-        ("sources", len(recipe.sources) > 0, "at least one"),
-        ("bands", recipe.bands >= 1, "1 or more"),
-        ("schedule: learning_rate", schedule.learning_rate > 0, "above 0"),
-        ("schedule: clip", schedule.clip > 0, "above 0"),
-        ("schedule: settle", 0 <= schedule.settle <= 1, "0 to 1"),
-        ("schedule: patch", 8 <= schedule.patch <= schedule.region, "8 to the side of a region"),
-        ("schedule: threads", schedule.threads >= 0, "0 or more"),
-        ("schedule: prefetch", schedule.prefetch >= 0, "0 or more"),
-        ("degradation: ratios", all(1.5 <= r <= 8 for r in degradation.ratios or (0,)), "1.5 to 8"),
-        ("degradation: phase", 0 <= degradation.phase <= 0.5, "0 to 0.5"),
-        ("degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"),
-        ("degradation: noise", 0 <= degradation.noise < 1, "0 to 1"),
-        ("validation: bits", 1 <= recipe.validation.bits <= 16, "1 to 16"),
-    ]
-    for name in ("steps", "regions", "region", "patches", "validate_every"):
-        rules.append((f"schedule: {name}", getattr(schedule, name) >= 1, "1 or more"))
-    for name in ("ms_gains", "pan_gains"):
-        low, high = getattr(degradation, name)
-        rules.append((f"degradation: {name}", 0 < low <= high < 1, "two rising numbers between 0 and 1"))
-    for source in recipe.sources:
-        rules.append(
-            (
-                f"sources: kind '{source.kind}'",
-                source.kind in SOURCE_KINDS,
-                "one of " + ", ".join(SOURCE_KINDS),
-            )
-        )
-        rules.append(("sources: weight", source.weight > 0, "above 0"))
-        rules.append(("sources: names", source.kind == "simulated" or bool(source.names), "not empty"))
-    for name, holds, wanted in rules:
-        if not holds:
-            raise RecipeError(f"{where}: {name} must be {wanted}")

@@ -1,94 +1,185 @@
 """Images with a known truth, held in memory as delivered: small integers stay small.
 
 An image NAME in a folder is found as arrays (``NAME-pan.npy``, ``NAME-ms.npy``, ``NAME-truth.npy``), which
-machines without GDAL can read, or as rasters (``NAME/pan.tif`` and ``NAME/ms.tif``; ``NAME.tif`` for a
-truth).
+machines without GDAL can read, or as rasters (``NAME/pan.tif``, ``NAME/ms.tif`` and, where the truth is
+known, ``NAME/reference.tif``; ``NAME.tif`` for a truth alone). Rasters are placed by their georeferencing,
+where they have any, and what is not valid in them is never trained on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from pancli.errors import InputError, RecipeError
-from pancli.training.recipe import Source
+from pancli.errors import PancliError, RecipeError
+from pancli.placement import AxisMap, Placement
+from pancli.tiling import Window
+from pancli.training.images import Array, BoolArray, Image, cut_to_pan, valid_under
+from pancli.training.recipe import Source, Validation
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    from pancli.raster.pair import Pair
 
-
-@dataclass(frozen=True)
-class Images:
-    """One image per name: ms or truth (B, h, w), and pan (H, W) for pairs.
-
-    Attributes:
-        bands: Per image, the multiband array.
-        pans: Per image, its pan; empty where pan is made from the bands.
-    """
-
-    bands: tuple[Array, ...]
-    pans: tuple[Array, ...] = ()
+_PATTERN = frozenset("*?[")
+_FILES = {"pairs": "pan.tif and ms.tif", "referenced": "pan.tif, ms.tif and reference.tif"}
 
 
-def load_images(source: Source, data: Path) -> Images:
+def load_images(source: Source, data: Path, validation: Validation | None = None) -> tuple[Image, ...]:
     """Read the images of a source.
 
+    Args:
+        source: Which.
+        data: Folder that the source's folder is relative to.
+        validation: What must not be trained on.
+
     Raises:
-        RecipeError: One is missing, cannot be read, or pan and ms do not fit.
+        RecipeError: One is missing, cannot be read, is validated on, or pan and ms do not fit.
     """
     if source.kind == "simulated":
-        return Images(())
+        return ()
     folder = data / source.folder
-    if source.kind == "truth":
-        return Images(tuple(load_image(folder, name, "truth") for name in source.names))
-    pairs = [load_pair(folder, name) for name in source.names]
-    return Images(tuple(ms for _, ms in pairs), tuple(pan for pan, _ in pairs))
+    taken = _held_back(validation, data, folder) if validation else frozenset()
+    names = find_names(folder, source.names, source.kind, taken)
+    if double := taken.intersection(names):
+        raise RecipeError(f"{folder / min(double)} is validated on; it cannot be trained on too")
+    load = {"pairs": load_pair, "referenced": load_referenced, "truth": _load_truth}[source.kind]
+    return tuple(load(folder, name) for name in names)
 
 
-def load_pair(folder: Path, name: str) -> tuple[Array, Array]:
-    """Pan (H, W) and ms (B, h, w) of one pair; they share their corners at a whole ratio.
+def find_names(
+    folder: Path, names: Sequence[str], kind: str, without: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """Names as given, and in the place of each pattern those in a folder that match it, sorted.
+
+    Args:
+        folder: Where images are.
+        names: Names and patterns.
+        kind: Of source.
+        without: Names that patterns leave out.
+
+    Raises:
+        RecipeError: A pattern finds nothing.
+    """
+    found: list[str] = []
+    for name in names:
+        if not _PATTERN & set(name):
+            found.append(name)
+            continue
+        matching = sorted(_matching(folder, name, kind) - without)
+        if not matching:
+            made = f"a folder with {_FILES[kind]}" if kind in _FILES else "a .tif file"
+            more = " or all are validated on" if without else ""
+            raise RecipeError(f"{folder}: nothing matches '{name}'{more}; each image must be {made}")
+        found += matching
+    return tuple(dict.fromkeys(found))
+
+
+def _matching(folder: Path, pattern: str, kind: str) -> set[str]:
+    suffix, role = (".tif", "truth") if kind == "truth" else ("/pan.tif", "pan")
+    files = [(path, suffix) for path in folder.glob(pattern + suffix)]
+    files += [(path, f"-{role}.npy") for path in folder.glob(f"{pattern}-{role}.npy")]
+    return {path.relative_to(folder).as_posix().removesuffix(end) for path, end in files}
+
+
+def _held_back(validation: Validation, data: Path, folder: Path) -> frozenset[str]:
+    """Names in a folder that are validated on."""
+    held = data / validation.folder
+    if not validation.names or held.resolve() != folder.resolve():
+        return frozenset()
+    return frozenset(find_names(held, validation.names, validation.kind))
+
+
+def load_pair(folder: Path, name: str) -> Image:
+    """Pan and ms of one pair, cut to the ms pixels that lie on pan.
 
     Raises:
         RecipeError: One is missing, cannot be read, or they do not fit.
     """
-    pan, ms = load_image(folder, name, "pan")[0], load_image(folder, name, "ms")
-    ratio = round(pan.shape[0] / ms.shape[1])
-    if ratio < 2 or pan.shape != (ratio * ms.shape[1], ratio * ms.shape[2]):
+    arrays = _load_arrays(folder, name, ("pan", "ms"))
+    if arrays is not None:
+        return cut_to_pan(_paired_arrays(f"{folder / name}", *arrays))
+    from pancli.raster.pair import open_pair
+
+    path = folder / name
+    try:
+        with open_pair(f"{path / 'pan.tif'}", [f"{path / 'ms.tif'}"]) as pair:
+            return cut_to_pan(_paired_rasters(f"{path}", pair))
+    except PancliError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def load_referenced(folder: Path, name: str) -> Image:
+    """Pan, ms and the truth on pan's grid.
+
+    Raises:
+        RecipeError: One is missing, cannot be read, or they do not fit.
+    """
+    image = load_pair(folder, name)
+    reference, valid = load_image(folder, name, "reference")
+    asked = image.bands.shape[0], *(() if image.pan is None else image.pan.shape)
+    if reference.shape != asked:
         raise RecipeError(
-            f"{folder / name}: pan of {pan.shape} and ms of {ms.shape[1:]} pixels are not at a whole ratio; "
-            "train on pairs whose pan has exactly 2, 3, 4 ... pixels per ms pixel"
+            f"{folder / name}: the reference is {reference.shape} but pan and ms ask for {asked} (bands, "
+            "rows, columns); use what pancli degrade or pancli simulate wrote"
         )
-    return pan, ms
+    return replace(image, reference=reference, valid=image.valid & valid_under(image.placement, valid))
 
 
-def load_image(folder: Path, name: str, role: str) -> Array:
-    """One image (B, H, W) as an array of its own type.
+def _load_truth(folder: Path, name: str) -> Image:
+    bands, valid = load_image(folder, name, "truth")
+    axes = (AxisMap(1.0, 0.0, side) for side in valid.shape)
+    return Image(f"{folder / name}", bands, valid, Placement(*axes))
+
+
+def load_image(folder: Path, name: str, role: str) -> tuple[Array, BoolArray]:
+    """One image (B, H, W) as an array of its own type, and (H, W), where it is valid.
 
     Args:
         folder: Where it is.
         name: Its name.
-        role: "pan", "ms" or "truth".
+        role: "reference" or "truth".
 
     Raises:
         RecipeError: It is missing or cannot be read.
     """
-    array = folder / f"{name}-{role}.npy"
-    raster = folder / f"{name}.tif" if role == "truth" else folder / name / f"{role}.tif"
-    if array.is_file():
-        return _from_array(array)
-    if not raster.is_file():
-        raise RecipeError(f"neither {raster} nor {array} exists; is --data the folder the recipe speaks of?")
-    from pancli.raster.image import read_image
+    arrays = _load_arrays(folder, name, (role,))
+    if arrays is not None:
+        return arrays[0], _finite(arrays[0])
+    from pancli.raster.bands import open_band, read_bands
+    from pancli.raster.source import SourceName, gdal_env, open_source
 
+    path = _raster(folder, name, role)
     try:
-        return read_image(raster)
-    except InputError as error:
+        with gdal_env(), open_source(SourceName(str(path))) as dataset:
+            # Named one by one, bands that are tagged alpha are images too.
+            source = SourceName(str(path), tuple(dataset.indexes))
+            bands = [open_band(dataset, index, source, None) for index in dataset.indexes]
+            values, valid = read_bands(bands, Window(0, 0, *dataset.shape), np.float32)
+            return _as_stored(values, valid, dataset.dtypes), valid
+    except PancliError as error:
         raise RecipeError(str(error)) from error
+
+
+def _raster(folder: Path, name: str, role: str) -> Path:
+    return folder / f"{name}.tif" if role == "truth" else folder / name / f"{role}.tif"
+
+
+def _load_arrays(folder: Path, name: str, roles: Sequence[str]) -> list[Array] | None:
+    """The arrays of an image; None where it is rasters."""
+    arrays = [folder / f"{name}-{role}.npy" for role in roles]
+    if all(path.is_file() for path in arrays):
+        return [_from_array(path) for path in arrays]
+    for path, role in zip(arrays, roles, strict=True):
+        raster = _raster(folder, name, role)
+        if not raster.is_file():
+            raise RecipeError(
+                f"neither {raster} nor {path} exists; is --data the folder the recipe speaks of?"
+            )
+    return None
 
 
 def _from_array(path: Path) -> Array:
@@ -103,7 +194,34 @@ def _from_array(path: Path) -> Array:
     return array
 
 
-def crop(array: Array, row: int, col: int, height: int, width: int) -> Tensor:
-    """A window of the last two axes as float32."""
-    window = array[..., row : row + height, col : col + width]
-    return torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32))
+def _paired_arrays(path: str, pan: Array, ms: Array) -> Image:
+    """Arrays share their corners; without a place on the ground, only whole ratios can be meant."""
+    ratio = round(pan.shape[1] / ms.shape[1])
+    if ratio < 2 or pan.shape != (1, ratio * ms.shape[1], ratio * ms.shape[2]):
+        raise RecipeError(
+            f"{path}: pan of {pan.shape[1:]} and ms of {ms.shape[1:]} pixels are not at a whole ratio; "
+            "arrays need exactly 2, 3, 4 ... pan pixels per ms pixel, georeferenced .tif files do not"
+        )
+    axes = (AxisMap(1 / ratio, 0.0, side) for side in ms.shape[1:])
+    placement = Placement(*axes)
+    valid = valid_under(placement, _finite(pan)) & _finite(ms)
+    return Image(path, ms, valid, placement, pan[0])
+
+
+def _paired_rasters(path: str, pair: Pair) -> Image:
+    pan, pan_valid = pair.read_pan(pair.pan_grid.window)
+    ms, ms_valid = pair.read_ms(pair.ms_grid.window)
+    pan = _as_stored(pan, pan_valid, [pair.pan_dtype])
+    ms = _as_stored(ms, ms_valid, [band.dtype for band in pair.bands])
+    valid = valid_under(pair.placement, pan_valid) & ms_valid
+    return Image(path, ms, valid, pair.placement, pan, warnings=pair.warnings)
+
+
+def _as_stored(values: Array, valid: BoolArray, dtypes: Sequence[str]) -> Array:
+    """Values of a type that holds all of the given ones; zero where they are invalid."""
+    return np.where(valid, values, 0).astype(np.result_type(*dtypes))
+
+
+def _finite(array: Array) -> BoolArray:
+    """(H, W), where all bands (B, H, W) are numbers."""
+    return np.asarray(np.isfinite(array).all(0))

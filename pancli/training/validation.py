@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from pancli.errors import RecipeError
 from pancli.methods.protocol import Method
+from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.reference import ReferenceSums
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
@@ -16,11 +20,14 @@ from pancli.scene import TiledScene, array_scene, fuse_scene
 from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
+from pancli.training.images import Image, Room, crop, middle_window
+from pancli.training.patches import reduced_pan, referenced_parts
 from pancli.training.recipe import Validation
-from pancli.training.sources import crop, load_pair
+from pancli.training.sources import find_names, load_pair, load_referenced
 
 _SIMULATED_SEED = 900_000_000  # far from the seeds of training steps
 _SIMULATED_SIZE = 256
+_Q_BLOCK = 32  # pixels, as evaluation's
 
 
 @dataclass(frozen=True)
@@ -36,64 +43,86 @@ class Case:
 
     group: str
     scene: TiledScene
-    truth: torch.Tensor
+    truth: Tensor
     peak: float
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Means over the cases of one group."""
+    """Means over the cases of one group: PSNR in dB, SAM in degrees, ERGAS, Q2n."""
 
     psnr: float
     sam: float
     ergas: float
+    q2n: float
 
 
 def load_cases(validation: Validation, data: Path) -> list[Case]:
-    """The scenes a recipe names, reduced by Wald's protocol, and simulated ones.
+    """The scenes a recipe names, and simulated ones.
 
     Raises:
         RecipeError: A scene is missing or does not fit.
+        TrainingError: A scene has no place without nodata.
     """
-    cases = []
-    for name in validation.names:
-        pan, ms = load_pair(data / validation.folder, name)
-        for ratio in validation.ratios:
-            cases.append(_reduced(pan, ms, ratio, validation))
-    return cases + [_simulated(index) for index in range(validation.simulated)]
+    cases: list[Case] = []
+    folder = data / validation.folder
+    for name in find_names(folder, validation.names, validation.kind):
+        if validation.kind == "referenced":
+            cases.append(_referenced(load_referenced(folder, name), validation))
+        else:
+            image = load_pair(folder, name)
+            cases += [_reduced(image, ratio, validation) for ratio in validation.ratios]
+    ratios = validation.ratios
+    return cases + [_simulated(n, ratios[n % len(ratios)]) for n in range(validation.simulated)]
 
 
-def _reduced(pan: object, ms: object, ratio: float, validation: Validation) -> Case:
+def _reduced(image: Image, ratio: float, validation: Validation) -> Case:
     """Pan reduced to the ms grid, ms by ``ratio`` more; the middle of the ms is the truth."""
-    pan_all, ms_all = torch.as_tensor(pan), torch.as_tensor(ms)
-    factor = round(pan_all.shape[0] / ms_all.shape[1])
-    side = min(validation.crop, *ms_all.shape[1:])
+    side = min(validation.crop, *image.bands.shape[1:])
     side -= side % round(ratio)
-    row, col = ((n - side) // 2 for n in ms_all.shape[1:])
-    truth = crop(ms_all.numpy(), row, col, side, side)
-    if validation.bands:
-        truth = truth[list(validation.bands)]
-    fine = crop(pan_all.numpy(), factor * row, factor * col, factor * side, factor * side)[None]
+    if side < 2 * round(ratio):
+        raise RecipeError(f"{image.name} is too small to be reduced by {ratio:g}; validate on a larger one")
+    window = middle_window(Room.of(image, side))
+    truth = _chosen(crop(image.bands, window), image, validation)
     gain = GENERIC.ms_gains[0]
-    reduced = degrade(fine, _corners(side, factor), _square(factor * side), _square(side), gain)[0]
+    reduced = reduced_pan(image, window, gain)[0]
     small = round(side / ratio)
-    lower = degrade(truth, _corners(small, ratio), _square(side), _square(small), gain)
-    group = f"landsat7 ratio {ratio:g}"
-    return Case(group, array_scene(reduced.numpy(), lower.numpy()), truth, 2.0**validation.bits - 1)
+    axis = AxisMap(1.0 / ratio, 0.0, small)
+    squares = Window(0, 0, side, side), Window(0, 0, small, small)
+    lower = degrade(truth, Placement(axis, axis), *squares, gain)
+    scene = array_scene(reduced.numpy(), lower.numpy())
+    return Case(_group(validation, ratio), scene, truth, 2.0**validation.bits - 1)
 
 
-def _corners(size: int, ratio: float) -> Placement:
-    axis = AxisMap(1.0 / ratio, 0.0, size)
-    return Placement(axis, axis)
+def _referenced(image: Image, validation: Validation) -> Case:
+    """The middle of a pair that came with its truth."""
+    side = max(math.floor(validation.crop / image.ratio), 1)
+    pan, ms, reference, placement = referenced_parts(image, middle_window(Room.of(image, side)))
+    truth, bands = (_chosen(part, image, validation) for part in (reference, ms))
+    scene = array_scene(pan[0].numpy(), bands.numpy(), placement)
+    return Case(_group(validation, image.ratio), scene, truth, 2.0**validation.bits - 1)
 
 
-def _square(side: int) -> Window:
-    return Window(0, 0, side, side)
+def _group(validation: Validation, ratio: float) -> str:
+    return f"{Path(validation.folder).name or 'scenes'} ratio {ratio:.4g}"
 
 
-def _simulated(index: int) -> Case:
+def _chosen(bands: Tensor, image: Image, validation: Validation) -> Tensor:
+    """The bands that are measured.
+
+    Raises:
+        RecipeError: The image has fewer.
+    """
+    if validation.bands and max(validation.bands) >= bands.shape[0]:
+        raise RecipeError(
+            f"{image.name} has {bands.shape[0]} bands, but validation.bands asks for number "
+            f"{max(validation.bands)}, counting from 0"
+        )
+    return bands[list(validation.bands)] if validation.bands else bands
+
+
+def _simulated(index: int, ratio: float) -> Case:
     generator = torch.Generator().manual_seed(_SIMULATED_SEED + index)
-    ratio = (2.0, 4.0)[index % 2]
     pair = random_pair(generator, _SIMULATED_SIZE, 4, ratio)
     scene = array_scene(pair.pan[0].numpy(), pair.ms.numpy(), pair.placement)
     return Case(f"simulated ratio {ratio:g}", scene, pair.reference, pair.peak)
@@ -112,18 +141,19 @@ def measure(method: Method, cases: Iterable[Case]) -> dict[str, Figures]:
             fused = fuse_scene(method, case.scene, method.fit(case.scene))
             sums = ReferenceSums.of(fused, case.truth)
             ratio = case.scene.info.placement.ratio
-            figures = Figures(sums.psnr(case.peak), sums.sam(), sums.ergas(ratio))
+            figures = Figures(sums.psnr(case.peak), sums.sam(), sums.ergas(ratio), _q2n(fused, case.truth))
             found.setdefault(case.group, []).append(figures)
     return {group: _mean(values) for group, values in found.items()}
 
 
+def _q2n(fused: Tensor, truth: Tensor) -> float:
+    """Mean over whole blocks."""
+    block = min(_Q_BLOCK, *truth.shape[1:])
+    return float(q2n_blocks(truth.double(), fused.double(), block).mean())
+
+
 def _mean(values: list[Figures]) -> Figures:
-    count = len(values)
-    return Figures(
-        sum(v.psnr for v in values) / count,
-        sum(v.sam for v in values) / count,
-        sum(v.ergas for v in values) / count,
-    )
+    return Figures(*(sum(column) / len(values) for column in zip(*map(astuple, values), strict=True)))
 
 
 def score(figures: dict[str, Figures]) -> float:

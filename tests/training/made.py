@@ -38,6 +38,21 @@ ratios = [2.0]
 crop = 24
 """
 
+TAUGHT = (
+    TEXT
+    + """
+[teacher]
+kind = "encoder"
+[teacher.schedule]
+steps = 3
+learning_rate = 2e-3
+
+[distillation]
+features = [0.1]
+output = 0.1
+"""
+)
+
 
 def make_data(folder: Path) -> Path:
     """Arrays of a pair a, a truth b and a validation pair v."""

@@ -8,14 +8,19 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pancli.errors import RecipeError, TrainingError
+from pancli.errors import RecipeError, TrainingError, WeightsError
 from pancli.networks.gcpnet import GCPNet
-from pancli.networks.weights import load_weights, read_card
-from pancli.training import loop
-from pancli.training.loop import Terms, train
-from pancli.training.patches import Sampler
-from pancli.training.recipe import read_recipe
-from tests.training.made import TEXT, make_data, make_recipe
+from pancli.networks.weights import file_sha256, load_weights, read_card
+from pancli.training import export, loop
+from pancli.training import run as running
+from pancli.training.checkpoint import save_checkpoint
+from pancli.training.initial import load_initial
+from pancli.training.loop import train
+from pancli.training.reading import read_recipe
+from pancli.training.recipe import Decay, Optimiser
+from pancli.training.run import Terms, Told
+from pancli.training.sampling import Sampler
+from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
 class KilledError(Exception):
@@ -32,6 +37,17 @@ def recipe(tmp_path):
     return read_recipe(make_recipe(tmp_path))
 
 
+@pytest.fixture
+def taught(tmp_path):
+    """The same with a teacher, saved after every step."""
+    recipe = read_recipe(make_recipe(tmp_path, TAUGHT))
+    assert recipe.teacher is not None
+    schedules = [
+        replace(schedule, checkpoint_minutes=0.0) for schedule in (recipe.schedule, recipe.teacher.schedule)
+    ]
+    return replace(recipe, schedule=schedules[0], teacher=replace(recipe.teacher, schedule=schedules[1]))
+
+
 def tensors(path):
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -43,9 +59,9 @@ def assert_same(one, two):
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-def kill_after(step):
-    def on_step(done, steps, loss):
-        if done == step:
+def kill_after(step, stage="student"):
+    def on_step(told):
+        if (told.stage, told.step) == (stage, step):
             raise KilledError
 
     return on_step
@@ -53,17 +69,23 @@ def kill_after(step):
 
 def stop_after(monkeypatch, step):
     """Let the clock run out after a step."""
-    clock = iter(range(10**6))
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    per_step = 3
-    return Terms(max_minutes=(per_step * step - 1) / 60)
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def on_step(told):
+        clock.now = 120.0 if told.step >= step - 1 else 0.0
+
+    return Terms(max_minutes=1), on_step
 
 
-def test_a_stopped_and_resumed_run_is_the_run_uninterrupted(tmp_path, data, recipe, monkeypatch):
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_stopped_and_resumed_run_is_the_run_uninterrupted(tmp_path, data, recipe, monkeypatch, step):
     train(recipe, data, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        run = train(recipe, data, tmp_path / "parts", stop_after(patch, 2))
-    assert 0 < run.progress.step < 4
+        run = train(recipe, data, tmp_path / "parts", *stop_after(patch, step))
+    assert run.progress.step == step
+    assert not run.done
     train(recipe, data, tmp_path / "parts")
     assert_same(tmp_path / "whole" / "checkpoint.safetensors", tmp_path / "parts" / "checkpoint.safetensors")
     assert_same(tmp_path / "whole" / "tiny.safetensors", tmp_path / "parts" / "tiny.safetensors")
@@ -82,13 +104,118 @@ def test_so_is_one_that_was_killed(tmp_path, data, recipe, step):
     assert steps[0] == steps[1] == ["step", "2", "4"]
 
 
+@pytest.mark.parametrize(
+    "stop", [("teacher", 1), ("teacher", 2), ("teacher", 3), ("student", 1), ("student", 3)]
+)
+def test_so_is_one_of_two_stages(tmp_path, data, taught, stop):
+    stage, step = stop
+    train(taught, data, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(taught, data, tmp_path / "killed", on_step=kill_after(step, stage))
+    run = train(taught, data, tmp_path / "killed")
+    assert run.done
+    for name in ("checkpoint", "teacher", "tiny"):
+        assert_same(tmp_path / "whole" / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
+    columns = ("stage", "step", "loss", "real ratio 2 psnr")
+    texts = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("whole", "killed")]
+    told = [[tuple(row[name] for name in columns) for row in csv.DictReader(text)] for text in texts]
+    assert told[0] == told[1]
+    assert [(row[0], row[1]) for row in told[0]] == [
+        ("teacher", "2"),
+        ("teacher", "3"),
+        ("student", "2"),
+        ("student", "4"),
+    ]
+    assert [bool(row[3]) for row in told[0]] == [False, False, True, True]
+
+
+def test_a_run_stopped_with_its_teacher_has_no_weights_yet(tmp_path, data, taught):
+    run = train(taught, data, tmp_path, Terms(max_minutes=0))
+    assert (run.stage.name, run.progress.step, run.done) == ("teacher", 1, False)
+    assert not run.weights("tiny").exists()
+
+
+def test_the_student_sees_the_same_examples_with_and_without_a_teacher(
+    tmp_path, data, recipe, taught, monkeypatch
+):
+    seen: list[tuple[int, torch.Tensor]] = []
+    plain = Sampler.batch
+
+    def spy(self, step):
+        batch = plain(self, step)
+        seen.append((self.stream, batch.target))
+        return batch
+
+    monkeypatch.setattr(Sampler, "batch", spy)
+    workers = Terms(workers=1)
+    train(recipe, data, tmp_path / "plain", workers)
+    alone, seen = seen, []
+    train(taught, data, tmp_path / "taught", workers)
+    student = [target for stream, target in seen if stream == 0]
+    teacher = [target for stream, target in seen if stream == 1]
+    assert len(student) == len(alone) == 4 and len(teacher) == 3
+    assert all(torch.equal(one, two) for one, (_, two) in zip(student, alone, strict=True))
+    assert not any(torch.equal(one, two) for one in teacher for two in student)
+
+
+def test_the_card_tells_of_the_teacher(tmp_path, data, taught):
+    card = read_card(train(taught, data, tmp_path).weights("tiny"))
+    assert card.teacher == (
+        "encoder of 3 steps of 2 patches of 16 pixels; taken from it: its first weights, "
+        "features (weights 0.1), output (weight 0.1)"
+    )
+    assert card.budget.startswith("4 of 4 steps of 2 patches")
+    assert "Q2n" in " ".join(card.figures)
+
+
+def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data, recipe):
+    first = train(recipe, data, tmp_path / "first").weights("tiny")
+    still = replace(
+        recipe, schedule=replace(recipe.schedule, learning_rate=1e-30, weight_decay=0.0, patch=24)
+    )
+    run = train(still, data, tmp_path / "second", Terms(init=str(first)))
+    old, new = load_weights(first), load_weights(run.weights("tiny"))
+    assert torch.equal(old[0].state_dict()["head.0.weight"], new[0].state_dict()["head.0.weight"])
+    assert new[1].nominal_pixels == old[1].nominal_pixels == 256  # the area their sums are used to
+    assert new[1].began_from == f"tiny, version 1, SHA-256 {file_sha256(first)}"
+    assert (old[1].began_from, old[1].teacher) == ("", "")
+
+
+def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe):
+    first = train(recipe, data, tmp_path / "first").weights("tiny")
+    terms = Terms(init=str(first))
+    train(recipe, data, tmp_path / "second", terms)
+    assert train(recipe, data, tmp_path / "second", terms).done
+    with pytest.raises(RecipeError, match="began from tiny.*not from random weights.*--init"):
+        train(recipe, data, tmp_path / "second")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("bands = 3", "gcpnet for 4 bands, but the recipe trains gcpnet for 3"), ("", "neither a weights file")],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path, data, recipe, change, message):
+    first = train(recipe, data, tmp_path / "first").weights("tiny")
+    other = read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", f"seed = 7\n{change}")))
+    init = str(first) if change else str(tmp_path / "none.safetensors")
+    with pytest.raises((RecipeError, WeightsError), match=message):
+        train(other, data, tmp_path / "second", Terms(init=init))
+
+
+def test_shipped_weights_can_be_begun_from_by_name(recipe):
+    initial = load_initial("gcpnet", recipe)
+    assert initial.told.startswith("gcpnet, version 1, SHA-256 ")
+    with pytest.raises(WeightsError, match="nor one of .*gcpnet"):
+        load_initial("gcpnat", recipe)
+
+
 def test_training_learns_and_settles(tmp_path, data, recipe):
     losses = []
     long = replace(recipe, schedule=replace(recipe.schedule, steps=30, validate_every=30, regions=1))
-    run = train(long, data, tmp_path, on_step=lambda done, steps, loss: losses.append(loss))
+    run = train(long, data, tmp_path, on_step=lambda told: losses.append(told.loss))
     assert len(losses) == run.progress.step == 30
     start = GCPNet(4, 256).state_dict()
-    end = run.network.state_dict()
+    end = run.stage.networks["tiny"].state_dict()
     assert not torch.equal(start["head.0.weight"], end["head.0.weight"])
     # Of 30 steps those before 0.6 * 30 moved the normalisation statistics.
     assert int(end["unit1.spatial.norm.num_batches_tracked"]) == 18
@@ -96,34 +223,34 @@ def test_training_learns_and_settles(tmp_path, data, recipe):
 
 def test_what_is_exported_loads_and_its_card_is_filled(tmp_path, data, recipe):
     run = train(recipe, data, tmp_path)
-    network, card = load_weights(run.weights)
-    assert card == read_card(run.weights)
+    network, card = load_weights(run.weights("tiny"))
+    assert card == read_card(run.weights("tiny"))
     assert (card.name, card.parameters, card.nominal_pixels) == ("tiny", 86_759, 256)
     assert card.recipe_sha256 == recipe.sha256
-    figures = card.figures["landsat7 ratio 2, PSNR dB"]
+    figures = card.figures["real ratio 2, PSNR dB"]
     assert set(figures) == {"exp", "gsa", "mtf-glp-hpm", "tiny"}
     assert network.nominal_pixels == 256
 
 
 def test_the_best_weights_are_kept(tmp_path, data, recipe, monkeypatch):
-    scores = iter([30.0, 20.0])
-    monkeypatch.setattr(loop, "score", lambda figures: next(scores))
+    scores = iter([30.0, 30.0, 20.0])
+    monkeypatch.setattr(export, "score", lambda figures: next(scores))
     run = train(recipe, data, tmp_path)
-    assert run.progress.best == 30.0
-    assert read_card(run.weights).budget.startswith("2 of 4 steps")
+    assert run.progress.best == {"tiny": 30.0}
+    assert read_card(run.weights("tiny")).budget.startswith("2 of 4 steps")
 
 
 def test_metrics_have_one_row_per_validation(tmp_path, data, recipe):
     train(recipe, data, tmp_path)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["2", "4"]
-    assert all(float(row["landsat7 ratio 2 psnr"]) > 0 for row in rows)
+    assert all(float(row["real ratio 2 psnr"]) > 0 for row in rows)
 
 
 def test_fresh_starts_again(tmp_path, data, recipe):
     train(recipe, data, tmp_path)
     done = []
-    train(recipe, data, tmp_path, Terms(fresh=True), on_step=lambda *told: done.append(told[0]))
+    train(recipe, data, tmp_path, Terms(fresh=True), on_step=lambda told: done.append(told.step))
     assert done == [1, 2, 3, 4]
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3
@@ -131,8 +258,8 @@ def test_fresh_starts_again(tmp_path, data, recipe):
 
 def test_a_finished_run_has_nothing_to_do(tmp_path, data, recipe):
     train(recipe, data, tmp_path)
-    steps = []
-    train(recipe, data, tmp_path, on_step=lambda *told: steps.append(told))
+    steps: list[Told] = []
+    train(recipe, data, tmp_path, on_step=steps.append)
     assert steps == []
 
 
@@ -164,6 +291,54 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_pat
         train(recipe, data, tmp_path / "run")
     saved = tensors(tmp_path / "run" / "checkpoint.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in saved.values())
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_before_the_weights_are_lost(
+    tmp_path, data, recipe, monkeypatch
+):
+    recipe = replace(recipe, schedule=replace(recipe.schedule, checkpoint_minutes=0.0))
+    plain = torch.nn.utils.clip_grad_norm_
+    calls = iter(range(10))
+
+    def broken(parameters, norm):
+        return plain(parameters, norm) if next(calls) < 2 else torch.tensor(torch.inf)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", broken)
+    with pytest.raises(TrainingError, match="gradient of step 2 is inf"):
+        train(recipe, data, tmp_path / "run")
+    assert all(
+        bool(t.isfinite().all()) for t in tensors(tmp_path / "run" / "checkpoint.safetensors").values()
+    )
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path, data, recipe):
+    run = train(recipe, data, tmp_path / "run")
+    before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    run.stage.networks["tiny"].state_dict()["head.0.weight"][0] = torch.nan
+    with pytest.raises(TrainingError, match="weights are no numbers after step 4"):
+        save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
+    assert run.checkpoint.read_bytes() == before
+
+
+def test_a_row_of_metrics_that_was_cut_off_is_dropped(tmp_path, data, recipe):
+    train(recipe, data, tmp_path)
+    path = tmp_path / "metrics.csv"
+    whole = path.read_text()
+    path.write_text(whole + "4,student,ti")
+    train(recipe, data, tmp_path)
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_every_optimiser_is_resumed(tmp_path, data, recipe, kind):
+    often = replace(recipe.schedule, checkpoint_minutes=0.0, decay=Decay("steps", factor=0.5, period=3))
+    other = replace(recipe, schedule=often, optimiser=Optimiser(kind))
+    train(other, data, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(other, data, tmp_path / "killed", on_step=kill_after(3))
+    run = train(other, data, tmp_path / "killed")
+    assert_same(tmp_path / "whole" / "checkpoint.safetensors", tmp_path / "killed" / "checkpoint.safetensors")
+    assert run.stage.parts["student"].optimiser.param_groups[0]["lr"] == pytest.approx(5e-4)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path, data, recipe):

@@ -1,13 +1,15 @@
 """Recipes: what is written is what runs, and nothing odd gets through."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pancli.errors import RecipeError
-from pancli.training.recipe import read_recipe
-from tests.training.made import TEXT, make_recipe
+from pancli.training.reading import read_recipe
+from pancli.training.recipe import Decay, Loss, Optimiser
+from tests.training.made import TAUGHT, TEXT, make_recipe
 
 SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "gcpnet.toml"
 
@@ -48,7 +50,7 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ('names = ["b"]', "names = [1]", "names: expected str"),
         ('names = ["b"]', "names = []", "names must be not empty"),
         ("weight = 2.0", "weight = 0", "weight must be above 0"),
-        ('kind = "truth"', 'kind = "video"', "'video' must be one of pairs, truth, simulated"),
+        ('kind = "truth"', 'kind = "video"', "'video' must be one of pairs, referenced, truth, simulated"),
         ("[validation]", "[degradation]\nms_gains = [0.5, 0.2]\n[validation]", "two rising numbers"),
         ("[validation]", "[degradation]\nms_gains = [0.5]\n[validation]", "expected a list of 2"),
         ("[validation]", "[degradation]\nratios = [1.0]\n[validation]", "ratios must be 1.5 to 8"),
@@ -56,12 +58,69 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", 'sha256 = "0"', "'sha256' is computed"),
         ("seed = 7", "seed = ", "not TOML"),
         ("seed = 7", "schedule = 3", "not TOML|expected a table"),
+        (
+            "steps = 4",
+            "steps = 4\ndecay = {kind = 'line'}",
+            "'line' must be one of cosine, steps",
+        ),
+        ("steps = 4", "steps = 4\ndecay = {kind = 'steps'}", "decay: period must be 1 or more"),
+        ("seed = 7", "optimiser = {kind = 'lion'}", "'lion' must be one of adamw, adam, sgd"),
+        ("seed = 7", "optimiser = {momentum = 1.0}", "optimiser: momentum"),
+        ("seed = 7", "loss = {}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = -1.0}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
+        ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
+        ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
+        ("seed = 7", "distillation = {}", "teacher and distillation must be given both"),
+        ("crop = 24", "crop = 24\nbands = [-1]", "validation: bands must be 0 or more"),
+        (
+            'folder = "real"\nnames = ["v"]',
+            'folder = "real"\nnames = ["v"]\nkind = "truth"',
+            "pairs, referenced",
+        ),
+        ('kind = "encoder"', 'kind = "oracle"', "'oracle' must be one of encoder"),
+        ("learning_rate = 2e-3", "patch = 8", "teacher: schedule: patch must be the student's"),
+        ("learning_rate = 2e-3", "region = 40", "teacher: schedule: region must be the student's"),
+        ("learning_rate = 2e-3", "stepz = 2", "unknown key 'stepz'"),
+        (
+            "features = [0.1]\noutput = 0.1",
+            "initialise = false",
+            "something to take",
+        ),
+        ("features = [0.1]", "adapters = true", "adapters must be false where no features"),
+        ("features = [0.1]", "features = [0.1]\nadapters = 1", "adapters: expected bool, got 1"),
+        ("features = [0.1]", "features = [0.1]\ndistance = 'l3'", "'l3' must be one of l1, mse"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, old, new, message):
-    assert old in TEXT
+    text = TEXT if old in TEXT else TAUGHT
+    assert old in text
     with pytest.raises(RecipeError, match=message):
-        read_recipe(make_recipe(tmp_path, TEXT.replace(old, new, 1)))
+        read_recipe(make_recipe(tmp_path, text.replace(old, new, 1)))
+
+
+def test_a_teacher_trains_as_its_student_where_it_does_not_say_otherwise(tmp_path):
+    text = TAUGHT.replace("seed = 7", "optimiser = {kind = 'sgd'}\nloss = {mse = 2.0, reduction = 'sum'}")
+    recipe = read_recipe(make_recipe(tmp_path, text))
+    assert recipe.teacher is not None
+    assert recipe.teacher.schedule == replace(recipe.schedule, steps=3, learning_rate=2e-3)
+    assert recipe.teacher.optimiser == recipe.optimiser
+    assert recipe.teacher.loss == recipe.loss == Loss(mse=2.0, reduction="sum")
+
+
+def test_what_is_not_said_is_as_it_always_was(tmp_path):
+    recipe = read_recipe(make_recipe(tmp_path))
+    assert (recipe.loss, recipe.optimiser, recipe.precision) == (Loss(l1=1.0), Optimiser("adamw"), "float32")
+    assert recipe.teacher is None
+    assert recipe.distillation is None
+    rates = [recipe.schedule.decay.rate(step, 4) for step in range(5)]
+    assert rates == pytest.approx([1, 0.8535534, 0.5, 0.1464466, 0])
+
+
+def test_rates_fall_as_they_are_told():
+    falls = Decay("steps", factor=0.1, period=3)
+    assert [falls.rate(step, 8) for step in range(8)] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    assert [Decay(floor=0.2).rate(step, 2) for step in range(3)] == pytest.approx([1, 0.6, 0.2])
 
 
 def test_a_table_that_is_none_is_refused(tmp_path):

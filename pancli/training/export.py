@@ -1,0 +1,150 @@
+"""What comes of a run: the best weights so far, measured, with a card that says what they are."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pancli.methods.network import STATISTIC_TILES, NetworkMethod
+from pancli.networks.protocol import Network, Traits
+from pancli.networks.registry import NETWORKS
+from pancli.networks.weights import Card, save_weights
+from pancli.training.notes import Board, Row
+from pancli.training.recipe import Recipe, Schedule
+from pancli.training.run import Run
+from pancli.training.sampling import RATIO_SLACK
+from pancli.training.validation import Figures, measure, score
+
+_METRICS = (("psnr", "PSNR dB"), ("sam", "SAM degrees"), ("ergas", "ERGAS"), ("q2n", "Q2n"))
+
+FiguresByGroup = Mapping[str, Figures]
+
+
+def validate(run: Run, loss: float, board: Board | None) -> None:
+    """Measure, note it, and export what is the best so far."""
+    progress = run.progress
+    row = Row(run.stage.name, progress.step, progress.seconds, loss)
+    if not run.stage.networks:
+        run.metrics.note(row)
+    for stem, network in run.stage.networks.items():
+        figures = _measure(run, stem, network)
+        run.metrics.note(replace(row, weights=stem, figures=figures))
+        if board is not None:
+            told = {f"{group}/{k}": v for group, found in figures.items() for k, v in vars(found).items()}
+            board.note(run.stage.name, progress.step, told)
+        if figures and not score(figures) > progress.best.get(stem, -math.inf):
+            continue
+        if figures:
+            run.progress = replace(run.progress, best={**run.progress.best, stem: score(figures)})
+        _export(run, stem, network, figures)
+
+
+def _measure(run: Run, stem: str, network: Network) -> dict[str, Figures]:
+    """What a network reaches on the validation scenes, on the CPU."""
+    if not run.cases:
+        return {}
+    twin = type(network)(run.recipe.bands, network.nominal_pixels)
+    twin.load_state_dict(network.state_dict())
+    return measure(NetworkMethod(twin.eval(), make_card(run, stem, twin, {})), run.cases)
+
+
+def export_unmeasured(run: Run) -> None:
+    """Export what was never validated, so that a run stopped early leaves something to look at.
+
+    It does not count as the best, so that the run goes on as if it had not stopped.
+    """
+    if run.terms.ranks.first:
+        for stem, network in run.stage.networks.items():
+            if stem not in run.progress.best:
+                _export(run, stem, network, {})
+
+
+def _export(run: Run, stem: str, network: Network, figures: FiguresByGroup) -> None:
+    save_weights(network, make_card(run, stem, network, figures), run.weights(stem))
+
+
+def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) -> Card:
+    """The card of a network.
+
+    Args:
+        run: That trained it.
+        name: Of the weights.
+        network: With them.
+        figures: What it reaches on the validation scenes.
+    """
+    recipe = run.recipe
+    ratios = recipe.degradation.ratios
+    return Card(
+        name=name,
+        network=next(key for key, kind in NETWORKS.items() if type(network) is kind),
+        version=recipe.version,
+        bands=recipe.bands,
+        ratios=(round(min(ratios) - RATIO_SLACK, 3), round(max(ratios) + RATIO_SLACK, 3)),
+        nominal_pixels=network.nominal_pixels,
+        parameters=sum(p.numel() for p in network.parameters()),
+        normalisation="detail units of the scene, so any dynamic range: band = (ms - mean) / (r std) with r "
+        "its correlation with pan on the ms grid, pan = (pan - mean) / std",
+        groups=f"{recipe.bands} at a time in order, the last group takes the last {recipe.bands}; fewer "
+        "are repeated; inside a group by falling correlation with pan",
+        statistics=_statistics(network.TRAITS),
+        paper=network.TRAITS.paper,
+        reconstruction=network.TRAITS.reconstruction,
+        data=recipe.data,
+        recipe_sha256=recipe.sha256,
+        budget=_budget(run),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        figures=_measured({**run.baselines, name: figures}),
+        limits=recipe.limits,
+        teacher=_teacher(recipe),
+        began_from=run.progress.began_from,
+    )
+
+
+def _measured(methods: Mapping[str, FiguresByGroup]) -> dict[str, dict[str, float]]:
+    """Measurement -> method -> value."""
+    measured: dict[str, dict[str, float]] = {}
+    for method, found in methods.items():
+        for group, values in found.items():
+            for metric, unit in _METRICS:
+                entry = measured.setdefault(f"{group}, {unit}", {})
+                entry[method] = round(getattr(values, metric), 3)
+    return measured
+
+
+def _budget(run: Run) -> str:
+    progress, ranks, schedule = run.progress, run.terms.ranks, run.recipe.schedule
+    kind = "CUDA" if ranks.device.type == "cuda" else f"CPU ({platform.machine()})"
+    several = f", {ranks.count} processes" if ranks.count > 1 else ""
+    return f"{progress.step} of {_steps(schedule)}, {progress.seconds / 60:.0f} minutes, {kind}{several}"
+
+
+def _steps(schedule: Schedule) -> str:
+    patches = schedule.regions * schedule.patches
+    return f"{schedule.steps} steps of {patches} patches of {schedule.patch} pixels"
+
+
+def _teacher(recipe: Recipe) -> str:
+    """What teacher there was, and what was taken from it."""
+    teacher, plan = recipe.teacher, recipe.distillation
+    if teacher is None or plan is None:
+        return ""
+    taken = ["its first weights"] if plan.initialise else []
+    if plan.features:
+        weights = ", ".join(f"{weight:g}" for weight in plan.features)
+        adapted = " through adapters" if plan.adapters else ""
+        taken.append(f"features{adapted} (weights {weights})")
+    if plan.output:
+        taken.append(f"output (weight {plan.output:g})")
+    return f"{teacher.kind} of {_steps(teacher.schedule)}; taken from it: {', '.join(taken)}"
+
+
+def _statistics(traits: Traits) -> str:
+    units = "units over all valid ms pixels"
+    if traits.window is not None:
+        return f"{units}; of each window of {traits.window} pixels, blended half a window apart"
+    if traits.stages:
+        return f"{units}; {len(traits.stages)} stages over at most {STATISTIC_TILES} tiles"
+    return f"{units}; nothing else is global"

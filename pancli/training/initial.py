@@ -1,0 +1,53 @@
+"""Weights that a run begins from instead of random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from pancli.errors import RecipeError, WeightsError
+from pancli.networks.weights import file_sha256, load_weights, shipped
+from pancli.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Initial:
+    """Weights to begin from.
+
+    Attributes:
+        tensors: Of the recipe's network.
+        nominal_pixels: Area its sums are rescaled to; other weights would be needed for another.
+        told: What they are, for the card of what comes of them.
+    """
+
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    nominal_pixels: int
+    told: str
+
+
+def load_initial(name: str, recipe: Recipe) -> Initial:
+    """Read weights to begin from.
+
+    Args:
+        name: A weights file, or the name of one that ships with pancli.
+        recipe: Whose network they must fit.
+
+    Raises:
+        RecipeError: They are of another network or number of bands.
+        WeightsError: There are none of that name, or they cannot be used.
+    """
+    files = shipped()
+    path = files.get(name, Path(name))
+    if not path.is_file():
+        raise WeightsError(f"--init {name}: is neither a weights file nor one of {', '.join(files)}")
+    network, card = load_weights(path)
+    if (card.network, card.bands) != (recipe.network, recipe.bands):
+        raise RecipeError(
+            f"--init {name} is {card.network} for {card.bands} bands, but the recipe trains {recipe.network} "
+            f"for {recipe.bands}; set network and bands to those of the weights"
+        )
+    told = f"{card.name}, version {card.version}, SHA-256 {file_sha256(path)}"
+    return Initial(network.state_dict(), network.nominal_pixels, told)

@@ -1,0 +1,135 @@
+"""What a run notes of itself: metrics.csv, and TensorBoard's files where they are asked for."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pancli.errors import UsageError
+from pancli.training.validation import Figures
+
+_FIRST = ("step", "stage", "weights", "seconds", "loss")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is noted at a validation.
+
+    Attributes:
+        stage: Of the run.
+        step: Of the stage.
+        seconds: Spent on the run.
+        loss: Of that step.
+        weights: Stem of the weights file; empty for a teacher.
+        figures: By group of scenes.
+    """
+
+    stage: str
+    step: int
+    seconds: float
+    loss: float
+    weights: str = ""
+    figures: Mapping[str, Figures] | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """metrics.csv: one row per validation.
+
+    Attributes:
+        path: The file.
+        groups: Groups of scenes that are measured.
+    """
+
+    path: Path
+    groups: tuple[str, ...]
+
+    def note(self, row: Row) -> None:
+        """Append a row."""
+        values: dict[str, Any] = {
+            "step": row.step,
+            "stage": row.stage,
+            "weights": row.weights,
+            "seconds": round(row.seconds, 1),
+            "loss": round(row.loss, 6),
+        }
+        for group, found in (row.figures or {}).items():
+            for field in fields(found):
+                values[f"{group} {field.name}"] = round(getattr(found, field.name), 4)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns(), restval="", lineterminator="\n")
+        if not self.path.exists():
+            writer.writeheader()
+        writer.writerow(values)
+        with self.path.open("a") as file:
+            file.write(text.getvalue())
+
+    def keep(self, stages: Iterable[str], stage: str, step: int) -> None:
+        """Drop what is told of steps that a resumed run takes again, and a row that was cut off.
+
+        Args:
+            stages: Those that are over.
+            stage: The one the run is in.
+            step: Its steps that are done.
+        """
+        if not self.path.exists():
+            return
+        over = set(stages)
+        head, *rows = self.path.read_text().splitlines(keepends=True)
+        kept = [head]
+        for row in rows:
+            told = row.split(",")
+            whole = row.endswith("\n") and len(told) >= len(_FIRST)
+            if whole and (told[1] in over or (told[1] == stage and int(told[0]) <= step)):
+                kept.append(row)
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        temporary.write_text("".join(kept))
+        temporary.replace(self.path)
+
+    def _columns(self) -> list[str]:
+        return [*_FIRST, *(f"{group} {field.name}" for group in self.groups for field in fields(Figures))]
+
+
+class Board:
+    """TensorBoard's files in a folder.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        require_tensorboard()
+        self._folder = folder
+        self._writers: dict[str, Any] = {}
+
+    def note(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of a step of a stage; what an earlier run told of later steps is forgotten."""
+        if stage not in self._writers:
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(self._folder / stage), purge_step=step)
+            self._writers[stage] = writer
+        for name, value in values.items():
+            self._writers[stage].add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+def require_tensorboard() -> None:
+    """Refuse early what would fail late.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UsageError(
+            "--tensorboard needs TensorBoard, which is not installed; pip install 'pancli[train]'"
+        )

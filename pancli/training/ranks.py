@@ -1,0 +1,103 @@
+"""Several processes that train as one, started by torchrun: each makes its share of a step's regions.
+
+Every process holds the whole network and takes the same steps, with gradients averaged over all. Only the
+first validates, writes and tells. Batch normalisation normalises by the share of its own process; what it
+remembers is averaged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, distributed
+
+from pancli.errors import UsageError
+
+_PATIENCE = datetime.timedelta(hours=2)  # validation keeps the others waiting
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run, as one of them sees them.
+
+    Attributes:
+        rank: Which it is.
+        count: How many there are.
+        device: Where it computes.
+    """
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace floating tensors by their means over all processes."""
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        distributed.all_reduce(flat)
+        flat /= self.count
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors by those of the first process."""
+        if self.count > 1:
+            for tensor in tensors:
+                whole = tensor.contiguous()
+                distributed.broadcast(whole, 0)
+                tensor.copy_(whole)
+
+    def sums(self, *numbers: float) -> list[float]:
+        """Numbers summed over all processes."""
+        if self.count == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(total)
+        return [float(number) for number in total]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.sums(0.0)
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """The processes torchrun started, or this one alone.
+
+    Args:
+        device: Where to compute; with CUDA, each process takes the device of its own number.
+
+    Raises:
+        UsageError: The machine has fewer devices than processes.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Ranks(device=device)
+        return
+    rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    if device.type == "cuda":
+        if local >= torch.cuda.device_count():
+            raise UsageError(
+                f"process {local + 1} of this machine has no CUDA device of its own; start at most "
+                f"{torch.cuda.device_count()}, or use --device cpu"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, rank=rank, world_size=count, timeout=_PATIENCE)
+    try:
+        yield Ranks(rank, count, device)
+    finally:
+        distributed.destroy_process_group()

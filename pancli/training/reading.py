@@ -1,0 +1,211 @@
+"""A TOML file as a :class:`~pancli.training.recipe.Recipe`: nothing unknown or out of range gets through."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pancli.errors import RecipeError
+from pancli.training.recipe import (
+    DECAYS,
+    DISTANCES,
+    OPTIMISERS,
+    PRECISIONS,
+    REDUCTIONS,
+    SOURCE_KINDS,
+    TEACHERS,
+    Degradation,
+    Distillation,
+    Loss,
+    Optimiser,
+    Recipe,
+    Schedule,
+    Source,
+    Teacher,
+)
+
+Rule = tuple[str, bool, str]
+"""What, whether it holds, and what it must be."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: The file is missing or not TOML, a key is unknown or missing, a value is of the wrong
+            type or out of range.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
+    try:
+        values = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from error
+    if "sha256" in values:
+        raise RecipeError(f"{path}: 'sha256' is computed, not given; remove it")
+    _inherit(values)
+    recipe: Recipe = _build(Recipe, {**values, "sha256": hashlib.sha256(raw).hexdigest()}, str(path))
+    for name, holds, wanted in _rules(recipe):
+        if not holds:
+            raise RecipeError(f"{path}: {name} must be {wanted}")
+    return recipe
+
+
+def _inherit(values: dict[str, Any]) -> None:
+    """Let the teacher train as the student does, where its tables do not say otherwise."""
+    teacher = values.get("teacher")
+    if not isinstance(teacher, dict):
+        return
+    for name in ("schedule", "optimiser"):
+        own, student = teacher.get(name, {}), values.get(name, {})
+        if isinstance(own, dict) and isinstance(student, dict):
+            teacher[name] = {**student, **own}
+    teacher.setdefault("loss", values.get("loss", {"l1": 1.0}))
+
+
+def _build(kind: type, values: Any, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{where}: expected a table, got {values!r}")
+    known = {f.name: f for f in fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise RecipeError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
+    required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    if missing := sorted(required - set(values)):
+        raise RecipeError(f"{where}: '{missing[0]}' is missing")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, types.UnionType):  # a table that may be missing
+        hint = typing.get_args(hint)[0]
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where)
+    if isinstance(hint, types.GenericAlias):
+        return _sequence(hint, value, where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise RecipeError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _sequence(hint: types.GenericAlias, value: Any, where: str) -> tuple[Any, ...]:
+    inner = typing.get_args(hint)
+    length = None if inner[-1] is Ellipsis else len(inner)
+    if not isinstance(value, list) or (length is not None and len(value) != length):
+        raise RecipeError(
+            f"{where}: expected a list{'' if length is None else f' of {length}'}, got {value!r}"
+        )
+    return tuple(_convert(inner[0], item, where) for item in value)
+
+
+def _rules(recipe: Recipe) -> Iterator[Rule]:
+    yield "sources", len(recipe.sources) > 0, "at least one"
+    yield "bands", recipe.bands >= 1, "1 or more"
+    yield _one_of("precision", recipe.precision, PRECISIONS)
+    yield _one_of("validation: kind", recipe.validation.kind, ("pairs", "referenced"))
+    yield "validation: crop", recipe.validation.crop >= 8, "8 or more"
+    yield "validation: bits", 1 <= recipe.validation.bits <= 16, "1 to 16"
+    yield "validation: bands", all(band >= 0 for band in recipe.validation.bands), "0 or more"
+    yield "validation: ratios", _ratios(recipe.validation.ratios), "1.5 to 8"
+    for source in recipe.sources:
+        yield from _source_rules(source)
+    yield from _degradation_rules(recipe.degradation)
+    yield from _schedule_rules("schedule", recipe.schedule)
+    yield from _optimiser_rules("optimiser", recipe.optimiser)
+    yield from _loss_rules("loss", recipe.loss)
+    yield "teacher and distillation", (recipe.teacher is None) == (recipe.distillation is None), "given both"
+    if recipe.teacher is not None:
+        yield from _teacher_rules(recipe.teacher, recipe.schedule)
+    if recipe.distillation is not None:
+        yield from _distillation_rules(recipe.distillation)
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> Rule:
+    return f"{name} '{value}'", value in known, "one of " + ", ".join(known)
+
+
+def _ratios(ratios: Sequence[float]) -> bool:
+    return all(1.5 <= ratio <= 8 for ratio in ratios or (0,))
+
+
+def _source_rules(source: Source) -> Iterator[Rule]:
+    yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
+    yield "sources: weight", source.weight > 0, "above 0"
+    yield "sources: names", source.kind == "simulated" or bool(source.names), "not empty"
+
+
+def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:
+    yield "degradation: ratios", _ratios(degradation.ratios), "1.5 to 8"
+    yield "degradation: phase", 0 <= degradation.phase <= 0.5, "0 to 0.5"
+    yield "degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"
+    yield "degradation: noise", 0 <= degradation.noise < 1, "0 to 1"
+    for name in ("ms_gains", "pan_gains"):
+        low, high = getattr(degradation, name)
+        yield f"degradation: {name}", 0 < low <= high < 1, "two rising numbers between 0 and 1"
+
+
+def _schedule_rules(where: str, schedule: Schedule) -> Iterator[Rule]:
+    decay = schedule.decay
+    yield f"{where}: learning_rate", 0 < schedule.learning_rate < math.inf, "above 0"
+    yield f"{where}: weight_decay", schedule.weight_decay >= 0, "0 or more"
+    yield f"{where}: clip", schedule.clip > 0, "above 0"
+    yield f"{where}: settle", 0 <= schedule.settle <= 1, "0 to 1"
+    yield f"{where}: patch", 8 <= schedule.patch <= schedule.region, "8 to the side of a region"
+    yield f"{where}: threads", schedule.threads >= 0, "0 or more"
+    yield f"{where}: prefetch", schedule.prefetch >= 0, "0 or more"
+    for name in ("steps", "regions", "region", "patches", "validate_every"):
+        yield f"{where}: {name}", getattr(schedule, name) >= 1, "1 or more"
+    yield _one_of(f"{where}: decay: kind", decay.kind, DECAYS)
+    yield f"{where}: decay: floor", 0 <= decay.floor <= 1, "0 to 1"
+    yield f"{where}: decay: factor", 0 < decay.factor <= 1, "above 0, at most 1"
+    yield f"{where}: decay: period", decay.kind == "cosine" or decay.period >= 1, "1 or more steps"
+
+
+def _optimiser_rules(where: str, optimiser: Optimiser) -> Iterator[Rule]:
+    yield _one_of(f"{where}: kind", optimiser.kind, OPTIMISERS)
+    yield f"{where}: momentum", 0 <= optimiser.momentum < 1, "0 or more, below 1"
+    yield f"{where}: betas", all(0 <= beta < 1 for beta in optimiser.betas), "0 or more, below 1"
+
+
+def _loss_rules(where: str, loss: Loss) -> Iterator[Rule]:
+    weights = (loss.l1, loss.mse, loss.sam, loss.gradient)
+    holds = min(weights) >= 0 and 0 < max(weights) < math.inf
+    yield f"{where}: weights", holds, "0 or more, one of them above 0"
+    yield _one_of(f"{where}: reduction", loss.reduction, REDUCTIONS)
+
+
+def _teacher_rules(teacher: Teacher, schedule: Schedule) -> Iterator[Rule]:
+    yield _one_of("teacher: kind", teacher.kind, TEACHERS)
+    yield "teacher: constraint", 0 <= teacher.constraint < math.inf, "0 or more"
+    for name in ("patch", "region"):
+        same = getattr(teacher.schedule, name) == getattr(schedule, name)
+        yield f"teacher: schedule: {name}", same, "the student's"
+    yield from _schedule_rules("teacher: schedule", teacher.schedule)
+    yield from _optimiser_rules("teacher: optimiser", teacher.optimiser)
+    yield from _loss_rules("teacher: loss", teacher.loss)
+
+
+def _distillation_rules(distillation: Distillation) -> Iterator[Rule]:
+    yield _one_of("distillation: distance", distillation.distance, DISTANCES)
+    yield "distillation: features", all(weight >= 0 for weight in distillation.features), "0 or more"
+    yield "distillation: output", 0 <= distillation.output < math.inf, "0 or more"
+    yield "distillation: decay", 0 <= distillation.decay <= 1, "0 to 1"
+    imitates = bool(distillation.features)
+    yield (
+        "distillation: adapters",
+        imitates or not distillation.adapters,
+        "false where no features are imitated",
+    )
+    taken = distillation.initialise or imitates or distillation.output > 0
+    yield "distillation", taken, "given something to take: initialise, features or output"

@@ -1,0 +1,221 @@
+"""Images of one's own: found by pattern, placed by their georeferencing, never trained on where invalid."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+from pancli.errors import RecipeError, TrainingError
+from pancli.raster.source import without_georeferencing
+from pancli.simulating import SimulateOptions, simulate_files
+from pancli.tiling import Window
+from pancli.training.images import Room, crop, middle_window, pan_under
+from pancli.training.patches import choose_window, reduced_pan, referenced_parts
+from pancli.training.reading import read_recipe
+from pancli.training.recipe import Source, Validation
+from pancli.training.sampling import Sampler
+from pancli.training.sources import find_names, load_images, load_pair, load_referenced
+from tests.scenes import SAME, Waves, make_scene, write
+from tests.training.made import make_data, make_recipe
+
+OWN = """
+name = "mine"
+network = "gcpnet"
+data = "mine"
+sources = [{kind = "pairs", names = ["*"]}]
+schedule = {steps = 2, regions = 2, region = 32, patches = 2, patch = 16}
+"""
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+
+
+def test_patterns_find_folders_and_arrays_in_order_and_once(tmp_path):
+    for name in ("b/pan.tif", "a/pan.tif", "a/ms.tif", "c-pan.npy", "d/other.tif", "e.tif"):
+        touch(tmp_path / name)
+    assert find_names(tmp_path, ["*"], "pairs") == ("a", "b", "c")
+    assert find_names(tmp_path, ["b", "*"], "pairs") == ("b", "a", "c")
+    assert find_names(tmp_path, ["[ab]"], "pairs") == ("a", "b")
+    assert find_names(tmp_path, ["*"], "truth") == ("e",)
+
+
+def test_what_is_validated_on_is_left_out_of_patterns(tmp_path):
+    for name in "abc":
+        make_scene(tmp_path / name, size=(64, 64))
+    images = load_images(Source("pairs", names=("*",)), tmp_path, Validation(names=("b",)))
+    assert [image.name for image in images] == [str(tmp_path / "a"), str(tmp_path / "c")]
+    elsewhere = load_images(Source("pairs", names=("*",)), tmp_path, Validation(folder="x", names=("b",)))
+    assert len(elsewhere) == 3
+
+
+def test_what_is_validated_on_cannot_be_named_for_training(tmp_path):
+    with pytest.raises(RecipeError, match="b is validated on"):
+        load_images(Source("pairs", names=("a", "b")), tmp_path, Validation(names=("b",)))
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"nothing matches '\*'; .*pan.tif and ms.tif"):
+        load_images(Source("pairs", names=("*",)), tmp_path)
+    make_scene(tmp_path / "a", size=(64, 64))
+    with pytest.raises(RecipeError, match="or all are validated on"):
+        load_images(Source("pairs", names=("*",)), tmp_path, Validation(names=("a",)))
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (1.0, 2.0), (0.5, 0.5), (-2.0, -6.0)])
+def test_pan_is_reduced_where_the_georeferencing_puts_it(tmp_path, offset):
+    """Reduced to the ms grid, pan shows the ground under each ms pixel."""
+    slow = Waves(wavelengths=(37.0, 61.0, 43.0, 90.0))
+    make_scene(
+        tmp_path / "a", size=(160, 160), ms_offset=offset, mixes=[SAME], waves=slow, bands=1, dtype="float32"
+    )
+    image = load_pair(tmp_path, "a")
+    whole = Window(0, 0, *image.bands.shape[1:])
+    pan = reduced_pan(image, whole, 0.3)[0]
+    inner = (slice(4, -4), slice(4, -4))
+    ms = torch.from_numpy(image.bands[0])
+    error = (pan - ms)[inner].abs().mean()
+    moved = (pan.roll(1, 0) - ms)[inner].abs().mean()
+    assert float(error) < 0.15 * float(moved)
+
+
+@pytest.mark.parametrize("offset", [(0.0, 0.0), (1.0, 2.0), (-2.0, -6.0), (3.5, 0.0)])
+def test_ms_pixels_that_reach_beyond_pan_are_left_out(tmp_path, offset):
+    make_scene(tmp_path / "a", size=(64, 80), ms_offset=offset, ms_size=(18, 22))
+    image = load_pair(tmp_path, "a")
+    rows, cols = (
+        [i for i in range(n) if shift + 4 * i >= 0 and shift + 4 * (i + 1) <= side]
+        for shift, n, side in zip(offset, (18, 22), (64, 80), strict=True)
+    )
+    with rasterio.open(tmp_path / "a" / "ms.tif") as file:
+        expected = file.read()[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    np.testing.assert_array_equal(image.bands, expected)
+    under, _ = pan_under(image.placement, Window(0, 0, *image.bands.shape[1:]))
+    assert under.row >= 0 and under.col >= 0
+    assert under.row_stop <= 64 and under.col_stop <= 80
+
+
+def test_images_keep_their_own_type(tmp_path):
+    make_scene(tmp_path / "a", size=(64, 64), dtype="uint16")
+    image = load_pair(tmp_path, "a")
+    assert image.bands.dtype == np.asarray(image.pan).dtype == np.uint16
+
+
+@pytest.mark.parametrize("side", ["pan", "ms"])
+def test_nodata_is_never_in_a_region(tmp_path, side):
+    scene = make_scene(tmp_path / "a", size=(160, 160), nodata=0)
+    with rasterio.open(getattr(scene, side), "r+") as file:
+        image = file.read()
+        step = image.shape[1] // 40
+        image[:, 18 * step : 19 * step, 5 * step : 7 * step] = 0
+        file.write(image)
+    image = load_pair(tmp_path, "a")
+    bad = np.zeros((40, 40), bool)
+    bad[18, 5:7] = True
+    np.testing.assert_array_equal(~image.valid, bad)
+    room = Room.of(image, 12)
+    seen = {choose_window(room, torch.Generator().manual_seed(seed)) for seed in range(200)}
+    assert all(not bad[window.slices_in(Window(0, 0, 40, 40))].any() for window in seen)
+    assert min(w.row for w in seen) < 5 and max(w.row_stop for w in seen) > 35
+    clean = [
+        (row, col) for row in range(29) for col in range(29) if not bad[row : row + 12, col : col + 12].any()
+    ]
+    assert np.asarray(room.free).tolist() == [29 * row + col for row, col in clean]
+    nearest = min(((r - 14) ** 2 + (c - 14) ** 2) for r, c in clean)
+    middle = middle_window(room)
+    assert (middle.row - 14) ** 2 + (middle.col - 14) ** 2 == nearest
+
+
+def test_an_image_with_too_much_nodata_is_refused(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(64, 64), nodata=0)
+    with rasterio.open(scene.pan, "r+") as file:
+        image = file.read()
+        image[:, ::16] = 0
+        file.write(image)
+    with pytest.raises(TrainingError, match="a: no 16 x 16 pixels .* without nodata; lower schedule.region"):
+        Sampler.load(read_recipe(make_recipe(tmp_path, OWN)), tmp_path)
+
+
+def test_a_pair_in_two_places_is_refused_by_name(tmp_path):
+    make_scene(tmp_path / "a", size=(64, 64), ms_offset=(900.0, 0.0))
+    with pytest.raises(RecipeError, match="a: no ms pixel lies within pan"):
+        load_pair(tmp_path, "a")
+
+
+def test_a_pair_that_does_not_fit_is_refused_by_name(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(64, 64))
+    write(scene.ms, scene.ms_image, scene.ms_transform, crs="EPSG:4326")
+    with pytest.raises(RecipeError, match="a: PAN is in EPSG:32633 but MS is in EPSG:4326"):
+        load_pair(tmp_path, "a")
+
+
+def test_pairs_without_georeferencing_share_their_corners_and_say_so(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(64, 64))
+    for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
+        with without_georeferencing():
+            write(path, image, None, crs=None)
+    image = load_pair(tmp_path, "a")
+    assert image.placement.rows.offset == 0
+    assert image.placement.ratio == 4
+    assert any("common corners" in warning for warning in image.warnings)
+
+
+def test_a_truth_tagged_alpha_keeps_all_its_bands(tmp_path):
+    image = np.arange(4 * 30 * 30, dtype=np.uint16).reshape(4, 30, 30) + 1
+    write(tmp_path / "t.tif", image, Affine.scale(2, -2), alpha="YES", nodata=0)
+    (truth,) = load_images(Source("truth", names=("*",)), tmp_path)
+    np.testing.assert_array_equal(truth.bands, image)
+    assert bool(truth.valid.all())
+
+
+def test_simulated_files_come_with_their_truth(tmp_path):
+    (made,) = simulate_files(tmp_path / "s", SimulateOptions(size=96, ratio=3.0, sensor="random"))
+    image = load_referenced(tmp_path, "s")
+    window = Window(4, 6, 20, 18)
+    pan, ms, reference, placement = referenced_parts(image, window)
+    under, _ = pan_under(image.placement, window)
+    torch.testing.assert_close(
+        reference, made.pair.reference[:, *under.slices_in(Window(0, 0, 96, 96))].round()
+    )
+    assert pan.shape[1:] == reference.shape[1:]
+    assert ms.shape == (4, 20, 18)
+    torch.testing.assert_close(ms, crop(image.bands, window))
+    assert placement.rows.ratio == pytest.approx(image.placement.rows.ratio)
+
+
+def test_a_reference_of_another_size_is_refused(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(64, 64))
+    write(tmp_path / "a" / "reference.tif", scene.truth[:, :60], scene.pan_transform)
+    with pytest.raises(RecipeError, match="a: the reference is .*60"):
+        load_referenced(tmp_path, "a")
+
+
+def test_referenced_pairs_make_patches_of_one_place(tmp_path):
+    list(simulate_files(tmp_path / "s", SimulateOptions(size=96, ratio=4.0)))
+    text = OWN.replace('"pairs"', '"referenced"').replace("region = 32", "region = 64")
+    sampler = Sampler.load(read_recipe(make_recipe(tmp_path, text)), tmp_path)
+    for step in range(3):
+        batch = sampler.batch(step)
+        assert batch.target.shape == (4, 4, 16, 16)
+        near = (batch.inputs.bms - batch.target).square().mean()
+        turned = (batch.inputs.bms.rot90(2, (2, 3)) - batch.target).square().mean()
+        assert float(near) < float(turned)
+
+
+def test_a_batch_is_turned_as_one(tmp_path):
+    batch = Sampler.load(read_recipe(make_recipe(tmp_path)), make_data(tmp_path / "data")).batch(0)
+    batch = batch._replace(inputs=batch.inputs._replace(lrms=batch.inputs.bms[..., ::4, ::4]))
+    turned = batch.turned(1, mirror=True)
+    for one, two in zip((*batch.inputs[:3], batch.target), (*turned.inputs[:3], turned.target), strict=True):
+        np.testing.assert_array_equal(two, np.flip(np.rot90(np.asarray(one), 1, (2, 3)), 3))
+    assert turned.weight is batch.weight
+
+
+def test_a_recipe_of_three_lines_trains_on_a_folder(tmp_path):
+    for name in "ab":
+        make_scene(tmp_path / name, size=(160, 160), ms_offset=(0.5, 0.5))
+    batch = Sampler.load(read_recipe(make_recipe(tmp_path, OWN)), tmp_path).batch(0)
+    assert batch.target.shape == (4, 4, 16, 16)
+    assert bool(batch.target.isfinite().all())

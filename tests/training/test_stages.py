@@ -1,0 +1,169 @@
+"""Teacher and student: what is shared, what is frozen, what is imitated."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pancli.errors import RecipeError, TrainingError
+from pancli.training.reading import read_recipe
+from pancli.training.sampling import Sampler
+from pancli.training.stages import Workshop, weight_left
+from pancli.training.teachers import Encoder
+from tests.training.made import TAUGHT, make_data, make_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return read_recipe(make_recipe(tmp_path, TAUGHT))
+
+
+@pytest.fixture
+def batch(tmp_path, recipe):
+    return Sampler.load(recipe, make_data(tmp_path / "data")).batch(0)
+
+
+def taught(tmp_path, recipe, steps=3, batch=None):
+    """A workshop whose teacher has taken some steps and left its file; that teacher too."""
+    workshop = Workshop(recipe, CPU, tmp_path)
+    stage = workshop.stage("teacher")
+    descend(stage, batch, steps)
+    workshop.finish(stage)
+    return workshop, stage.parts["teacher"].module
+
+
+def descend(stage, batch, steps):
+    for step in range(steps):
+        for part in stage.parts.values():
+            part.module.train()
+            part.optimiser.zero_grad()
+        torch.stack(list(stage.objective(batch, step / 10).values())).sum().backward()
+        for part in stage.parts.values():
+            part.optimiser.step()
+
+
+def test_the_encoder_has_its_published_size():
+    assert sum(p.numel() for p in Encoder(4).parameters()) == 90_611
+
+
+def test_the_code_is_narrower_than_the_truth(batch):
+    """What lies within a cell of the encoder's stride is not copied: pixels mix."""
+    encoder = Encoder(4)
+    inner = encoder.layers(batch.target)
+    assert inner.shape[2:] == (4, 4)
+    assert encoder(batch.target).shape == batch.target.shape
+
+
+def test_a_student_that_sees_the_code_is_its_teacher_exactly(tmp_path, recipe, batch):
+    workshop, _ = taught(tmp_path, recipe, batch=batch)
+    stage = workshop.stage("student")
+    teacher, student = stage.objective.teacher, stage.networks["tiny"].eval()
+    with torch.no_grad():
+        code = teacher.encoder(batch.target)
+        outcome = student(batch.inputs._replace(bms=code))
+        expected = teacher(batch)
+    assert torch.equal(outcome.residual + code, expected.fused)
+    assert all(torch.equal(a, b) for a, b in zip(outcome.features, expected.features, strict=True))
+
+
+def test_distillation_is_nothing_where_the_student_is_the_teacher(tmp_path, recipe, batch):
+    workshop, _ = taught(tmp_path, recipe, batch=batch)
+    stage = workshop.stage("student")
+    stage.networks["tiny"].eval()
+    with torch.no_grad():
+        code = stage.objective.teacher.encoder(batch.target)
+        same = stage.objective.teacher(batch)
+
+        class Echo(torch.nn.Module):
+            def forward(self, seen):
+                return same
+
+        seen = batch._replace(inputs=batch.inputs._replace(bms=code))
+        terms = replace(stage.objective, teacher=Echo())(seen, 0.0)
+        other = stage.objective(batch, 0.0)
+    assert float(terms["feature 0"]) == float(terms["output"]) == 0
+    assert float(other["feature 0"]) > 0 and float(other["output"]) > 0
+
+
+def test_the_teacher_stays_as_it_is_while_the_student_learns(tmp_path, recipe, batch):
+    workshop, trained = taught(tmp_path, recipe, batch=batch)
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    stage = workshop.stage("student")
+    start = {name: tensor.clone() for name, tensor in stage.networks["tiny"].state_dict().items()}
+    descend(stage, batch, 10)
+    after = stage.objective.teacher.state_dict()
+    assert before.keys() == after.keys()
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    moved = stage.networks["tiny"].state_dict()
+    assert not torch.equal(start["head.0.weight"], moved["head.0.weight"])
+    assert not any(p.requires_grad for p in stage.objective.teacher.parameters())
+
+
+def test_the_constraint_pulls_the_code_to_bms(tmp_path, recipe, batch):
+    apart = []
+    for weight in (0.0, 100.0):
+        assert recipe.teacher is not None
+        held = replace(recipe, teacher=replace(recipe.teacher, constraint=weight))
+        _, teacher = taught(tmp_path, held, steps=40, batch=batch)
+        with torch.no_grad():
+            apart.append(float(teacher(batch).constraint))
+    assert apart[1] < 0.7 * apart[0]
+
+
+def test_without_initialisation_the_student_starts_as_a_plain_one(tmp_path, recipe, batch):
+    fresh = replace(recipe, distillation=replace(recipe.distillation, initialise=False))
+    workshop, _ = taught(tmp_path, fresh, batch=batch)
+    plain = Workshop(replace(recipe, teacher=None, distillation=None), CPU, tmp_path).stage("student")
+    one, two = (stage.networks["tiny"].state_dict() for stage in (workshop.stage("student"), plain))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(("at", "left"), [(0.0, 1.0), (0.8, 1.0), (0.9, 0.5), (1.0, 0.0)])
+def test_weights_fall_to_nothing_over_the_last_part(at, left):
+    assert weight_left(0.2, at) == pytest.approx(left)
+    assert weight_left(0.0, at) == 1
+
+
+def test_adapters_change_nothing_at_first_and_are_learnt_and_not_exported(tmp_path, recipe, batch):
+    adapted = replace(recipe, distillation=replace(recipe.distillation, adapters=True))
+    workshop, _ = taught(tmp_path, adapted, batch=batch)
+    plain, stage = Workshop(recipe, CPU, tmp_path).stage("student"), workshop.stage("student")
+    for one in (plain, stage):
+        one.parts["student"].module.eval()
+    with torch.no_grad():
+        assert float(stage.objective(batch, 0.0)["feature 0"]) == pytest.approx(
+            float(plain.objective(batch, 0.0)["feature 0"]), rel=1e-5
+        )
+    before = stage.objective.adapters[0].weight.detach().clone()
+    descend(stage, batch, 2)
+    assert not torch.equal(before, stage.objective.adapters[0].weight)
+    assert stage.networks["tiny"].state_dict().keys() == plain.networks["tiny"].state_dict().keys()
+
+
+def test_more_weights_than_features_are_refused(tmp_path, recipe, batch):
+    many = replace(recipe, distillation=replace(recipe.distillation, features=(1.0, 1.0)))
+    workshop, _ = taught(tmp_path, many, batch=batch)
+    with pytest.raises(RecipeError, match="2 weights, but this network has 1 features"):
+        workshop.stage("student")
+
+
+def test_a_damaged_teacher_is_refused(tmp_path, recipe, batch):
+    workshop, _ = taught(tmp_path, recipe, batch=batch)
+    path = tmp_path / "teacher.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(TrainingError, match="teacher.safetensors: .*--fresh"):
+        workshop.stage("student")
+
+
+def test_half_precision_is_near_and_its_loss_is_not_half(tmp_path, recipe, batch):
+    low = replace(recipe, precision="bfloat16")
+    both = [taught(tmp_path, one, steps=1, batch=batch)[0].stage("student") for one in (recipe, low)]
+    for stage in both:
+        stage.parts["student"].module.eval()
+    with torch.no_grad():
+        one, two = (stage.objective(batch, 0.0) for stage in both)
+    assert all(term.dtype == torch.float32 for term in two.values())
+    assert float(two["l1"]) == pytest.approx(float(one["l1"]), rel=0.05)
+    assert float(two["l1"]) != float(one["l1"])
