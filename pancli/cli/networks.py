@@ -1,12 +1,16 @@
-"""``pancli networks``: the cards of the networks that ship."""
+"""``pancli networks``: every network, what it costs, and the cards of the weights that ship."""
 
 from __future__ import annotations
 
 import json
+import sys
+from typing import Annotated, Any
 
 import typer
 
 from pancli.cli.options import Json
+
+_WIDTH = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -14,34 +18,74 @@ def register(app: typer.Typer) -> None:
     app.command("networks")(_command)
 
 
-def _command(as_json: Json = False) -> None:
-    """Show what the networks that ship with pancli are, were trained on, and reached."""
-    from pancli.networks.weights import file_sha256, read_card, shipped
+def _command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME ...]", help="Tell all of these networks.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the networks, and which of them ship with weights; with names, all there is to say of these."""
+    from pancli.networks.listing import describe_networks
+    from pancli.networks.registry import NETWORKS
 
-    cards = []
-    for path in shipped().values():
-        told = read_card(path).as_dict()
-        cards.append({**told, "weights": str(path), "sha256": file_sha256(path)})
+    for name in names or ():
+        if name not in NETWORKS:
+            raise typer.BadParameter(f"'{name}' is not a network; known are {', '.join(NETWORKS)}")
+    rows = describe_networks(tuple(names or ()))
     if as_json:
-        typer.echo(json.dumps(cards, indent=2))
-        return
-    for card in cards:
-        _print_card(card)
+        typer.echo(json.dumps(rows, indent=2))
+    elif names:
+        for row in rows:
+            _print_one(row)
+    else:
+        _print_table(rows)
 
 
-def _print_card(card: dict[str, object]) -> None:
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("network", "parameters", "MACs/pixel", "ratio", "margin", "statistics", "weights"):
+        table.add_column(title, justify="left" if title in ("network", "weights") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['macs_per_pixel']:,}",
+            "any" if row["ratio"] is None else str(row["ratio"]),
+            str(row["margin"]),
+            f"windows of {row['window']}" if row["window"] else str(len(row["statistics"]) or "-"),
+            ", ".join(f"{card['name']} {card['version']} ({card['licence']})" for card in row["weights"]),
+        )
+    # Where nobody looks (a pipe, a file) Rich takes 80 columns and would cut numbers off.
+    width = None if sys.stdout.isatty() else _WIDTH
+    Console(markup=False, highlight=False, width=width).print(table)
+
+
+def _print_one(row: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for key, value in card.items():
-        if key == "figures" and isinstance(value, dict):
-            for what, methods in value.items():
-                table.add_row(what, ", ".join(f"{name} {figure:g}" for name, figure in methods.items()))
-        elif isinstance(value, list):
-            table.add_row(key, " to ".join(f"{v:g}" for v in value))
-        elif value != "":
-            table.add_row(key, str(value))
-    Console().print(table)
+    table.add_column(overflow="fold")
+    for values in ({k: v for k, v in row.items() if k != "weights"}, *row["weights"]):
+        for key, value in values.items():
+            for label, text in _lines(key, value):
+                table.add_row(label, text)
+        table.add_row("", "")
+    Console(markup=False, highlight=False).print(table)
+
+
+def _lines(key: str, value: Any) -> list[tuple[str, str]]:
+    if key == "figures":
+        return [
+            (what, ", ".join(f"{name} {figure:g}" for name, figure in methods.items()))
+            for what, methods in value.items()
+        ]
+    if value is None or value in ("", []):
+        return []
+    if isinstance(value, list):
+        return [(key, ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value))]
+    return [(key, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))]

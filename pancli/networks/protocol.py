@@ -162,6 +162,7 @@ class Traits:
         summary: One line: what it is.
         paper: Where it comes from.
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
+        reconstructed: Whether the layers themselves are ours, because the paper's are not published.
         halo: How far, in pan pixels, one output pixel looks, given the statistics.
         stages: The same for each stage of statistics, in order.
         align: Windows must start at multiples of this pan row and column, and have such sides.
@@ -179,6 +180,7 @@ class Traits:
     ratio: int | None = None
     window: int | None = None
     workspace: int = 300
+    reconstructed: bool = False
 
     @property
     def radius(self) -> int:

@@ -66,6 +66,7 @@ class SSMLSpectral(Network):
     """
 
     TRAITS: ClassVar[Traits] = Traits(
+        reconstructed=True,
         summary="1x1 convolutions with spectral attention, for many bands",
         paper=_PAPER,
         reconstruction="a reconstruction: layers and widths are ours, since the paper's are not openly "
@@ -106,6 +107,7 @@ class SSMLSpatial(Network):
     """
 
     TRAITS: ClassVar[Traits] = Traits(
+        reconstructed=True,
         summary="3x3 convolutions with spatial attention, for many bands",
         paper=_PAPER,
         reconstruction="a reconstruction: layers and widths are ours, since the paper's are not openly known",

@@ -1,12 +1,9 @@
-"""``pancli train`` and ``pancli networks`` as a user types them."""
-
-import json
+"""``pancli train`` as a user types it."""
 
 import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
-from pancli.networks.weights import file_sha256, shipped
 from tests.training.made import TEXT, make_data, make_recipe
 
 
@@ -67,19 +64,3 @@ def test_train_refuses_a_recipe_that_is_not_there(tmp_path):
     result = run("train", tmp_path / "none.toml")
     assert result.exit_code == 1
     assert "none.toml" in result.stderr
-
-
-def test_networks_lists_what_ships_as_json():
-    result = run("networks", "--json")
-    assert result.exit_code == 0, result.output
-    cards = json.loads(result.stdout)
-    assert {card["name"]: card["sha256"] for card in cards} == {
-        name: file_sha256(path) for name, path in shipped().items()
-    }
-
-
-def test_networks_shows_a_card_to_people():
-    result = run("networks")
-    assert result.exit_code == 0, result.output
-    for name in shipped():
-        assert name in result.stdout

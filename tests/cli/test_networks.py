@@ -1,0 +1,55 @@
+"""``pancli networks`` as a user types it."""
+
+import json
+
+from typer.testing import CliRunner
+
+from pancli.cli.app import build
+from pancli.networks.registry import NETWORKS
+from pancli.networks.weights import file_sha256, shipped
+
+
+def run(*arguments):
+    return CliRunner().invoke(build(), ["networks", *arguments])
+
+
+def test_all_networks_are_told_as_json():
+    result = run("--json")
+    assert result.exit_code == 0, result.output
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert list(rows) == list(NETWORKS)
+    gcpnet = rows["gcpnet"]
+    assert (gcpnet["parameters"], gcpnet["macs_per_pixel"], gcpnet["margin"]) == (86_759, 85_843, 25)
+    assert (gcpnet["ratio"], gcpnet["alignment"], gcpnet["statistics"]) == (None, 1, [10, 16, 16, 22])
+    assert "IEEE TGRS 2022" in gcpnet["paper"]
+    assert rows["pannet"]["ratio"] == rows["pannet"]["alignment"] == 4
+    assert rows["ssml-spatial"]["reconstruction"]
+    assert not gcpnet["reconstruction"]
+    told = {card["name"]: card["sha256"] for row in rows.values() for card in row["weights"]}
+    assert told == {name: file_sha256(path) for name, path in shipped().items()}
+    for row in rows.values():
+        for card in row["weights"]:
+            assert {"path", "licence", "data", "figures", "date"} <= set(card)
+
+
+def test_the_table_is_whole_where_nobody_looks():
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.stdout
+    for name in (*NETWORKS, "86,759", "CC-BY-4.0"):
+        assert name in result.stdout
+
+
+def test_one_network_is_told_with_its_card():
+    result = run("gcpnet")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert "Landsat-7 ETM+" in words
+    assert "85,843" in words
+    assert "pannet" not in words
+
+
+def test_an_unknown_network_is_a_usage_error():
+    result = run("hypernet")
+    assert result.exit_code == 2
+    assert "known are gcpnet" in " ".join(result.stderr.split())
