@@ -9,6 +9,7 @@ from pancli.networks.msdcnn import MSDCNN
 from pancli.networks.msinn import MSINN, MSINNRefined
 from pancli.networks.pannet import PanNet
 from pancli.networks.pnn import PNN
+from pancli.networks.premix import PreMixB, PreMixH
 from pancli.networks.protocol import Network
 from pancli.networks.residual_pnn import ResidualPNN
 from pancli.networks.ssml import SSMLSpatial, SSMLSpectral
@@ -22,6 +23,8 @@ NETWORKS: dict[str, type[Network]] = {
     "msinn-refined": MSINNRefined,
     "pannet": PanNet,
     "pnn": PNN,
+    "premix-b": PreMixB,
+    "premix-h": PreMixH,
     "residual-pnn": ResidualPNN,
     "ssml-spatial": SSMLSpatial,
     "ssml-spectral": SSMLSpectral,

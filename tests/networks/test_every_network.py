@@ -21,6 +21,9 @@ SIZES = {
     "msinn-refined": (79_594, 1.5880 + 2 * 0.0208),
     "pannet": (77_640, 1.2515),
     "pnn": (68_900, 1.1275),
+    # Of PreMix, thresholds of the mixing and all, less a block that the published code never calls.
+    "premix-b": (151_402, 2.477),
+    "premix-h": (864_945, 7.227),
     "residual-pnn": (68_816, 1.1275),
     "ssml-spatial": (301_072, 4.9232),
     "ssml-spectral": (150_340, 2.16636),
