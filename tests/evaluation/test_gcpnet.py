@@ -164,4 +164,4 @@ def test_other_ratios_enter_ergas_and_the_filter(tmp_path):
     means = reference.mean((1, 2))
     assert found["ergas"].value == pytest.approx(50 * np.sqrt((25 / means**2).mean()))
     assert "100 / 2" in found["ergas"].variant
-    assert "every pixel 2 from the first" in found["d_s"].variant
+    assert "one pixel in 2 from the first" in found["d_s"].variant

@@ -156,3 +156,11 @@ def test_ergas_is_the_square_of_the_ratio_too_large(files):
     found = run(files, peak=2047.0)["ergas"]
     assert found.value == pytest.approx(400 * np.sqrt(relative.mean()), rel=1e-6)
     assert "16 times 100 / 4" in found.variant
+
+
+def test_images_of_8_bits_say_their_peak_without_a_reference(tmp_path):
+    reference, pan = landscape()
+    ms = reduce(reference)
+    fused, pan, ms, reference = (v / 2047 * 255 for v in (brovey(ms, pan), pan, ms, reference))
+    files = write_files(tmp_path, fused.astype("uint8"), pan, ms, reference, "uint8")
+    assert "/ 255" in run({**files, "reference": None})["d_lambda"].variant

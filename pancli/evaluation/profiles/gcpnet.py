@@ -70,7 +70,7 @@ def _no_reference(image: EvaluationTile, ratio: int, block: int) -> dict[str, Fi
         (
             "gcpnet, (1 - d_lambda)(1 - d_s)",
             f"{where}, fused on its own grid, ms on its own",
-            f"{where}, pan through QuickBird's MTF for any sensor, every pixel {ratio} from the first",
+            f"{where}, pan through QuickBird's MTF for any sensor, one pixel in {ratio} from the first",
         ),
         f"no window of {block} x {block} pixels fits into MS",
     )

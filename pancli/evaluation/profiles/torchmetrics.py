@@ -1,7 +1,7 @@
 """The ``torchmetrics`` profile: what torchmetrics 1.9 gives for the same arrays in float64.
 
 ``torchmetrics.functional.image`` with each function's defaults, but the pair's ratio and the peak given. In
-float32, and on images divided by their peak, its constants weigh more: see README.md two folders up.
+float32, and on images divided by their peak, its constants weigh more: see README.md one folder up.
 """
 
 from __future__ import annotations
