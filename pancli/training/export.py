@@ -127,7 +127,11 @@ def _steps(schedule: Schedule) -> str:
 
 
 def _teacher(recipe: Recipe) -> str:
-    """What teacher there was, and what was taken from it."""
+    """What teacher or peer there was, and what was taken from it."""
+    if recipe.mutual is not None:
+        return (
+            f"mutual learning of {recipe.network} and {recipe.mutual.peer}, weight {recipe.mutual.weight:g}"
+        )
     teacher, plan = recipe.teacher, recipe.distillation
     if teacher is None or plan is None:
         return ""

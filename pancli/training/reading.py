@@ -24,6 +24,7 @@ from pancli.training.recipe import (
     Degradation,
     Distillation,
     Loss,
+    Mutual,
     Optimiser,
     Recipe,
     Schedule,
@@ -129,6 +130,9 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
         yield from _teacher_rules(recipe.teacher, recipe.schedule)
     if recipe.distillation is not None:
         yield from _distillation_rules(recipe.distillation)
+    if recipe.mutual is not None:
+        yield "mutual", recipe.teacher is None, "left out where there is a teacher"
+        yield from _mutual_rules(recipe.mutual)
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> Rule:
@@ -188,6 +192,7 @@ def _loss_rules(where: str, loss: Loss) -> Iterator[Rule]:
 def _teacher_rules(teacher: Teacher, schedule: Schedule) -> Iterator[Rule]:
     yield _one_of("teacher: kind", teacher.kind, TEACHERS)
     yield "teacher: constraint", 0 <= teacher.constraint < math.inf, "0 or more"
+    yield "teacher: warm_up", 0 <= teacher.warm_up <= 1, "0 to 1"
     for name in ("patch", "region"):
         same = getattr(teacher.schedule, name) == getattr(schedule, name)
         yield f"teacher: schedule: {name}", same, "the student's"
@@ -209,3 +214,9 @@ def _distillation_rules(distillation: Distillation) -> Iterator[Rule]:
     )
     taken = distillation.initialise or imitates or distillation.output > 0
     yield "distillation", taken, "given something to take: initialise, features or output"
+
+
+def _mutual_rules(mutual: Mutual) -> Iterator[Rule]:
+    for name in ("sam", "gradient", "weight"):
+        yield f"mutual: {name}", 0 <= getattr(mutual, name) < math.inf, "0 or more"
+    yield "mutual: warm_up", 0 <= mutual.warm_up < 1, "0 or more, below 1"

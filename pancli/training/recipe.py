@@ -10,7 +10,7 @@ DECAYS = ("cosine", "steps")
 OPTIMISERS = ("adamw", "adam", "sgd")
 DISTANCES = ("l1", "mse")
 REDUCTIONS = ("mean", "sum")
-TEACHERS = ("encoder",)
+TEACHERS = ("encoder", "vae")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -156,11 +156,14 @@ class Teacher:
     """The first stage: a network that is shown the truth, through a code too narrow to copy it.
 
     Attributes:
-        kind: "encoder" (GCPNet's: the truth's code takes the place of bms).
+        kind: "encoder" (GCPNet's: the truth's code takes the place of bms) or "vae" (MSINN's: a variational
+            auto-encoder of the truth that ends in the student's layers).
         schedule: As the student's; what is not given is the student's.
         optimiser: The same.
         loss: The same, as a whole.
-        constraint: Weight of what holds the code: for "encoder" its absolute distance from bms.
+        constraint: Weight of what holds the code: for "encoder" its absolute distance from bms, for "vae" the
+            divergence of its distribution from a standard normal one.
+        warm_up: First part of the stage over which that weight rises from zero.
     """
 
     kind: str
@@ -168,6 +171,7 @@ class Teacher:
     optimiser: Optimiser
     loss: Loss
     constraint: float = 1e-4
+    warm_up: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,27 @@ class Distillation:
     output: float = 0.0
     adapters: bool = False
     decay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mutual:
+    """A peer that is trained beside the network, each learning from the other what it is worse at.
+
+    Attributes:
+        peer: The network for shapes, as the registry has it; the recipe's own is that for spectra.
+        sam: Weight of the network's spectral angle from the truth.
+        gradient: Weight of the peer's distance of gradients from the truth.
+        weight: Of what is learnt from the other: gradients by the network, spectral angles by the peer.
+        warm_up: First part of the run without that; then it rises straight to its weight.
+        balance: Learn from the other only where it is better, batch by batch.
+    """
+
+    peer: str
+    sam: float = 0.1
+    gradient: float = 1.0
+    weight: float = 0.1
+    warm_up: float = 0.1
+    balance: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +263,7 @@ class Recipe:
         precision: What networks compute in: "float32" or "bfloat16"; losses and weights are float32.
         teacher: The stage before; None to train on the truth alone.
         distillation: What is taken from it; None where there is no teacher.
+        mutual: A peer to learn with; None to learn alone.
         sha256: Of the recipe file.
     """
 
@@ -257,4 +283,5 @@ class Recipe:
     precision: str = "float32"
     teacher: Teacher | None = None
     distillation: Distillation | None = None
+    mutual: Mutual | None = None
     sha256: str = ""

@@ -132,6 +132,10 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
         raise RecipeError(
             f"{recipe.network} takes sides that are multiples of {traits.align}, but schedule.patch is {side}"
         )
+    if recipe.mutual is not None:
+        peer = find_network(recipe.mutual.peer).TRAITS
+        if (peer.ratio, peer.align, peer.window) != (traits.ratio, traits.align, traits.window):
+            raise RecipeError(f"{recipe.network} and {recipe.mutual.peer} do not take the same inputs")
     ratios = {*recipe.degradation.ratios, *recipe.validation.ratios}
     if odd := [
         ratio for ratio in ratios if traits.ratio is not None and abs(ratio - traits.ratio) > RATIO_SLACK

@@ -2,34 +2,27 @@
 
 A recipe without a teacher has one stage, "student". With one it has two: "teacher", whose weights are then
 frozen in teacher.safetensors, and "student", which starts from them and imitates what flows through them.
+In mutual learning the one stage trains two networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Inputs, Network
 from pancli.networks.registry import find_network
 from pancli.training.checkpoint import Part, load_tensors, save_tensors
 from pancli.training.initial import Initial
-from pancli.training.losses import distance, supervised_terms, weighted_error
-from pancli.training.patches import Batch
-from pancli.training.recipe import Distillation, Loss, Optimiser, Recipe, Schedule
+from pancli.training.objectives import Distilled, Mutually, Objective, Supervised, Teaching
+from pancli.training.recipe import Distillation, Mutual, Optimiser, Recipe, Schedule
 from pancli.training.recipe import Teacher as TeacherPlan
-from pancli.training.teachers import Teacher, make_teacher
-
-Terms = dict[str, Tensor]
-"""The weighted terms of a loss, by name; the loss is their sum."""
-
-Objective = Callable[[Batch, float], Terms]
-"""What is made small of a batch, given how much of the stage is done, 0 to 1."""
+from pancli.training.teachers import make_teacher
 
 
 @dataclass(frozen=True)
@@ -81,6 +74,8 @@ class Workshop:
         """
         torch.manual_seed(self.recipe.seed)
         network = self._network()
+        if self.recipe.mutual is not None:
+            return self._mutual(network, self.recipe.mutual)
         if self.recipe.teacher is None or self.recipe.distillation is None:
             return self._plain(network)
         if name == "teacher":
@@ -112,11 +107,22 @@ class Workshop:
         objective = Supervised(network, self.recipe.loss, self.recipe.precision)
         return self._student(network, network, objective)
 
+    def _mutual(self, network: Network, plan: Mutual) -> Stage:
+        peer = find_network(plan.peer)(self.recipe.bands, network.nominal_pixels)
+        peer.start_near_interpolation()
+        schedule, parts, learners = self.recipe.schedule, {}, []
+        for name, member in (("spectral", network), ("spatial", peer)):
+            self._place(member)
+            parts[name] = Part(member, make_optimiser(member, self.recipe.optimiser, schedule))
+            learners.append(Supervised(member, self.recipe.loss, self.recipe.precision))
+        made = {self.recipe.name: network, f"{self.recipe.name}-{plan.peer}": peer}
+        return Stage("student", schedule, parts, Mutually(learners[0], learners[1], plan), made)
+
     def _teacher(self, network: Network, plan: TeacherPlan) -> Stage:
         teacher = make_teacher(plan, network)
         self._place(teacher)
         part = Part(teacher, make_optimiser(teacher, plan.optimiser, plan.schedule))
-        objective = Teaching(teacher, plan.loss, plan.constraint, self.recipe.precision)
+        objective = Teaching(teacher, plan, self.recipe.precision)
         return Stage("teacher", plan.schedule, {"teacher": part}, objective)
 
     def _distilled(self, network: Network, plan: TeacherPlan, distillation: Distillation) -> Stage:
@@ -186,88 +192,3 @@ def _adapter(width: int) -> nn.Conv2d:
     nn.init.dirac_(adapter.weight)
     nn.init.zeros_(adapter.bias)  # type: ignore[arg-type]
     return adapter
-
-
-def _autocast(batch: Batch, precision: str) -> torch.autocast:
-    return torch.autocast(batch.target.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-@dataclass(frozen=True)
-class Supervised:
-    """The truth alone."""
-
-    network: Network
-    loss: Loss
-    precision: str
-
-    def run(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The fused image, float32, and the features."""
-        with _autocast(batch, self.precision):
-            outcome = self.network(batch.inputs)
-        return outcome.residual.float() + batch.inputs.bms, outcome.features
-
-    def __call__(self, batch: Batch, at: float) -> Terms:
-        """See :data:`Objective`."""
-        return supervised_terms(self.loss, self.run(batch)[0], batch)
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """The truth, which the teacher is shown, and what holds its code."""
-
-    teacher: Teacher
-    loss: Loss
-    constraint: float
-    precision: str
-
-    def __call__(self, batch: Batch, at: float) -> Terms:
-        """See :data:`Objective`."""
-        with _autocast(batch, self.precision):
-            taught = self.teacher(batch)
-        terms = supervised_terms(self.loss, taught.fused, batch)
-        return {**terms, "constraint": self.constraint * taught.constraint}
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """The truth, and what a frozen teacher makes of it."""
-
-    supervised: Supervised
-    teacher: Teacher
-    distillation: Distillation
-    adapters: nn.ModuleList | None
-
-    def __call__(self, batch: Batch, at: float) -> Terms:
-        """See :data:`Objective`."""
-        fused, features = self.supervised.run(batch)
-        terms = supervised_terms(self.supervised.loss, fused, batch)
-        plan, left = self.distillation, weight_left(self.distillation.decay, at)
-        if left == 0 or not (plan.features or plan.output):
-            return terms
-        with torch.no_grad(), _autocast(batch, self.supervised.precision):
-            taught = self.teacher(batch)
-        reduction = self.supervised.loss.reduction
-        if plan.output:
-            apart = weighted_error(fused, batch._replace(target=taught.fused.float()))
-            terms["output"] = left * plan.output * distance(plan.distance, apart, reduction)
-        pairs = zip(plan.features, self._adapted(features), taught.features, strict=False)
-        for number, (weight, own, theirs) in enumerate(pairs):
-            apart = own.float() - theirs.float()
-            terms[f"feature {number}"] = left * weight * distance(plan.distance, apart, reduction)
-        return terms
-
-    def _adapted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        if self.adapters is None:
-            return features
-        pairs = zip(self.adapters, features, strict=False)
-        return tuple(adapter(feature.float()) for adapter, feature in pairs)
-
-
-def weight_left(decay: float, at: float) -> float:
-    """What is left of a weight: all of it, then a straight fall to zero over the last part of a run.
-
-    Args:
-        decay: That part, 0 to 1.
-        at: How much of the run is done, 0 to 1.
-    """
-    return 1.0 if decay == 0 else min(1.0, (1.0 - at) / decay)

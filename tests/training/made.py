@@ -30,6 +30,7 @@ patch = 16
 validate_every = 2
 settle = 0.6
 prefetch = 2
+threads = 1
 
 [validation]
 folder = "real"

@@ -1,16 +1,22 @@
 """Teacher and student: what is shared, what is frozen, what is imitated."""
 
+import csv
 from dataclasses import replace
 
 import pytest
 import torch
 
 from pancli.errors import RecipeError, TrainingError
+from pancli.networks.msinn import MSINN
+from pancli.networks.protocol import Outcome
+from pancli.networks.weights import load_weights
+from pancli.training.loop import train
+from pancli.training.objectives import Mutually, weight_left
 from pancli.training.reading import read_recipe
 from pancli.training.sampling import Sampler
-from pancli.training.stages import Workshop, weight_left
-from pancli.training.teachers import Encoder
-from tests.training.made import TAUGHT, make_data, make_recipe
+from pancli.training.stages import Workshop
+from pancli.training.teachers import Encoder, VariationalTeacher
+from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 CPU = torch.device("cpu")
 
@@ -167,3 +173,148 @@ def test_half_precision_is_near_and_its_loss_is_not_half(tmp_path, recipe, batch
     assert all(term.dtype == torch.float32 for term in two.values())
     assert float(two["l1"]) == pytest.approx(float(one["l1"]), rel=0.05)
     assert float(two["l1"]) != float(one["l1"])
+
+
+@pytest.fixture
+def variational(tmp_path):
+    text = TAUGHT.replace('network = "gcpnet"', 'network = "msinn"').replace(
+        'kind = "encoder"', 'kind = "vae"'
+    )
+    return read_recipe(make_recipe(tmp_path, text.replace("features = [0.1]", "features = [0.1, 0.2]")))
+
+
+def test_the_variational_teacher_has_the_size_of_its_design():
+    teacher = VariationalTeacher(MSINN(4, 256))
+    parts = (teacher, teacher.encoder, teacher.head, teacher.extract, teacher.refine)
+    assert [sum(p.numel() for p in part.parameters()) for part in parts] == [
+        251_606,
+        76_224,
+        99_432,
+        73_864,
+        2_086,
+    ]
+
+
+def test_its_code_is_drawn_in_training_and_fixed_when_it_teaches(batch):
+    torch.manual_seed(0)
+    teacher = VariationalTeacher(MSINN(4, 256))
+    with torch.no_grad():
+        one, two = teacher(batch).fused, teacher(batch).fused
+        assert not torch.equal(one, two)
+        teacher.eval()
+        assert torch.equal(teacher(batch).fused, teacher(batch).fused)
+
+
+def test_its_constraint_is_the_divergence_from_a_normal_distribution(batch):
+    torch.manual_seed(0)
+    teacher = VariationalTeacher(MSINN(4, 256)).eval()
+    with torch.no_grad():
+        code = teacher.encoder(batch.target)
+        found = float(teacher(batch).constraint)
+    mean, spread = code[:, :16].double(), code[:, 16:].double()
+    normal = torch.distributions.Normal(mean, (0.5 * spread).exp())
+    standard = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = float(torch.distributions.kl_divergence(normal, standard).mean())
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert mean.shape == (2, 16, 4, 4)
+
+
+def test_a_student_shown_its_teacher_s_start_ends_as_it_does(tmp_path, variational, batch):
+    workshop, _ = taught(tmp_path, variational, batch=batch)
+    stage = workshop.stage("student")
+    teacher, student = stage.objective.teacher, stage.networks["tiny"].eval()
+    with torch.no_grad():
+        expected = teacher(batch)
+        middle = student.extract(expected.features[0])
+        assert torch.equal(middle, expected.features[1])
+        assert torch.equal(student.refine(middle), expected.fused)
+    terms = stage.objective(batch, 0.0)
+    assert {"feature 0", "feature 1", "output"} <= set(terms)
+
+
+def test_the_constraint_may_rise_slowly(tmp_path, recipe, batch):
+    slow = replace(recipe, teacher=replace(recipe.teacher, warm_up=0.5))
+    objective = Workshop(slow, CPU, tmp_path).stage("teacher").objective
+    with torch.no_grad():
+        told = [float(objective(batch, at)["constraint"]) for at in (0.0, 0.25, 0.5, 1.0)]
+    assert told[0] == 0
+    assert told[1] == pytest.approx(told[2] / 2)
+    assert told[2] == told[3] > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "message"),
+    [("gcpnet", "vae", "'vae' teaches msinn"), ("msinn-refined", "encoder", "takes bms alone")],
+)
+def test_a_teacher_that_does_not_fit_is_refused(tmp_path, recipe, network, kind, message):
+    other = replace(recipe, network=network, teacher=replace(recipe.teacher, kind=kind))
+    with pytest.raises(RecipeError, match=message):
+        Workshop(other, CPU, tmp_path).stage("teacher")
+
+
+@pytest.fixture
+def mutual(tmp_path):
+    text = TEXT.replace('network = "gcpnet"', 'network = "ssml-spectral"')
+    return read_recipe(make_recipe(tmp_path, text + '[mutual]\npeer = "ssml-spatial"\nwarm_up = 0.5\n'))
+
+
+def test_peers_learn_from_each_other_only_after_a_while_and_more_and_more(tmp_path, mutual, batch):
+    eager = replace(mutual, mutual=replace(mutual.mutual, balance=False))
+    objective = Workshop(eager, CPU, tmp_path).stage("student").objective
+    with torch.no_grad():
+        early, middle, late = (objective(batch, at) for at in (0.5, 0.75, 1.0))
+    assert not any("from peer" in name for name in early)
+    for name in ("spectral from peer", "spatial from peer"):
+        assert float(middle[name]) == pytest.approx(float(late[name]) / 2, rel=1e-5)
+
+
+def test_peers_learn_only_from_who_is_better(tmp_path, mutual, batch):
+    """The truth is better than anything: whoever has it teaches, and is not taught."""
+    objective = Workshop(mutual, CPU, tmp_path).stage("student").objective
+    assert isinstance(objective, Mutually)
+
+    class Knows(torch.nn.Module):
+        def forward(self, inputs):
+            return Outcome(batch.target - batch.inputs.bms)
+
+    for knower, taught_term in (("spectral", "spatial from peer"), ("spatial", "spectral from peer")):
+        one = replace(objective, **{knower: replace(getattr(objective, knower), network=Knows())})
+        with torch.no_grad():
+            told = {name for name in one(batch, 1.0) if "from peer" in name}
+        assert told == {taught_term}
+
+
+def test_each_peer_has_a_loss_of_its_own(tmp_path, mutual, batch):
+    """What one learns from the other moves it and not the other."""
+    eager = replace(mutual, mutual=replace(mutual.mutual, balance=False))
+    stage = Workshop(eager, CPU, tmp_path).stage("student")
+    terms = stage.objective(batch, 1.0)
+    for name, part in stage.parts.items():
+        other = next(p for key, p in stage.parts.items() if key != name)
+        own = torch.stack([term for key, term in terms.items() if key.startswith(name)]).sum()
+        own.backward(retain_graph=True)
+        assert all(p.grad is not None for p in part.module.parameters())
+        assert all(p.grad is None for p in other.module.parameters())
+        part.optimiser.zero_grad()
+
+
+def test_both_peers_are_measured_and_exported(tmp_path, mutual):
+    run = train(mutual, make_data(tmp_path / "data"), tmp_path / "run")
+    assert set(run.progress.best) == {"tiny", "tiny-ssml-spatial"}
+    for stem, network in (("tiny", "ssml-spectral"), ("tiny-ssml-spatial", "ssml-spatial")):
+        card = load_weights(run.weights(stem))[1]
+        assert (card.name, card.network) == (stem, network)
+        assert card.teacher == "mutual learning of ssml-spectral and ssml-spatial, weight 0.1"
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
+    assert [(row["step"], row["weights"]) for row in rows] == [
+        ("2", "tiny"),
+        ("2", "tiny-ssml-spatial"),
+        ("4", "tiny"),
+        ("4", "tiny-ssml-spatial"),
+    ]
+
+
+def test_peers_of_other_inputs_are_refused(tmp_path, mutual):
+    other = replace(mutual, mutual=replace(mutual.mutual, peer="msinn"))
+    with pytest.raises(RecipeError, match="ssml-spectral and msinn do not take the same inputs"):
+        Sampler.load(other, make_data(tmp_path / "data"))

@@ -1,0 +1,154 @@
+"""What a stage makes small of a batch: objectives that return the weighted terms of a loss, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pancli.networks.protocol import Network
+from pancli.training.losses import (
+    distance,
+    gradient_distance,
+    spectral_angle,
+    supervised_terms,
+    weighted_error,
+)
+from pancli.training.patches import Batch
+from pancli.training.recipe import Distillation, Loss, Mutual
+from pancli.training.recipe import Teacher as TeacherPlan
+from pancli.training.teachers import Teacher
+
+Terms = dict[str, Tensor]
+"""The weighted terms of a loss, by name; the loss is their sum."""
+
+Objective = Callable[[Batch, float], Terms]
+"""What is made small of a batch, given how much of the stage is done, 0 to 1."""
+
+
+def _autocast(batch: Batch, precision: str) -> torch.autocast:
+    return torch.autocast(batch.target.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The truth alone."""
+
+    network: Network
+    loss: Loss
+    precision: str
+
+    def run(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The fused image, float32, and the features."""
+        with _autocast(batch, self.precision):
+            outcome = self.network(batch.inputs)
+        return outcome.residual.float() + batch.inputs.bms, outcome.features
+
+    def __call__(self, batch: Batch, at: float) -> Terms:
+        """See :data:`Objective`."""
+        return supervised_terms(self.loss, self.run(batch)[0], batch)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """The truth, which the teacher is shown, and what holds its code."""
+
+    teacher: Teacher
+    plan: TeacherPlan
+    precision: str
+
+    def __call__(self, batch: Batch, at: float) -> Terms:
+        """See :data:`Objective`."""
+        with _autocast(batch, self.precision):
+            taught = self.teacher(batch)
+        terms = supervised_terms(self.plan.loss, taught.fused, batch)
+        risen = 1.0 if self.plan.warm_up == 0 else min(1.0, at / self.plan.warm_up)
+        return {**terms, "constraint": self.plan.constraint * risen * taught.constraint}
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """The truth, and what a frozen teacher makes of it."""
+
+    supervised: Supervised
+    teacher: Teacher
+    distillation: Distillation
+    adapters: nn.ModuleList | None
+
+    def __call__(self, batch: Batch, at: float) -> Terms:
+        """See :data:`Objective`."""
+        fused, features = self.supervised.run(batch)
+        terms = supervised_terms(self.supervised.loss, fused, batch)
+        plan, left = self.distillation, weight_left(self.distillation.decay, at)
+        if left == 0 or not (plan.features or plan.output):
+            return terms
+        with torch.no_grad(), _autocast(batch, self.supervised.precision):
+            taught = self.teacher(batch)
+        reduction = self.supervised.loss.reduction
+        if plan.output:
+            apart = weighted_error(fused, batch._replace(target=taught.fused.float()))
+            terms["output"] = left * plan.output * distance(plan.distance, apart, reduction)
+        pairs = zip(plan.features, self._adapted(features), taught.features, strict=False)
+        for number, (weight, own, theirs) in enumerate(pairs):
+            apart = own.float() - theirs.float()
+            terms[f"feature {number}"] = left * weight * distance(plan.distance, apart, reduction)
+        return terms
+
+    def _adapted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.adapters is None:
+            return features
+        pairs = zip(self.adapters, features, strict=False)
+        return tuple(adapter(feature.float()) for adapter, feature in pairs)
+
+
+@dataclass(frozen=True)
+class Mutually:
+    """The truth, and for each of two networks the other, in what the other is there for.
+
+    After Peng et al., Remote Sensing 14(18) 4682, 2022, whose losses are not openly known: the first network
+    answers for spectra and learns gradients from the second, which answers for gradients and learns spectra.
+    What is learnt from is held fixed, so each network has a loss of its own.
+    """
+
+    spectral: Supervised
+    spatial: Supervised
+    plan: Mutual
+
+    def __call__(self, batch: Batch, at: float) -> Terms:
+        """See :data:`Objective`."""
+        spectral, spatial = self.spectral.run(batch)[0], self.spatial.run(batch)[0]
+        terms = _named("spectral", supervised_terms(self.spectral.loss, spectral, batch))
+        terms |= _named("spatial", supervised_terms(self.spatial.loss, spatial, batch))
+        angles = spectral_angle(spectral, batch.target, batch).mean()
+        edges = gradient_distance(weighted_error(spatial, batch))
+        terms["spectral own"] = self.plan.sam * angles
+        terms["spatial own"] = self.plan.gradient * edges
+        plan = self.plan
+        weight = plan.weight * max(0.0, at - plan.warm_up) / (1.0 - plan.warm_up)
+        if weight == 0:
+            return terms
+        with torch.no_grad():
+            other_edges = gradient_distance(weighted_error(spectral, batch))
+            other_angles = spectral_angle(spatial, batch.target, batch).mean()
+        if not plan.balance or float(edges.detach()) < float(other_edges):
+            peer = batch._replace(target=spatial.detach())
+            terms["spectral from peer"] = weight * gradient_distance(weighted_error(spectral, peer))
+        if not plan.balance or float(angles.detach()) < float(other_angles):
+            terms["spatial from peer"] = weight * spectral_angle(spatial, spectral.detach(), batch).mean()
+        return terms
+
+
+def _named(network: str, terms: Terms) -> Terms:
+    return {f"{network} {name}": term for name, term in terms.items()}
+
+
+def weight_left(decay: float, at: float) -> float:
+    """What is left of a weight: all of it, then a straight fall to zero over the last part of a run.
+
+    Args:
+        decay: That part, 0 to 1.
+        at: How much of the run is done, 0 to 1.
+    """
+    return 1.0 if decay == 0 else min(1.0, (1.0 - at) / decay)
