@@ -8,6 +8,7 @@ from pancli.networks.lambda_pnn import LambdaPNN
 from pancli.networks.msdcnn import MSDCNN
 from pancli.networks.msinn import MSINN, MSINNRefined
 from pancli.networks.pannet import PanNet
+from pancli.networks.pannet_pgcu import PanNetPGCU
 from pancli.networks.pnn import PNN
 from pancli.networks.premix import PreMixB, PreMixH
 from pancli.networks.protocol import Network
@@ -22,6 +23,7 @@ NETWORKS: dict[str, type[Network]] = {
     "msinn": MSINN,
     "msinn-refined": MSINNRefined,
     "pannet": PanNet,
+    "pannet-pgcu": PanNetPGCU,
     "pnn": PNN,
     "premix-b": PreMixB,
     "premix-h": PreMixH,

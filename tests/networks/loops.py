@@ -51,3 +51,27 @@ def channel_gate(gate, *summaries):
 def pixel_gate(gate, image):
     """The factor of every pixel, (1, rows, columns)."""
     return sigmoid(convolve(gate.conv, np.stack([image.mean(0), image.max(0)])))
+
+
+def _keys(distance):
+    """Keys' cubic kernel with a = -0.75."""
+    d, a = abs(distance), -0.75
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0
+
+
+def bicubic_matrix(size, new):
+    """(new, size), one axis on the half-pixel grid; the kernel is not widened, the border is repeated."""
+    matrix = np.zeros((new, size))
+    for row in range(new):
+        place = (row + 0.5) * size / new - 0.5
+        for col in range(int(np.floor(place)) - 1, int(np.floor(place)) + 3):
+            matrix[row, min(max(col, 0), size - 1)] += _keys(place - col)
+    return matrix
+
+
+def max_pool(image, side):
+    """The maximum of blocks."""
+    channels, rows, cols = image.shape
+    return image.reshape(channels, rows // side, side, cols // side, side).max((2, 4))

@@ -20,6 +20,7 @@ SIZES = {
     "msinn": (75_978, 1.588),
     "msinn-refined": (79_594, 1.5880 + 2 * 0.0208),
     "pannet": (77_640, 1.2515),
+    "pannet-pgcu": (149_224, 1.978),
     "pnn": (68_900, 1.1275),
     # Of PreMix, thresholds of the mixing and all, less a block that the published code never calls.
     "premix-b": (151_402, 2.477),
