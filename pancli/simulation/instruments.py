@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from pancli.resampling import mtf_sigma
 from pancli.sensors import Sensor
+from pancli.simulation.responses import MEASURED, PAN_NODES
 from pancli.simulation.spectra import WAVELENGTHS, Spectrum, response
 
 Matrix = npt.NDArray[np.float64]
 
 _COMMON = ((480.0, 60.0), (555.0, 70.0), (660.0, 60.0), (830.0, 120.0))
 _EXTRA = ((425.0, 45.0), (605.0, 40.0), (725.0, 40.0), (950.0, 120.0), (1240.0, 60.0), (1610.0, 90.0))
+_REAL = 0.4  # of random instruments see as a real sensor does
 _NAMES = (
     (450.0, "coastal"),
     (510.0, "blue"),
@@ -38,6 +40,8 @@ class Instrument:
         widths: Full widths at half maximum, nm.
         pan_range: Where pan's response is half its maximum, nm.
         pan_tilt: Pan's response grows by this fraction of itself from one end of its range to the other.
+        pan_curve: Pan's response at :data:`pancli.simulation.responses.PAN_NODES`, instead of range and tilt.
+        steepness: Of the bands' edges; see :func:`pancli.simulation.spectra.response`.
         ms_gains: MTF of each ms band at the ms Nyquist frequency.
         pan_sigma: Blur of pan, standard deviation in pan pixels.
         reference_sigma: Blur of the reference, likewise: what a sharp ms camera would have.
@@ -56,6 +60,8 @@ class Instrument:
     pan_range: tuple[float, float]
     ms_gains: tuple[float, ...]
     pan_tilt: float = 0.0
+    pan_curve: tuple[float, ...] = ()
+    steepness: float = 4.0
     pan_sigma: float = mtf_sigma(1.0, 0.15)
     reference_sigma: float = mtf_sigma(1.0, 0.3)
     shift: tuple[float, float] = (0.0, 0.0)
@@ -95,11 +101,16 @@ class Instrument:
 
     def responses(self) -> Matrix:
         """(1 + bands, wavelengths), pan first; rows sum to one."""
+        pairs = zip(self.centres, self.widths, strict=True)
+        pan = self._pan_response()
+        return np.stack([pan / pan.sum(), *(response(c, w, self.steepness) for c, w in pairs)])
+
+    def _pan_response(self) -> Spectrum:
+        if self.pan_curve:
+            return np.interp(WAVELENGTHS, PAN_NODES, self.pan_curve, left=0.0, right=0.0)
         lo, hi = self.pan_range
-        pan = response((lo + hi) / 2, hi - lo, 8.0)
-        pan = pan * (1.0 + self.pan_tilt * (WAVELENGTHS - lo) / (hi - lo)).clip(0.05)
-        bands = [response(c, w) for c, w in zip(self.centres, self.widths, strict=True)]
-        return np.stack([pan / pan.sum(), *bands])
+        tilt = (1.0 + self.pan_tilt * (WAVELENGTHS - lo) / (hi - lo)).clip(0.05)
+        return np.asarray(response((lo + hi) / 2, hi - lo, 8.0) * tilt)
 
     def path_reflectance(self) -> Spectrum:
         """(1 + bands,) apparent reflectance that haze adds to each channel."""
@@ -120,13 +131,34 @@ def _centres(rng: np.random.Generator, bands: int) -> list[tuple[float, float]]:
     return [(c + rng.normal(0, 8), w * rng.uniform(0.7, 1.3)) for c, w in chosen]
 
 
+def _like_a_real_one(rng: np.random.Generator, instrument: Instrument) -> Instrument:
+    """The same instrument with the bands and the pan of a real sensor, a little off; if one has so many."""
+    sensors = [sensor for sensor in MEASURED.values() if len(sensor.bands) >= instrument.bands]
+    if not sensors:
+        return instrument
+    sensor = sensors[int(rng.integers(len(sensors)))]
+    chosen = np.sort(rng.permutation(len(sensor.bands))[: instrument.bands])
+    edges = np.asarray(sensor.bands)[chosen]
+    order = np.argsort(np.argsort(instrument.centres))  # delivered in order, or in no order, as before
+    centres = (edges.mean(1) + rng.normal(0, 4, len(edges)))[order]
+    widths = ((edges[:, 1] - edges[:, 0]) * rng.uniform(0.9, 1.1, len(edges)))[order]
+    curve = np.asarray(sensor.pan) * np.exp(rng.normal(0, 0.05, len(sensor.pan)))
+    return replace(
+        instrument,
+        centres=tuple(float(c) for c in centres),
+        widths=tuple(float(w) for w in widths),
+        pan_curve=tuple(float(v) for v in curve),
+        steepness=sensor.steepness,
+    )
+
+
 def _pair(rng: np.random.Generator, spread: float) -> tuple[float, float]:
     down, right = rng.normal(0.0, spread, 2)
     return float(down), float(right)
 
 
 def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Instrument:
-    """An instrument like none in particular.
+    """An instrument like none in particular, though two in five see as some real sensor does.
 
     Three in ten deliver their bands in no order; half are misaligned by a few tenths of a ms pixel or less.
 
@@ -135,6 +167,7 @@ def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Ins
         bands: Number of ms bands, at least 1.
         ratio: Pan pixels per ms pixel; shifts are drawn in ms pixels.
     """
+    (like_real,) = rng.spawn(1)  # draws of its own, so that whatever it draws, the others stay
     chosen = _centres(rng, bands)
     order = rng.permutation(bands) if rng.random() < 0.3 else np.argsort([c for c, _ in chosen])
     chosen = [chosen[i] for i in order]
@@ -145,7 +178,7 @@ def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Ins
     pan_sigma = rng.uniform(0.2, 0.65)
     scale = np.exp(rng.uniform(math.log(0.45), math.log(1.3)))
     snr = np.exp(rng.uniform(math.log(60), math.log(400)))
-    return Instrument(
+    instrument = Instrument(
         centres=tuple(float(c) for c, _ in chosen),
         widths=tuple(float(w) for _, w in chosen),
         pan_range=(float(pan_lo), float(rng.choice([rng.uniform(680, 760), rng.uniform(780, 900)]))),
@@ -162,6 +195,7 @@ def random_instrument(rng: np.random.Generator, bands: int, ratio: float) -> Ins
         read_noise=(float(0.08 / snr), float(0.04 / snr)),
         shot_noise=(float(0.2 / snr**2), float(0.06 / snr**2)),
     )
+    return _like_a_real_one(like_real, instrument) if like_real.random() < _REAL else instrument
 
 
 def instrument_like(sensor: Sensor, bands: int, rng: np.random.Generator) -> Instrument:

@@ -5,6 +5,7 @@ import pytest
 
 from pancli.sensors import find_sensor
 from pancli.simulation.instruments import instrument_like, random_instrument
+from pancli.simulation.responses import MEASURED, PAN_NODES
 from pancli.simulation.spectra import WAVELENGTHS
 
 
@@ -46,9 +47,48 @@ def test_a_known_sensor_may_have_any_number_of_bands_in_rising_wavelength(bands)
     assert max(instrument.centres) < 2300
 
 
+def real_instruments(bands):
+    found = [random_instrument(np.random.default_rng(seed), bands, 4.0) for seed in range(60)]
+    return [instrument for instrument in found if instrument.steepness != 4.0]
+
+
+@pytest.mark.parametrize("bands", [1, 4, 8, 12])
+def test_some_random_instruments_see_as_real_ones_do(bands):
+    instruments = real_instruments(bands)
+    assert 10 < len(instruments) < 40
+    for instrument in instruments:
+        assert any(
+            all(
+                any(abs(centre - (low + high) / 2) < 20 for low, high in sensor.bands)
+                for centre in instrument.centres
+            )
+            for sensor in MEASURED.values()
+        )
+        assert instrument.responses().min() >= 0
+        np.testing.assert_allclose(instrument.responses().sum(1), 1)
+
+
+def test_a_measured_pan_is_seen_as_it_was_measured():
+    curves = {sensor.pan for sensor in MEASURED.values() if sensor.pan}
+    curved = [instrument for instrument in real_instruments(4) if instrument.pan_curve]
+    assert curved
+    for instrument in curved:
+        pan = instrument.responses()[0]
+        nearest = min(
+            np.abs(pan / pan.max() - np.interp(WAVELENGTHS, PAN_NODES, curve, 0, 0)).max() for curve in curves
+        )
+        assert nearest < 0.2
+
+
+def test_no_sensor_has_so_many_bands():
+    assert real_instruments(13) == []
+
+
 def test_pan_responds_within_its_range_and_hardly_outside():
     for seed in range(10):
         instrument = random_instrument(np.random.default_rng(seed), 4, 4.0)
+        if instrument.pan_curve:
+            continue
         lo, hi = instrument.pan_range
         pan = instrument.responses()[0]
         assert pan[(lo < WAVELENGTHS) & (hi > WAVELENGTHS)].sum() > 0.85
