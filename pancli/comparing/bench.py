@@ -8,6 +8,18 @@ from pathlib import Path
 from pancli.raster.pair import PairOptions
 
 
+def every_band(path: Path, bands: int) -> str:
+    """A file with all its bands named, because one may be tagged alpha and would be taken for a mask.
+
+    Sharpened and reduced images say of their bands what ms says; who named an alpha band as an image band
+    of ms means that one too.
+
+    >>> every_band(Path("gsa.tif"), 2)
+    'gsa.tif,band=1,band=2'
+    """
+    return str(path) + "".join(f",band={number}" for number in range(1, bands + 1))
+
+
 @dataclass(frozen=True)
 class Bench:
     """What is sharpened and measured.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pancli.checking import PairReport, check_pair
-from pancli.comparing.bench import Bench
+from pancli.comparing.bench import Bench, every_band
 from pancli.comparing.options import CompareOptions, choose_methods
 from pancli.comparing.report import CompareReport, MethodResult, Mode, rank
 from pancli.degrading import degrade_pair
@@ -131,9 +131,18 @@ def _set_up(pan: str, ms: Sequence[str], options: CompareOptions) -> Iterator[tu
             yield Bench(pan, tuple(ms), options.reference, options.pair, fused, maps, cleared), ()
             return
         reduced = degrade_pair(pan, ms, fused, options.degrading())
-        new_pan, new_ms, reference = (str(fused / file) for file in REDUCED_FILES)
+        new_pan, new_ms, reference = (fused / file for file in REDUCED_FILES)
         # Bands, nodata and reprojection were settled on the way: the reduced files say what is so.
-        yield Bench(new_pan, (new_ms,), reference, PairOptions(), fused, maps, cleared), reduced.warnings
+        bench = Bench(
+            pan=str(new_pan),
+            ms=(every_band(new_ms, reduced.bands),),
+            reference=every_band(reference, reduced.bands),
+            pair=PairOptions(),
+            fused=fused,
+            maps=maps,
+            cleared=cleared,
+        )
+        yield bench, reduced.warnings
 
 
 def _run(bench: Bench, options: CompareOptions, progress: Progress) -> tuple[list[MethodResult], _Findings]:
@@ -177,7 +186,8 @@ def _run_method(
     map_path = None if bench.maps is None else bench.maps / out.name
     asked = options.measuring(bench.pair, map_path)
     try:
-        measured = evaluate(str(out), bench.pan, bench.ms, bench.reference, asked, step.measuring)
+        image = every_band(out, made.bands)
+        measured = evaluate(image, bench.pan, bench.ms, bench.reference, asked, step.measuring)
     finally:
         if bench.cleared:
             out.unlink()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pancli.comparing.bench import every_band
 from pancli.comparing.options import BASELINE
 from pancli.raster.aligned import AlignedImage, open_aligned
 from pancli.raster.pair import Pair, PairOptions, open_pair
@@ -108,7 +109,8 @@ def open_views(
         def aligned(path: str, role: str) -> AlignedImage:
             return stack.enter_context(open_aligned(path, role, pair.pan_grid, options))
 
-        images = {method: aligned(str(path), method) for method, path in fused.items()}
+        bands = len(pair.bands)
+        images = {method: aligned(every_band(path, bands), method) for method, path in fused.items()}
         truth = None if reference is None else aligned(reference, "the reference")
         area = pair.overlap()
         for image in (*images.values(), *(() if truth is None else (truth,))):

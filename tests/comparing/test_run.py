@@ -94,6 +94,22 @@ def test_the_reduced_pair_is_read_as_it_was_asked_for(scene, tmp_path, scratch):
     assert (read(tmp_path / "kept" / "gsa.tif")[:, 0] == 0).all()
 
 
+@pytest.mark.parametrize("reduced", [False, True])
+def test_an_alpha_band_that_was_named_is_an_image_band_throughout(scene, tmp_path, scratch, reduced):
+    """Four bands of 8 bits are often tagged so; the images made of them keep the tag."""
+    image = (scene.ms_image // 8).astype("uint8")
+    write(scene.ms, image, scene.ms_transform, photometric="RGB", alpha="YES")
+    named = [f"{scene.ms},band=1,band=2,band=3,band=4"]
+    asked = CompareOptions(
+        ["gsa"], reduced=reduced, block=8, report=tmp_path / "report", keep=tmp_path / "kept"
+    )
+    (row,) = compare(str(scene.pan), named, asked).rows
+    assert row.error is None
+    assert read(tmp_path / "kept" / "gsa.tif").shape[0] == 4
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.count("False colour (band 4, band 3, band 2)") > 0
+
+
 def test_kept_images_are_those_that_were_measured(scene, tmp_path, scratch):
     keep = tmp_path / "kept"
     report = run(scene, reduced=True, keep=keep)
