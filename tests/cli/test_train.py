@@ -1,10 +1,16 @@
 """``pancli train`` as a user types it."""
 
+import csv
+import importlib.util
+
 import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
-from tests.training.made import TEXT, make_data, make_recipe
+from pancli.networks.weights import read_card
+from pancli.raster.source import without_georeferencing
+from tests.scenes import make_scene, write
+from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
 def run(*args):
@@ -34,7 +40,7 @@ def test_train_is_quiet_when_asked(job):
 def test_train_goes_on_where_it_stopped(job):
     first = run("train", *job, "--max-minutes", 0)
     assert first.exit_code == 0, first.output
-    assert "stopped at step 1 of 4" in first.stdout
+    assert "stopped at step 1 of 4 of the student" in first.stdout
     assert "done" in run("train", *job).stdout
 
 
@@ -64,3 +70,69 @@ def test_train_refuses_a_recipe_that_is_not_there(tmp_path):
     result = run("train", tmp_path / "none.toml")
     assert result.exit_code == 1
     assert "none.toml" in result.stderr
+
+
+def test_train_has_two_stages_where_there_is_a_teacher(job, tmp_path):
+    make_recipe(tmp_path, TAUGHT)
+    first = run("train", *job, "--max-minutes", 0)
+    assert first.exit_code == 0, first.output
+    saved = tmp_path / "run" / "checkpoint.safetensors"
+    assert first.stdout.startswith(f"{saved}: stopped at step 1 of 3 of the teacher")
+    second = run("train", *job)
+    assert second.stdout.startswith(f"{tmp_path / 'run' / 'tiny.safetensors'}: done")
+    assert "teacher: step 3 of 3" in second.stderr
+    assert "student: step 4 of 4, loss " in second.stderr
+
+
+def test_train_begins_from_weights(job, tmp_path):
+    assert run("train", *job).exit_code == 0
+    weights = tmp_path / "run" / "tiny.safetensors"
+    result = run("train", *job[:-4], "--out", tmp_path / "other", "--init", weights)
+    assert result.exit_code == 0, result.output
+    assert read_card(tmp_path / "other" / "tiny.safetensors").began_from.startswith("tiny, version 1")
+    assert run("train", *job, "--init", weights).exit_code == 1
+
+
+def test_train_refuses_weights_that_are_not_there(job):
+    result = run("train", *job, "--init", "gcpnat")
+    assert result.exit_code == 1
+    assert "--init gcpnat: is neither a weights file nor one of " in result.stderr
+
+
+def test_train_warns_of_images_placed_by_a_guess(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(160, 160))
+    with without_georeferencing():
+        for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
+            write(path, image, None, crs=None)
+    text = (
+        'name = "mine"\nnetwork = "gcpnet"\ndata = "mine"\nsources = [{kind = "pairs", names = ["*"]}]\n'
+        "schedule = {steps = 1, regions = 1, region = 32, patches = 1, patch = 16, threads = 1}\n"
+    )
+    result = run("train", make_recipe(tmp_path, text), "--out", tmp_path / "run", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert f"pancli: warning: {tmp_path / 'a'}: neither PAN nor MS is georeferenced" in result.stderr
+    assert result.stdout == f"{tmp_path / 'run' / 'mine.safetensors'}: done\n"
+    assert read_card(tmp_path / "run" / "mine.safetensors").figures == {}
+
+
+def test_tensorboard_is_refused_early_where_it_is_missing(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = run("train", *job, "--tensorboard")
+    assert result.exit_code == 2
+    assert "pip install 'pancli[train]'" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_is_told_what_metrics_are(job, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    make_recipe(tmp_path, TAUGHT)
+    result = run("train", *job, "--tensorboard")
+    assert result.exit_code == 0, result.output
+    told = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard" / "student")).Reload()
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
+    psnr = [float(row["real ratio 2 psnr"]) for row in rows if row["stage"] == "student"]
+    assert [event.value for event in told.Scalars("real ratio 2/psnr")] == pytest.approx(psnr, abs=1e-3)
+    assert [event.step for event in told.Scalars("loss")] == [0]
+    terms = sum(told.Scalars(f"terms/{name}")[0].value for name in ("l1", "output", "feature 0"))
+    assert told.Scalars("loss")[0].value == pytest.approx(terms, rel=1e-5)
+    assert told.Scalars("learning rate")[0].value == pytest.approx(1e-3)

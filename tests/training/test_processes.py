@@ -1,0 +1,120 @@
+"""Real processes: killed at any moment, or training as one."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from pancli.errors import RecipeError
+from pancli.training.checkpoint import read_progress
+from pancli.training.loop import train
+from pancli.training.ranks import Ranks
+from pancli.training.reading import read_recipe
+from pancli.training.run import Terms
+from pancli.training.sampling import Sampler
+from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
+from tests.training.test_loop import assert_same, tensors
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_data(tmp_path / "data")
+
+
+def start(recipe, data, folder):
+    """Train in a process of its own; its number."""
+    child = os.fork()
+    if child == 0:  # never returns: whatever happens in it, the test goes on in its parent alone
+        try:
+            train(recipe, data, folder)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_any_moment_a_run_goes_on_as_if_it_had_not_been(tmp_path, data, seed):
+    recipe = read_recipe(
+        make_recipe(tmp_path, TAUGHT.replace("validate_every = 2", "checkpoint_minutes = 0"))
+    )
+    train(recipe, data, tmp_path / "whole")
+    moments = random.Random(seed)
+    for _ in range(4):
+        child = start(recipe, data, tmp_path / "killed")
+        time.sleep(moments.uniform(0.05, 0.8))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert os.waitpid(start(recipe, data, tmp_path / "killed"), 0)[1] == 0
+    for name in ("checkpoint", "teacher", "tiny"):
+        assert_same(tmp_path / "whole" / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
+    assert read_progress(tmp_path / "killed" / "checkpoint.safetensors").step == 4
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tmp_path, data):
+    """The same regions, gradients averaged; without normalisation by batches nothing else differs."""
+    recipe = make_recipe(tmp_path, TAUGHT.replace("settle = 0.6", "settle = 0.0"))
+    common = ["-m", "pancli", "train", recipe, "--data", data, "--device", "cpu", "--out"]
+    told = subprocess.run(
+        [str(part) for part in (*TORCHRUN, *common, tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("tiny.safetensors: done") == 1
+    train(read_recipe(recipe), data, tmp_path / "one")
+    for name in ("checkpoint", "teacher", "tiny"):
+        one, two = (tensors(tmp_path / run / f"{name}.safetensors") for run in ("one", "two"))
+        assert one.keys() == two.keys()
+        for key in one:
+            torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-5, msg=f"{name}: {key}")
+    rows = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("one", "two")]
+    assert len(rows[0]) == len(rows[1]) == 5
+
+
+def test_processes_that_cannot_share_the_regions_are_refused(tmp_path, data):
+    recipe = read_recipe(make_recipe(tmp_path, TEXT))
+    with pytest.raises(RecipeError, match="3 processes cannot share the 2 regions .*schedule.regions"):
+        train(recipe, data, tmp_path / "run", Terms(ranks=Ranks(0, 3)))
+
+
+def test_one_process_alone_leaves_numbers_as_they_are():
+    tensor = torch.randn(3)
+    before = tensor.clone()
+    ranks = Ranks()
+    ranks.average([tensor])
+    ranks.share([tensor])
+    ranks.wait()
+    assert torch.equal(tensor, before)
+    assert ranks.sums(1.5, 2.5) == [1.5, 2.5]
+    assert ranks.first
+
+
+def test_a_share_is_what_its_process_trains_on(tmp_path, data, monkeypatch):
+    recipe = read_recipe(make_recipe(tmp_path, TEXT))
+    sizes = []
+    monkeypatch.setattr(Ranks, "average", lambda self, tensors: None)
+    monkeypatch.setattr(Ranks, "share", lambda self, tensors: None)
+    monkeypatch.setattr(Ranks, "sums", lambda self, *numbers: list(numbers))
+    plain = Sampler.batch
+
+    def spy(self, step):
+        batch = plain(self, step)
+        sizes.append((self.share, batch.target.shape[0]))
+        return batch
+
+    monkeypatch.setattr(Sampler, "batch", spy)
+    train(recipe, data, tmp_path / "run", Terms(ranks=Ranks(1, 2)))
+    assert set(sizes) == {((1, 2), 1)}
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
