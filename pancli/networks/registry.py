@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
+from pancli.networks.gppnn import GPPNN
 from pancli.networks.lambda_pnn import LambdaPNN
 from pancli.networks.msdcnn import MSDCNN
 from pancli.networks.msinn import MSINN, MSINNRefined
@@ -19,6 +20,7 @@ from pancli.networks.utsn import UTSN
 
 NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
+    "gppnn": GPPNN,
     "lambda-pnn": LambdaPNN,
     "msdcnn": MSDCNN,
     "msinn": MSINN,

@@ -15,6 +15,7 @@ from tests.networks.made import card_of, random_inputs, settled
 # the published layers where the paper's own count is known to be wrong.
 SIZES = {
     "gcpnet": (86_759, 1.4065),
+    "gppnn": (119_808, 1.3967),
     "lambda-pnn": (198_442, 3.1752),
     "msdcnn": (239_004, 3.911),
     "msinn": (75_978, 1.588),
