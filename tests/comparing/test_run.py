@@ -65,6 +65,7 @@ def test_figures_are_those_of_sharpen_and_eval(scene, tmp_path, scratch):
 _REFERENCE_KEYS = {"psnr", "ssim", "sam", "ergas", "scc", "q", "q2n", "rmse", "cc"}
 
 
+@pytest.mark.slow
 def test_reduced_figures_are_those_of_degrade_sharpen_and_eval(scene, tmp_path, scratch):
     report = run(scene, reduced=True)
     degrade_pair(str(scene.pan), [str(scene.ms)], tmp_path / "r", DegradeOptions(sensor="quickbird"))
@@ -81,6 +82,7 @@ def test_a_reference_is_taken(scene, truth, tmp_path, scratch):
     assert report.mode == "reference"
 
 
+@pytest.mark.slow
 def test_the_reduced_pair_is_read_as_it_was_asked_for(scene, tmp_path, scratch):
     """Bands and nodata are settled while reducing; asking twice would pick wrong bands or drop pixels."""
     pan = scene.pan_image.copy()
