@@ -18,6 +18,7 @@ from pancli.networks.invertible import (
     TrackedMean,
     TrackedNorm,
 )
+from tests.networks.plain import convolve, rectify
 
 SFINET = Dense(growth=8, kernel=3, bias=True)
 MSINN = Dense(scales=3)
@@ -86,20 +87,8 @@ def test_a_convolution_starts_as_a_rotation_and_stays_regular():
 
 
 def convolved(x, layer):
-    """(channels, H, W) through a convolution with zero padding, pixel by pixel."""
-    weight = layer.weight.detach().numpy().astype(np.float64)
-    pad = weight.shape[-1] // 2
-    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
-    size = weight.shape[-1]
-    out = np.zeros((len(weight), *x.shape[1:]))
-    for row in range(x.shape[1]):
-        for col in range(x.shape[2]):
-            out[:, row, col] = (weight * padded[:, row : row + size, col : col + size]).sum((1, 2, 3))
-    return out if layer.bias is None else out + layer.bias.detach().numpy()[:, None, None]
-
-
-def leaky(x, slope):
-    return np.where(x >= 0, x, slope * x)
+    """(channels, H, W) through a convolution with zero padding."""
+    return convolve(x, *(p.detach().double().numpy() for p in layer.parameters()))
 
 
 def half_normed(x, block, statistics=None):
@@ -110,7 +99,7 @@ def half_normed(x, block, statistics=None):
     for channel in range(len(deep) // 2):
         mean, var = (statistics or own)[channel]
         deep[channel] = (deep[channel] - mean) / math.sqrt(var + 1e-5) * gains[channel] + offsets[channel]
-    return leaky(convolved(leaky(deep, 0.1), block.conv2), 0.1) + convolved(x, block.identity)
+    return rectify(convolved(rectify(deep, 0.1), block.conv2), 0.1) + convolved(x, block.identity)
 
 
 def test_a_half_norm_block_agrees_with_plain_loops():
@@ -133,9 +122,9 @@ def test_a_half_norm_block_agrees_with_plain_loops():
 def test_a_dense_block_agrees_with_plain_loops():
     block = DenseBlock(4, 4, MSINN)
     x = noise(1, 4, 5, 6)[0].numpy()
-    one = leaky(half_normed(x, block.block1), 0.2)
-    two = leaky(half_normed(one, block.block2), 0.2)
-    expected = leaky(convolved(np.concatenate((x, one, two)), block.merge), 0.2)
+    one = rectify(half_normed(x, block.block1), 0.2)
+    two = rectify(half_normed(one, block.block2), 0.2)
+    expected = rectify(convolved(np.concatenate((x, one, two)), block.merge), 0.2)
     np.testing.assert_allclose(block(torch.tensor(x)[None])[0].detach(), expected, atol=1e-5)
 
 
