@@ -69,10 +69,12 @@ def q2n_blocks(reference: Tensor, image: Tensor, size: int, flat: float = 1e-6) 
 def _normalised(reference: Tensor, image: Tensor, flat: float) -> tuple[Tensor, Tensor]:
     """(n, rows, cols, pixels) each: standardised by the reference, shifted by one; the image's conjugate."""
     mean = reference.mean(-1, keepdim=True)
-    std = reference.std(-1, keepdim=True)
+    centred = reference - mean
+    # Not torch's std, which warns of an image without a whole block.
+    std = (centred.square().sum(-1, keepdim=True) / (reference.shape[-1] - 1)).sqrt()
     floor = flat * mean.abs()
     std = torch.where(std <= floor, floor.clamp_min(_EPS), std)
-    a = (reference - mean) / std + 1
+    a = centred / std + 1
     b = torch.where(mean == 0, image - mean + 1, (image - mean) / std + 1)
     bands = reference.shape[2]
     extra = (1 << (bands - 1).bit_length()) - bands

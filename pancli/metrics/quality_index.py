@@ -37,7 +37,8 @@ def quality(means: tuple[Tensor, Tensor], spread: Tensor, covariance: Tensor, fl
 def cut_blocks(image: Tensor, size: int) -> Tensor:
     """(n, m, C, size * size): the whole blocks of a (C, H, W) image; what is left over is dropped."""
     rows, cols = image.shape[1] // size, image.shape[2] // size
-    whole = image[:, : rows * size, : cols * size].reshape(-1, rows, size, cols, size)
+    # The number of channels, not -1: where no block fits there is no pixel to tell it from.
+    whole = image[:, : rows * size, : cols * size].reshape(image.shape[0], rows, size, cols, size)
     return whole.permute(1, 3, 0, 2, 4).reshape(rows, cols, image.shape[0], size * size)
 
 

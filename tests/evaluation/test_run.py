@@ -40,7 +40,9 @@ def run(scene, fused, reference=None, **options):
     return evaluate(str(fused), str(scene.pan), [str(scene.ms)], reference, asked)
 
 
-@pytest.mark.parametrize(("holes", "block"), [(True, 16), (False, 8)])
+@pytest.mark.parametrize(
+    ("holes", "block"), [(True, 16), (False, 8), (False, 24)]
+)  # 24: half a block is left
 def test_no_figure_depends_on_the_tile_size(scene, fused, truth, holes, block):
     if holes:
         image = scene.pan_image.astype("float32")
@@ -51,7 +53,7 @@ def test_no_figure_depends_on_the_tile_size(scene, fused, truth, holes, block):
     assert None not in values(whole).values()
     assert values(tiled) == pytest.approx(values(whole), rel=1e-9, abs=1e-12)
     assert tiled.valid_pixels == whole.valid_pixels == 160 * 192 - 15 * holes
-    every = 160 * 192 // block**2
+    every = (160 // block) * (192 // block)
     assert tiled.blocks == whole.blocks == (every - holes, every)
 
 
