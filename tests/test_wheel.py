@@ -36,7 +36,10 @@ def test_the_wheel_sharpens_with_its_own_weights(tmp_path):
         archive.extractall(site)
         names = archive.namelist()
     assert {f"pancli/weights/{path.name}" for path in shipped().values()} <= set(names)
-    assert "pancli/py.typed" in names
+    templates = (ROOT / "pancli" / "comparing" / "templates").iterdir()
+    assert {"pancli/py.typed", *(f"pancli/comparing/templates/{path.name}" for path in templates)} <= set(
+        names
+    )
     assert not [name for name in names if name.startswith(("tests/", "samples/"))]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import pancli, torch\n"

@@ -11,6 +11,7 @@ import typer
 
 from pancli.cli.options import (
     BidxText,
+    Coregister,
     Device,
     Json,
     NodataText,
@@ -19,10 +20,10 @@ from pancli.cli.options import (
     Reproject,
     SensorName,
     parse_bidx,
+    parse_coregister,
     parse_nodata,
 )
 from pancli.cli.progress import tile_progress
-from pancli.cli.sharpen import _coregister as parse_coregister
 
 if TYPE_CHECKING:
     from pancli.comparing import CompareReport
@@ -58,10 +59,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         ),
     ] = None,
     sensor: SensorName = "generic",
-    coregister: Annotated[
-        str,
-        typer.Option("--coregister", metavar="none|auto|DY,DX", help="Move MS by PAN pixels (down,right)."),
-    ] = "none",
+    coregister: Coregister = "none",
     bidx: BidxText = None,
     nodata: NodataText = None,
     reproject: Reproject = False,

@@ -31,6 +31,9 @@ Reproject = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")]
+Coregister = Annotated[
+    str, typer.Option("--coregister", metavar="none|auto|DY,DX", help="Move MS by PAN pixels (down,right).")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.", show_default=True)
@@ -74,3 +77,24 @@ def parse_bidx(text: str | None) -> tuple[int, ...]:
     if not numbers or min(numbers) < 1:
         raise typer.BadParameter(f"'{text}' is not a list of bands such as 3,2,1", param_hint="--bidx")
     return numbers
+
+
+def parse_coregister(text: str) -> Literal["none", "auto"] | tuple[float, float]:
+    """``"none"``, ``"auto"``, or ``"2.5,-1"`` as (2.5, -1.0).
+
+    Raises:
+        typer.BadParameter: Anything else.
+    """
+    if text == "none":
+        return "none"
+    if text == "auto":
+        return "auto"
+    try:
+        down, right = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{text}' is neither none, nor auto, nor DY,DX", param_hint="--coregister"
+        ) from None
+    if not (abs(down) < 1e4 and abs(right) < 1e4):
+        raise typer.BadParameter(f"'{text}' is not a shift in PAN pixels", param_hint="--coregister")
+    return down, right

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pancli.cli.options import (
     BidxText,
+    Coregister,
     Device,
     Json,
     MsFiles,
@@ -20,6 +21,7 @@ from pancli.cli.options import (
     Reproject,
     SensorName,
     parse_bidx,
+    parse_coregister,
     parse_nodata,
 )
 from pancli.cli.progress import tile_progress
@@ -79,10 +81,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     overwrite: Overwrite = False,
     sensor: SensorName = "generic",
-    coregister: Annotated[
-        str,
-        typer.Option("--coregister", metavar="none|auto|DY,DX", help="Move MS by PAN pixels (down,right)."),
-    ] = "none",
+    coregister: Coregister = "none",
     reproject: Reproject = False,
     adapt: Annotated[
         float | None,
@@ -109,7 +108,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
     pan, ms, output = split_files(files or [], pan, ms or [], output)
     texts = (parse_nodata(nodata), parse_bidx(bidx), _threads(num_threads), _creation(creation or []))
-    shift = _coregister(coregister)
+    shift = parse_coregister(coregister)
 
     from pancli.raster.pair import PairOptions
     from pancli.sharpening import SharpenOptions
@@ -215,19 +214,3 @@ def _creation(texts: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"'{text}' is not KEY=VALUE", param_hint="--co")
         pairs[key] = value
     return pairs
-
-
-def _coregister(text: str) -> Literal["none", "auto"] | tuple[float, float]:
-    if text == "none":
-        return "none"
-    if text == "auto":
-        return "auto"
-    try:
-        down, right = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"'{text}' is neither none, nor auto, nor DY,DX", param_hint="--coregister"
-        ) from None
-    if not (abs(down) < 1e4 and abs(right) < 1e4):
-        raise typer.BadParameter(f"'{text}' is not a shift in PAN pixels", param_hint="--coregister")
-    return down, right
