@@ -6,6 +6,7 @@ from pancli.errors import WeightsError
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.gppnn import GPPNN
 from pancli.networks.lambda_pnn import LambdaPNN
+from pancli.networks.mdcun import MDCUN
 from pancli.networks.msdcnn import MSDCNN
 from pancli.networks.msinn import MSINN, MSINNRefined
 from pancli.networks.pannet import PanNet
@@ -22,6 +23,7 @@ NETWORKS: dict[str, type[Network]] = {
     "gcpnet": GCPNet,
     "gppnn": GPPNN,
     "lambda-pnn": LambdaPNN,
+    "mdcun": MDCUN,
     "msdcnn": MSDCNN,
     "msinn": MSINN,
     "msinn-refined": MSINNRefined,

@@ -17,12 +17,14 @@ SIZES = {
     "gcpnet": (86_759, 1.4065),
     "gppnn": (119_808, 1.3967),
     "lambda-pnn": (198_442, 3.1752),
+    "mdcun": (98_347, 30.856),
     "msdcnn": (239_004, 3.911),
     "msinn": (75_978, 1.588),
     "msinn-refined": (79_594, 1.5880 + 2 * 0.0208),
     "pannet": (77_640, 1.2515),
     "pannet-pgcu": (149_224, 1.978),
     "pnn": (68_900, 1.1275),
+    # Of PreMix, thresholds of the mixing and all, less a block that the published code never calls.
     "premix-b": (151_402, 2.477),
     "premix-h": (864_945, 7.227),
     "residual-pnn": (68_816, 1.1275),
@@ -30,28 +32,23 @@ SIZES = {
     "ssml-spatial": (301_072, 4.9232),
     "ssml-spectral": (150_340, 2.16636),
     "utsn": (425_560, 6.94682),
-    # Of PreMix, thresholds of the mixing and all, less a block that the published code never calls.
 }
 
 ALL = sorted(NETWORKS)
 TILED = [name for name in ALL if NETWORKS[name].TRAITS.window is None]
 WITH_STATISTICS = [name for name in TILED if NETWORKS[name].TRAITS.stages]
 LARGE = {name for name in ALL if NETWORKS[name].TRAITS.window or NETWORKS[name].TRAITS.halo > 40}
-# Networks that look further than this are shown strips: seconds instead of minutes.
-FAR = {name for name in TILED if NETWORKS[name].TRAITS.halo > 150}
+COSTLY = {name for name in ALL if SIZES[name][1] > 8}
+# Networks that look so far, or cost so much, are shown strips: seconds instead of minutes.
+FAR = COSTLY | {name for name in TILED if NETWORKS[name].TRAITS.halo > 150}
 DAMPED = [
     name for name in ALL if NETWORKS[name].start_near_interpolation is not Network.start_near_interpolation
 ]
 
 
-def timed(names):
-    """The names; those of networks that need large images are marked slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in names]
-
-
-def bands_of(name):
-    """Bands to run large images with: fewer where each of them costs much."""
-    return 1 if SIZES[name][1] > 10 else 4
+def timed(names, slow=LARGE):
+    """The names; those of networks that need large images, or of those given, are marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in names]
 
 
 def own_context(network, inputs):
@@ -84,7 +81,7 @@ def test_size_is_as_published(name):
     assert macs_per_pixel(NETWORKS[name], 4, 128) * 128**2 / 1e9 == pytest.approx(macs, rel=2e-4)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", timed(ALL, COSTLY))
 @pytest.mark.parametrize(("bands", "rows", "cols"), [(4, 2, 3), (3, 3, 2), (8, 2, 2)])
 def test_the_outcome_has_the_shape_of_bms(name, bands, rows, cols):
     kind = NETWORKS[name]
@@ -97,7 +94,7 @@ def test_the_outcome_has_the_shape_of_bms(name, bands, rows, cols):
     assert all(bool(feature.isfinite().all()) for feature in outcome.features)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", timed(ALL, COSTLY))
 def test_gradients_reach_every_parameter(name):
     kind = NETWORKS[name]
     side = kind.TRAITS.window or max(kind.TRAITS.align, 32)
@@ -111,7 +108,7 @@ def test_gradients_reach_every_parameter(name):
     assert lost == []
 
 
-@pytest.mark.parametrize("name", DAMPED)
+@pytest.mark.parametrize("name", timed(DAMPED, COSTLY))
 @torch.no_grad()
 def test_a_fresh_network_starts_near_interpolation(name):
     kind = NETWORKS[name]
@@ -150,9 +147,11 @@ def test_halo_is_true(name):
     phases = range(0, traits.align, max(traits.align // 4, 1))
     found = []
     for shape in [(2 * half, 16), (16, 2 * half)] if far else [(2 * half, 2 * half)]:
-        inputs = random_inputs(kind, bands_of(name), shape)
-        network = settled(kind, bands_of(name))
-        if far:  # through dozens of layers, what a distant pixel adds vanishes in single precision
+        inputs = random_inputs(kind, 4, shape)
+        network = settled(kind)
+        if (
+            traits.halo > 150
+        ):  # through dozens of layers, what a distant pixel adds vanishes in single precision
             network.double()
             lrms = None if inputs.lrms is None else inputs.lrms.double()
             inputs = Inputs(inputs.bms.double(), inputs.pan.double(), lrms)
@@ -172,12 +171,12 @@ def test_a_part_with_its_halo_is_the_whole(name):
     align, halo = kind.TRAITS.align, kind.TRAITS.halo
     margin = -(-halo // align) * align
     step = max(align, 16)
-    network = settled(kind, bands_of(name))
+    network = settled(kind)
     for cut in [(1, 0), (0, 1)] if name in FAR else [(1, 1)]:  # along which axes
         (top, left), (high, wide) = (cut[0] * align, cut[1] * 2 * align), (step, 2 * step)
         rows, cols = cut[0] * margin, cut[1] * margin
         shape = high + 2 * (rows + cut[0] * step), wide + 2 * (cols + cut[1] * step)
-        inputs = random_inputs(kind, bands_of(name), shape)
+        inputs = random_inputs(kind, 4, shape)
         context = own_context(network, inputs)
         with torch.no_grad():
             whole = network(inputs, context).residual
@@ -239,11 +238,10 @@ def test_no_seam_in_a_scene(name, masked):
     kind = NETWORKS[name]
     cols = 560 if name in FAR else 320 if kind.TRAITS.halo > 64 or kind.TRAITS.window else 160
     pan, ms = images(48 if name in FAR else cols, cols)
-    ms = ms[: bands_of(name)]
     if masked:
         pan[30:38, 50:60] = np.nan
         ms[:, 3:5, 17:19] = np.nan
-    network = settled(kind, len(ms), kind.TRAITS.window or max(32, kind.TRAITS.align))
+    network = settled(kind, side=kind.TRAITS.window or max(32, kind.TRAITS.align))
     method = NetworkMethod(network, card_of(network))
     scene = array_scene(pan, ms)
     with torch.inference_mode():
