@@ -15,6 +15,7 @@ from pancli.networks.pnn import PNN
 from pancli.networks.premix import PreMixB, PreMixH
 from pancli.networks.protocol import Network
 from pancli.networks.residual_pnn import ResidualPNN
+from pancli.networks.sfinet import SFINet
 from pancli.networks.srppnn import SRPPNN
 from pancli.networks.ssml import SSMLSpatial, SSMLSpectral
 from pancli.networks.utsn import UTSN
@@ -33,6 +34,7 @@ NETWORKS: dict[str, type[Network]] = {
     "premix-b": PreMixB,
     "premix-h": PreMixH,
     "residual-pnn": ResidualPNN,
+    "sfinet": SFINet,
     "srppnn": SRPPNN,
     "ssml-spatial": SSMLSpatial,
     "ssml-spectral": SSMLSpectral,
