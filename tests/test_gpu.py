@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from pancli.methods.network import NetworkMethod
+from pancli.adaptation import LOSSES, AdaptTerms, adapt
+from pancli.methods.network import NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
+from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import shipped
 from pancli.scene import array_scene, fuse_scene
+from tests.adaptation.made import waves
 from tests.methods.pairs import make_case
+from tests.networks.made import card_of, settled
 
 pytestmark = [
     pytest.mark.gpu,
@@ -19,8 +25,6 @@ pytestmark = [
 
 
 def on(device, method):
-    from dataclasses import replace
-
     case = make_case(4)
     scene = replace(array_scene(case.pan, case.ms, case.placement), device=torch.device(device))
     with torch.inference_mode():
@@ -44,3 +48,22 @@ def test_networks_agree_with_the_cpu(precision, tolerance):
         here = NetworkMethod.load(path, torch.device("cpu"), "float32")
         there = NetworkMethod.load(path, torch.device("cuda"), precision)
         agree(on("cpu", here), on("cuda", there), tolerance)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_untrained_networks_agree_with_the_cpu(name):
+    side = NETWORKS[name].TRAITS.window or 64
+    here, there = (
+        NetworkMethod(to_channels_last(network, torch.device(device)), card_of(network))
+        for device, network in ((d, settled(NETWORKS[name], side=side)) for d in ("cpu", "cuda"))
+    )
+    agree(on("cpu", here), on("cuda", there), 1e-2)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_network_adapts_on_the_device(loss):
+    pan, ms, _ = waves()
+    scene = replace(array_scene(pan, ms), device=torch.device("cuda"))
+    method = NetworkMethod.load(shipped()["gcpnet"], torch.device("cuda"))
+    _, found = adapt(method, scene, AdaptTerms(5.0, loss))
+    assert found.kept
