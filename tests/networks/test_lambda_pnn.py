@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pancli.networks.lambda_pnn import Attention, LambdaPNN, ResidualBlock
-from tests.networks.loops import array, channel_gate, pixel_gate
 from tests.networks.made import random_inputs, settled
+from tests.networks.plain import channel_gate, numbers, pixel_gate
 
 WIDTH = 16
 
@@ -35,12 +35,12 @@ def test_attention_agrees_with_plain_loops():
     wanted = next(steps)
     with pytest.raises(StopIteration) as done:
         steps.send([statistic.local(1) for statistic in wanted])
-    image = array(x[0])
+    image = numbers(x[0])
     mean = np.array([sum(channel.flat) / 30 for channel in image])
     maximum = np.array([max(channel.flat) for channel in image])
     gated = image * channel_gate(attention.channels, mean, maximum)
     expected = image + gated * pixel_gate(attention.pixels, gated)
-    np.testing.assert_allclose(array(done.value.value[0]), expected, atol=1e-5)
+    np.testing.assert_allclose(numbers(done.value.value[0]), expected, atol=1e-5)
 
 
 def test_without_its_convolutions_a_block_is_its_input():

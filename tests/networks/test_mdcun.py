@@ -7,8 +7,8 @@ import torch
 from pancli.networks import mdcun
 from pancli.networks.costs import count_parameters
 from pancli.networks.mdcun import MDCUN, NonLocal
-from tests.networks.loops import array, bicubic_matrix, convolve, max_pool, relu, sigmoid, softmax
 from tests.networks.made import random_inputs
+from tests.networks.plain import bicubic_matrix, max_pool, numbers, rectify, sigmoid, softmax, through
 
 
 @pytest.mark.parametrize(("stages", "parameters"), [(3, 86_755), (4, 98_347), (6, 128_443), (7, 146_947)])
@@ -22,7 +22,7 @@ def noise(*shape):
 
 
 def non_local_by_hand(block, image):
-    query, key, value = (convolve(layer, image) for layer in (block.query, block.key, block.value))
+    query, key, value = (through(layer, image) for layer in (block.query, block.key, block.value))
     bands, rows, cols = image.shape
     mixed = np.zeros_like(image)
     for row in range(rows):
@@ -34,7 +34,7 @@ def non_local_by_hand(block, image):
                     likeness[place] = query[:, row, col] @ key[:, y, x]
                     values[:, place] = value[:, y, x]
             mixed[:, row, col] = values @ softmax(likeness)
-    return image + convolve(block.out, mixed)
+    return image + through(block.out, mixed)
 
 
 @pytest.fixture
@@ -49,7 +49,9 @@ def non_local():
 
 def test_non_local_block_agrees_with_plain_loops(non_local):
     x = noise(1, 3, 19, 17)
-    np.testing.assert_allclose(array(non_local(x)[0]), non_local_by_hand(non_local, array(x[0])), atol=1e-5)
+    np.testing.assert_allclose(
+        numbers(non_local(x)[0]), non_local_by_hand(non_local, numbers(x[0])), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("strip", [1, 100, 200])
@@ -67,25 +69,25 @@ def test_likeness_never_overflows(non_local):
 
 
 def prelu(layer, image):
-    return np.where(image > 0, image, array(layer.weight)[0] * image)
+    return np.where(image > 0, image, numbers(layer.weight)[0] * image)
 
 
 def down_by_hand(layers, image):
-    pooled = max_pool(relu(convolve(layers[0], image)), 4)
-    return convolve(layers[4], convolve(layers[3], pooled))
+    pooled = max_pool(rectify(through(layers[0], image)), 4)
+    return through(layers[4], through(layers[3], pooled))
 
 
 def up_by_hand(layers, image):
-    wide = relu(convolve(layers[0], image)).repeat(4, 1).repeat(4, 2)
-    return convolve(layers[4], convolve(layers[3], wide))
+    wide = rectify(through(layers[0], image)).repeat(4, 1).repeat(4, 2)
+    return through(layers[4], through(layers[3], wide))
 
 
 def condition_by_hand(network, band, pan):
-    deep = prelu(network.head[1], convolve(network.head[0], np.stack([band, pan])))
+    deep = prelu(network.head[1], through(network.head[0], np.stack([band, pan])))
     for block in network.blocks:
-        inner = prelu(block.activation, convolve(block.first, deep))
-        deep = deep + 0.1 * prelu(block.activation, convolve(block.second, inner))
-    summary = convolve(network.last[0], np.stack([deep.max(0), deep.mean(0)]))
+        inner = prelu(block.activation, through(block.first, deep))
+        deep = deep + 0.1 * prelu(block.activation, through(block.second, inner))
+    summary = through(network.last[0], np.stack([deep.max(0), deep.mean(0)]))
     return sigmoid(prelu(network.last[1], summary))[0]
 
 
@@ -97,7 +99,7 @@ def detail_by_hand(layer, pan):
             there, back = bicubic_matrix(size, size // factor), bicubic_matrix(size // factor, size)
             low = np.moveaxis(back @ there @ np.moveaxis(low, axis, 0), 0, axis)
         parts.append(pan - low)
-    return convolve(layer, np.stack(parts))
+    return through(layer, np.stack(parts))
 
 
 def fused_by_hand(network, bms, pan, lrms):
@@ -110,10 +112,10 @@ def fused_by_hand(network, bms, pan, lrms):
         priors = []
         for memory, image in ((us, x), (vs, z)):
             seen = np.concatenate([*memory, image])
-            memory.append(convolve(stage.prior[1], convolve(stage.prior[0], seen)))
+            memory.append(through(stage.prior[1], through(stage.prior[0], seen)))
             masks = [condition_by_hand(network.condition, band, pan) for band in memory[-1]]
             priors.append(memory[-1] + detail * (1 + np.stack(masks)))
-        weight = {name: float(array(p)) for name, p in stage.named_parameters(recurse=False)}
+        weight = {name: float(numbers(p)) for name, p in stage.named_parameters(recurse=False)}
         data = down_by_hand(network.down, x) - lrms
         data = data + weight["non_local_data"] * (down_by_hand(network.down, z) - lrms)
         slope = up_by_hand(network.up, data) + weight["local_prior"] * (x - priors[0])
@@ -131,6 +133,6 @@ def test_network_agrees_with_plain_loops(monkeypatch):
             for parameter in stage.parameters(recurse=False):
                 parameter.add_(torch.rand(()))  # four weights that differ
     assert inputs.lrms is not None
-    bms, pan, lrms = (array(image[0]) for image in (inputs.bms, inputs.pan, inputs.lrms))
+    bms, pan, lrms = (numbers(image[0]) for image in (inputs.bms, inputs.pan, inputs.lrms))
     expected = fused_by_hand(network, bms, pan[0], lrms)
-    np.testing.assert_allclose(array(network(inputs).residual + inputs.bms)[0], expected, atol=1e-4)
+    np.testing.assert_allclose(numbers(network(inputs).residual + inputs.bms)[0], expected, atol=1e-4)

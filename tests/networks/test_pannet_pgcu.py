@@ -7,8 +7,8 @@ import torch
 from pancli.networks import pannet_pgcu
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.pannet_pgcu import BandVectors, PanNetPGCU, Upsampling
-from tests.networks.loops import array, convolve, linear, max_pool, softmax
 from tests.networks.made import random_inputs
+from tests.networks.plain import linear, max_pool, numbers, softmax, through
 
 
 @pytest.mark.parametrize(("vector", "parameters", "macs"), [(64, 114_920, 6.803), (128, 149_224, 7.911)])
@@ -24,10 +24,10 @@ def test_upsampling_has_its_published_size():
 
 def positions_by_hand(block, pan, ms):
     for layers in block.pan:
-        pan = max_pool(convolve(layers[0], pan), 2)
+        pan = max_pool(through(layers[0], pan), 2)
     for layers in block.ms:
-        ms = max_pool(convolve(layers[0], ms), 2)
-    return convolve(block.merge, np.concatenate([ms, pan]))
+        ms = max_pool(through(layers[0], ms), 2)
+    return through(block.merge, np.concatenate([ms, pan]))
 
 
 def vectors_by_hand(block, column):
@@ -36,14 +36,14 @@ def vectors_by_hand(block, column):
     for band, raw in enumerate(linear(block.linear, column).reshape(block.shape)):
         centred = raw - raw.mean()
         normal = centred / np.sqrt((centred**2).mean() + 1e-5)
-        vectors.append(normal * array(block.gain)[band, 0] + array(block.offset)[band, 0])
+        vectors.append(normal * numbers(block.gain)[band, 0] + numbers(block.offset)[band, 0])
     return np.stack(vectors)
 
 
 def upsampled_by_hand(block, pan, ms):
     bands = len(ms)
     near = ms.repeat(4, 1).repeat(4, 2)
-    seen = convolve(block.merge, np.concatenate([convolve(block.ms, near), convolve(block.pan, pan)]))
+    seen = through(block.merge, np.concatenate([through(block.ms, near), through(block.pan, pan)]))
     coarse = positions_by_hand(block.positions, pan, ms).reshape(len(seen), -1)
     positions = np.stack([vectors_by_hand(block.position_vectors, column) for column in coarse.T], 1)
     values = positions_by_hand(block.values, pan, ms).reshape(bands, -1)
@@ -54,7 +54,7 @@ def upsampled_by_hand(block, pan, ms):
             for band in range(bands):
                 likeness = positions[band] @ pixel[band] / np.sqrt(len(pixel[band]))
                 expected[band, row, col] = softmax(likeness) @ values[band]
-    return convolve(block.adjust, expected)
+    return through(block.adjust, expected)
 
 
 @torch.no_grad()
@@ -66,8 +66,8 @@ def test_upsampling_agrees_with_plain_loops(monkeypatch):
         vectors.gain.add_(torch.randn(vectors.gain.shape))
         vectors.offset.add_(torch.randn(vectors.offset.shape))
     assert inputs.lrms is not None
-    expected = upsampled_by_hand(block, array(inputs.pan[0]), array(inputs.lrms[0]))
-    found = array(block(inputs.pan, inputs.lrms)[0])
+    expected = upsampled_by_hand(block, numbers(inputs.pan[0]), numbers(inputs.lrms[0]))
+    found = numbers(block(inputs.pan, inputs.lrms)[0])
     assert expected.std() > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -94,7 +94,7 @@ def test_blocks_see_detail_of_pan_and_add_to_the_enlarged_image():
     torch.manual_seed(0)
     network, inputs = PanNetPGCU(), random_inputs(PanNetPGCU, 4, (64, 64))
     assert inputs.lrms is not None
-    detail = torch.tensor(high_pass_by_hand(array(inputs.pan[0, 0])), dtype=torch.float32)
+    detail = torch.tensor(high_pass_by_hand(numbers(inputs.pan[0, 0])), dtype=torch.float32)
     enlarged = network.upsampling(inputs.pan, inputs.lrms)
     head = torch.relu(network.head(torch.cat((enlarged, detail[None, None]), 1)))
     expected = network.last(network.blocks(head)) + enlarged

@@ -7,7 +7,7 @@ import torch
 from pancli.networks import sfinet
 from pancli.networks.costs import count_parameters
 from pancli.networks.sfinet import FrequencyFusion, SFINet, SpaFre
-from tests.networks.loops import array, channel_gate, convolve, sigmoid
+from tests.networks.plain import channel_gate, numbers, sigmoid, through
 
 WIDTH = 4
 
@@ -49,21 +49,21 @@ def image_by_hand(half, cols):
 
 
 def frequency_by_hand(fusion, ms, pan):
-    seen = [spectrum_by_hand(convolve(*pair)) for pair in ((fusion.of_ms, ms), (fusion.of_pan, pan))]
+    seen = [spectrum_by_hand(through(*pair)) for pair in ((fusion.of_ms, ms), (fusion.of_pan, pan))]
     half = ms.shape[2] // 2 + 1
     fused = []
     for layers, part in ((fusion.amplitude, np.abs), (fusion.phase, np.angle)):
         joined = np.concatenate([part(spectrum[:, :, :half]) for spectrum in seen])
-        fused.append(convolve(layers[2], leaky(convolve(layers[0], joined))))
-    return convolve(fusion.out, np.abs(image_by_hand(fused[0] * np.exp(1j * fused[1]), ms.shape[2])))
+        fused.append(through(layers[2], leaky(through(layers[0], joined))))
+    return through(fusion.out, np.abs(image_by_hand(fused[0] * np.exp(1j * fused[1]), ms.shape[2])))
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (5, 7)])
 def test_frequency_fusion_agrees_with_plain_sums(shape):
     torch.manual_seed(0)
     fusion, ms, pan = FrequencyFusion(WIDTH), noise(1, WIDTH, *shape), noise(1, WIDTH, *shape, seed=1)
-    expected = frequency_by_hand(fusion, array(ms[0]), array(pan[0]))
-    np.testing.assert_allclose(array(fusion(ms, pan)[0]), expected, atol=1e-4)
+    expected = frequency_by_hand(fusion, numbers(ms[0]), numbers(pan[0]))
+    np.testing.assert_allclose(numbers(fusion(ms, pan)[0]), expected, atol=1e-4)
 
 
 def test_block_agrees_with_plain_loops():
@@ -72,18 +72,18 @@ def test_block_agrees_with_plain_loops():
     torch.nn.init.normal_(block.gate.squeeze.weight)
     torch.nn.init.normal_(block.gate.excite.weight)
     ms_out, pan_out = block(ms, pan)
-    x, passed = array(ms[0]), convolve(block.pan, array(pan[0]))
-    seen = convolve(block.pan_seen, passed)
+    x, passed = numbers(ms[0]), through(block.pan, numbers(pan[0]))
+    seen = through(block.pan_seen, passed)
     pair = torch.tensor(np.concatenate([x, seen]), dtype=torch.float32)
-    spatial = convolve(block.spatial, array(block.invertible(pair[None])[0]))
+    spatial = through(block.spatial, numbers(block.invertible(pair[None])[0]))
     frequency = frequency_by_hand(block.frequency, x, seen)
-    inner = leaky(convolve(block.attention[0], spatial - frequency))
-    spatial = spatial + sigmoid(convolve(block.attention[2], inner)) * frequency
+    inner = leaky(through(block.attention[0], spatial - frequency))
+    spatial = spatial + sigmoid(through(block.attention[2], inner)) * frequency
     both = np.concatenate([spatial, frequency])
     contrast = both.mean((1, 2)) + both.std((1, 2))
-    expected = convolve(block.merge, both * channel_gate(block.gate, contrast)) + x
-    np.testing.assert_allclose(array(pan_out[0]), passed, atol=1e-5)
-    np.testing.assert_allclose(array(ms_out[0]), expected, atol=1e-4)
+    expected = through(block.merge, both * channel_gate(block.gate, contrast)) + x
+    np.testing.assert_allclose(numbers(pan_out[0]), passed, atol=1e-5)
+    np.testing.assert_allclose(numbers(ms_out[0]), expected, atol=1e-4)
 
 
 def test_the_sign_of_a_zero_does_not_turn_a_phase(monkeypatch):

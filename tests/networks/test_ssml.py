@@ -6,8 +6,8 @@ import torch
 
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.ssml import SpatialBlock, SSMLSpatial, SSMLSpectral
-from tests.networks.loops import array, channel_gate, convolve, pixel_gate, relu
 from tests.networks.made import random_inputs, settled
+from tests.networks.plain import channel_gate, numbers, pixel_gate, rectify, through
 
 # Of CAVE, Pavia Centre, Pavia University, Chikusei, Botswana and KSC.
 PARAMETERS = {
@@ -42,20 +42,20 @@ def test_any_number_of_bands(kind, bands):
 
 
 def spectral_by_hand(network, bms, pan):
-    shallow = relu(convolve(network.head, np.concatenate([bms, pan])))
+    shallow = rectify(through(network.head, np.concatenate([bms, pan])))
     deep = shallow
     for block in network.blocks:
-        y = convolve(block.conv2, relu(convolve(block.conv1, deep)))
+        y = through(block.conv2, rectify(through(block.conv1, deep)))
         mean = np.array([sum(channel.flat) / channel.size for channel in y])
         deep = deep + channel_gate(block.gate, mean) * y
-    return convolve(network.last, deep + shallow)
+    return through(network.last, deep + shallow)
 
 
 def test_spectral_network_agrees_with_plain_loops():
     network = settled(SSMLSpectral, 5)
     inputs = random_inputs(SSMLSpectral, 5, (3, 4))
-    expected = spectral_by_hand(network, array(inputs.bms[0]), array(inputs.pan[0]))
-    np.testing.assert_allclose(array(network(inputs).residual[0]), expected, atol=1e-5)
+    expected = spectral_by_hand(network, numbers(inputs.bms[0]), numbers(inputs.pan[0]))
+    np.testing.assert_allclose(numbers(network(inputs).residual[0]), expected, atol=1e-5)
 
 
 def test_spectral_network_does_not_care_where_pixels_are():
@@ -74,9 +74,9 @@ def test_spatial_block_agrees_with_plain_loops():
     torch.manual_seed(0)
     block = SpatialBlock(6)
     x = torch.randn(1, 6, 5, 7)
-    image = array(x[0])
-    y = convolve(block.conv2, relu(convolve(block.conv1, image)))
-    np.testing.assert_allclose(array(block(x)[0]), image + pixel_gate(block.gate, y) * y, atol=1e-5)
+    image = numbers(x[0])
+    y = through(block.conv2, rectify(through(block.conv1, image)))
+    np.testing.assert_allclose(numbers(block(x)[0]), image + pixel_gate(block.gate, y) * y, atol=1e-5)
 
 
 def test_spatial_network_passes_the_head_around_its_blocks():
@@ -86,6 +86,6 @@ def test_spatial_network_passes_the_head_around_its_blocks():
             if "conv2" in name:
                 parameter.zero_()
     inputs = random_inputs(SSMLSpatial, 3, (4, 5))
-    shallow = relu(convolve(network.head, np.concatenate([array(inputs.bms[0]), array(inputs.pan[0])])))
-    expected = convolve(network.last, 2 * shallow)
-    np.testing.assert_allclose(array(network(inputs).residual[0]), expected, atol=1e-5)
+    shallow = rectify(through(network.head, np.concatenate([numbers(inputs.bms[0]), numbers(inputs.pan[0])])))
+    expected = through(network.last, 2 * shallow)
+    np.testing.assert_allclose(numbers(network(inputs).residual[0]), expected, atol=1e-5)

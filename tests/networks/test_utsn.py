@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pancli.networks.utsn import UTSN, SpatialNet, SpectralNet
-from tests.networks.loops import array, channel_gate, convolve, relu
 from tests.networks.made import random_inputs
+from tests.networks.plain import channel_gate, numbers, rectify, through
 
 
 def count(module):
@@ -30,13 +30,13 @@ def test_networks_have_their_published_sizes():
 def spatial_by_hand(network, bms, pan):
     features, feature = [], pan
     for layer in network.pan:
-        feature = relu(convolve(layer, feature))
+        feature = rectify(through(layer, feature))
         features.append(feature)
-    maps = [relu(convolve(network.head, np.concatenate([bms, pan])))]
+    maps = [rectify(through(network.head, np.concatenate([bms, pan])))]
     for k, layer in enumerate(network.dense):
         difference = features[k] - sum(features[:k])
-        maps.append(relu(convolve(layer, np.concatenate(maps))) + difference)
-    return convolve(network.last, relu(convolve(network.merge, np.concatenate(maps)))) + pan
+        maps.append(rectify(through(layer, np.concatenate(maps))) + difference)
+    return through(network.last, rectify(through(network.merge, np.concatenate(maps)))) + pan
 
 
 def test_spatial_network_agrees_with_plain_loops():
@@ -46,8 +46,8 @@ def test_spatial_network_agrees_with_plain_loops():
     with torch.no_grad():
         for parameter in network.pan.parameters():
             parameter.mul_(3)  # else what pan's layers see fades away along the chain
-    expected = spatial_by_hand(network, array(bms[0]), array(pan[0]))
-    np.testing.assert_allclose(array(network(bms, pan)[0]), expected, atol=1e-4)
+    expected = spatial_by_hand(network, numbers(bms[0]), numbers(pan[0]))
+    np.testing.assert_allclose(numbers(network(bms, pan)[0]), expected, atol=1e-4)
 
 
 def test_spectral_network_agrees_with_plain_loops():
@@ -58,12 +58,12 @@ def test_spectral_network_agrees_with_plain_loops():
     (wanted,) = next(steps)
     with pytest.raises(StopIteration) as done:
         steps.send([wanted.local(1)])
-    image = array(x[0])
-    deep = relu(convolve(network.head, image))
+    image = numbers(x[0])
+    deep = rectify(through(network.head, image))
     mean = np.array([sum(channel.flat) / 20 for channel in deep])
-    gain = relu(convolve(network.gain, deep * channel_gate(network.gate, mean)))
+    gain = rectify(through(network.gain, deep * channel_gate(network.gate, mean)))
     assert 0 < (gain == 0).mean() < 1
-    np.testing.assert_allclose(array(done.value.value[0]), image * gain, atol=1e-4)
+    np.testing.assert_allclose(numbers(done.value.value[0]), image * gain, atol=1e-4)
 
 
 def test_pan_is_what_is_added_to():
