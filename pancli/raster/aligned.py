@@ -111,8 +111,12 @@ def _locate(image: Grid, grid: Grid, what: str) -> Window:
     expected = np.array([(col, row), (col + image.shape[1], row), (col, row + image.shape[0])])
     off = float(np.abs(ends - expected).max())
     if off > _ALIGNED:
+        ours, theirs = (f"{g.pixel_size[0]:.9g} x {g.pixel_size[1]:.9g}" for g in (image, grid))
+        how = f"and they come {off:.3g} pixels apart"
+        if ours != theirs:
+            how = f"its pixels are {ours} in ground units and PAN's {theirs}: is it the fused image?"
         raise PairError(
             f"{what} does not lie on PAN's pixels: it is at {image.describe()}, PAN at {grid.describe()}, "
-            f"and they come {off:.3g} pixels apart; resample it onto PAN's grid (gdalwarp -tap)"
+            f"{how}; resample it onto PAN's grid (gdalwarp -tap)"
         )
     return Window(row, col, *image.shape)

@@ -190,6 +190,11 @@ def test_images_elsewhere_are_refused(scene, tmp_path, down, message):
         run(scene, bad)
 
 
+def test_an_image_of_other_pixels_is_told_apart_by_their_size(scene):
+    with pytest.raises(PairError, match=r"its pixels are 2 x 2 in ground units and PAN's 0\.5 x 0\.5"):
+        run(scene, scene.ms)
+
+
 def test_a_block_larger_than_the_image_is_refused(scene, fused):
     with pytest.raises(PairError, match="smaller --block"):
         run(scene, fused, block=512)
