@@ -92,7 +92,7 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         statistics=_statistics(network.TRAITS),
         paper=network.TRAITS.paper,
         reconstruction=network.TRAITS.reconstruction,
-        data=recipe.data,
+        data=recipe.data or _sources(recipe),
         recipe_sha256=recipe.sha256,
         budget=_budget(run),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -101,6 +101,12 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         teacher=_teacher(recipe),
         began_from=run.progress.began_from,
     )
+
+
+def _sources(recipe: Recipe) -> str:
+    """What was trained on, where the recipe does not say it in words."""
+    told = [f"{source.kind} {', '.join(source.names)} {source.folder}" for source in recipe.sources]
+    return "; ".join(" ".join(text.split()) for text in told)
 
 
 def _measured(methods: Mapping[str, FiguresByGroup]) -> dict[str, dict[str, float]]:

@@ -252,7 +252,7 @@ class Recipe:
         network: As the registry has it.
         bands: ms bands the network takes at once.
         seed: Everything random follows from it.
-        data: One line for the card: what was trained on.
+        data: One line for the card: what was trained on; where it is empty, the sources are listed.
         limits: One line for the card: what the weights are known not to do well.
         sources: Training images.
         schedule: How long and how fast.
@@ -268,10 +268,10 @@ class Recipe:
     """
 
     name: str
-    network: str
     schedule: Schedule
     sources: tuple[Source, ...]
-    data: str
+    network: str = "gcpnet"
+    data: str = ""
     limits: str = ""
     version: str = "1"
     bands: int = 4

@@ -105,14 +105,15 @@ def test_train_warns_of_images_placed_by_a_guess(tmp_path):
         for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
             write(path, image, None, crs=None)
     text = (
-        'name = "mine"\nnetwork = "gcpnet"\ndata = "mine"\nsources = [{kind = "pairs", names = ["*"]}]\n'
+        'name = "mine"\nsources = [{kind = "pairs", names = ["*"]}]\n'
         "schedule = {steps = 1, regions = 1, region = 32, patches = 1, patch = 16, threads = 1}\n"
     )
     result = run("train", make_recipe(tmp_path, text), "--out", tmp_path / "run", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert f"pancli: warning: {tmp_path / 'a'}: neither PAN nor MS is georeferenced" in result.stderr
     assert result.stdout == f"{tmp_path / 'run' / 'mine.safetensors'}: done\n"
-    assert read_card(tmp_path / "run" / "mine.safetensors").figures == {}
+    card = read_card(tmp_path / "run" / "mine.safetensors")
+    assert (card.network, card.data, card.figures) == ("gcpnet", "pairs *", {})
 
 
 def test_tensorboard_is_refused_early_where_it_is_missing(job, tmp_path, monkeypatch):

@@ -11,7 +11,10 @@ from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Loss, Optimiser
 from tests.training.made import TAUGHT, TEXT, make_recipe
 
-SHIPPED = Path(__file__).resolve().parents[2] / "weights" / "gcpnet.toml"
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "weights" / "gcpnet.toml"
+README = ROOT / "README.md"
+RECIPES = ROOT / "tests" / "benchmarks" / "recipes"
 
 
 def test_values_arrive_with_their_types(tmp_path):
@@ -39,7 +42,7 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "sede = 7", "unknown key 'sede'"),
         ('kind = "truth"', 'kind = "truth"\nfile = "x"', "unknown key 'file'"),
         ("steps = 4", "", "'steps' is missing"),
-        ('network = "gcpnet"', "", "'network' is missing"),
+        ('name = "tiny"', "", "'name' is missing"),
         ("steps = 4", "steps = 4.5", "steps: expected int, got 4.5"),
         ("steps = 4", "steps = true", "steps: expected int, got True"),
         ("steps = 4", 'steps = "4"', "steps: expected int, got '4'"),
@@ -149,3 +152,25 @@ def test_the_shipped_recipe_never_trains_on_what_it_validates_on():
         if source.folder == recipe.validation.folder:
             assert not set(source.names) & set(recipe.validation.names)
     assert not any("evaluate" in source.folder for source in recipe.sources)
+
+
+@pytest.mark.skipif(not README.exists(), reason="no source tree")
+def test_the_recipes_of_the_readme_can_be_read(tmp_path):
+    own, taught = README.read_text().split("```toml\n")[1:]
+    parts = [text.split("```")[0] for text in (own, taught)]
+    recipe = read_recipe(make_recipe(tmp_path, "\n".join(parts)))
+    assert recipe.network == "gcpnet"
+    assert recipe.teacher is not None
+    assert recipe.teacher.schedule == recipe.schedule
+    assert len(parts[0].strip().splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["gcpnet-plain", "gcpnet-distilled"])
+def test_the_recipes_to_compare_differ_in_the_teacher_alone(name):
+    recipe, shipped = read_recipe(RECIPES / f"{name}.toml"), read_recipe(SHIPPED)
+    assert recipe.name == name
+    assert recipe.sources == shipped.sources
+    assert recipe.degradation == shipped.degradation
+    assert recipe.validation == shipped.validation
+    assert recipe.schedule == replace(shipped.schedule, steps=1000, validate_every=250)
+    assert (recipe.teacher is None) == (name == "gcpnet-plain")

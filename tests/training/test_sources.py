@@ -21,8 +21,6 @@ from tests.training.made import make_data, make_recipe
 
 OWN = """
 name = "mine"
-network = "gcpnet"
-data = "mine"
 sources = [{kind = "pairs", names = ["*"]}]
 schedule = {steps = 2, regions = 2, region = 32, patches = 2, patch = 16}
 """
