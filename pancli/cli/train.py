@@ -119,9 +119,13 @@ def _bar(name: str) -> Iterator[Callable[[Told], None]]:
     )
     pace = _Pace()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=None, rate="")
+        task, stage = progress.add_task(name, total=None, rate=""), ""
 
         def update(told: Told) -> None:
+            nonlocal stage
+            if told.stage != stage:
+                stage = told.stage
+                progress.reset(task)  # else the time left would be reckoned from the stage before
             text = f"{name}, {told.stage}: {_describe(told)}"
             rate = pace.rate(told)
             shown = f"{rate:.2f} steps/s" if rate else ""

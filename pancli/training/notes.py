@@ -77,9 +77,11 @@ class Metrics:
             stage: The one the run is in.
             step: Its steps that are done.
         """
+        over = set(stages)
+        if not over and step == 0:  # another recipe's columns may be others
+            self.path.unlink(missing_ok=True)
         if not self.path.exists():
             return
-        over = set(stages)
         head, *rows = self.path.read_text().splitlines(keepends=True)
         kept = [head]
         for row in rows:

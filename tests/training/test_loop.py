@@ -254,6 +254,13 @@ def test_fresh_starts_again(tmp_path, data, recipe):
     assert done == [1, 2, 3, 4]
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3
+    train(
+        replace(recipe, validation=replace(recipe.validation, ratios=(3.0,))),
+        data,
+        tmp_path,
+        Terms(fresh=True),
+    )
+    assert "real ratio 3 psnr" in (tmp_path / "metrics.csv").read_text().splitlines()[0]
 
 
 def test_a_finished_run_has_nothing_to_do(tmp_path, data, recipe):
