@@ -23,10 +23,12 @@ class Part:
     Attributes:
         module: Its parameters are all and only the optimiser's.
         optimiser: With its state.
+        frozen: Modules inside that stay as they are, their statistics too.
     """
 
     module: nn.Module
     optimiser: torch.optim.Optimizer
+    frozen: tuple[nn.Module, ...] = ()
 
 
 @dataclass(frozen=True)

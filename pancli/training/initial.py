@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pancli.errors import RecipeError, WeightsError
+from pancli.networks.registry import find_network
 from pancli.networks.weights import file_sha256, load_weights, shipped
 from pancli.training.recipe import Recipe
 
@@ -18,7 +19,7 @@ class Initial:
     """Weights to begin from.
 
     Attributes:
-        tensors: Of the recipe's network.
+        tensors: Of the recipe's network, or of one that it goes on from.
         nominal_pixels: Area its sums are rescaled to; other weights would be needed for another.
         told: What they are, for the card of what comes of them.
     """
@@ -44,7 +45,8 @@ def load_initial(name: str, recipe: Recipe) -> Initial:
     if not path.is_file():
         raise WeightsError(f"--init {name}: is neither a weights file nor one of {', '.join(files)}")
     network, card = load_weights(path)
-    if (card.network, card.bands) != (recipe.network, recipe.bands):
+    goes_on = issubclass(find_network(recipe.network), type(network))  # as msinn-refined from msinn
+    if not goes_on or card.bands != recipe.bands:
         raise RecipeError(
             f"--init {name} is {card.network} for {card.bands} bands, but the recipe trains {recipe.network} "
             f"for {recipe.bands}; set network and bands to those of the weights"

@@ -130,6 +130,8 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
         yield from _teacher_rules(recipe.teacher, recipe.schedule)
     if recipe.distillation is not None:
         yield from _distillation_rules(recipe.distillation)
+    alone = recipe.teacher is None and recipe.mutual is None
+    yield "frozen", alone or not recipe.frozen, "left out where there is a teacher or a peer"
     if recipe.mutual is not None:
         yield "mutual", recipe.teacher is None, "left out where there is a teacher"
         yield from _mutual_rules(recipe.mutual)

@@ -261,6 +261,7 @@ class Recipe:
         optimiser: What takes the steps.
         loss: What is made small.
         precision: What networks compute in: "float32" or "bfloat16"; losses and weights are float32.
+        frozen: Modules of the network that keep the weights they begin with, by name.
         teacher: The stage before; None to train on the truth alone.
         distillation: What is taken from it; None where there is no teacher.
         mutual: A peer to learn with; None to learn alone.
@@ -281,6 +282,7 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Loss = field(default_factory=lambda: Loss(l1=1.0))
     precision: str = "float32"
+    frozen: tuple[str, ...] = ()
     teacher: Teacher | None = None
     distillation: Distillation | None = None
     mutual: Mutual | None = None

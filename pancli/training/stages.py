@@ -96,7 +96,8 @@ class Workshop:
         kind = find_network(self.recipe.network)
         if self.initial is not None:
             network = kind(self.recipe.bands, self.initial.nominal_pixels)
-            network.load_state_dict(self.initial.tensors)
+            # A network that another one is the beginning of may lack what comes after that.
+            network.load_state_dict({**network.state_dict(), **self.initial.tensors})
             return network
         network = kind(self.recipe.bands, self.recipe.schedule.patch**2)
         network.start_near_interpolation()
@@ -150,8 +151,28 @@ class Workshop:
 
     def _student(self, network: Network, trained: nn.Module, objective: Objective) -> Stage:
         schedule = self.recipe.schedule
-        part = Part(trained, make_optimiser(trained, self.recipe.optimiser, schedule))
+        frozen = self._freeze(network)
+        part = Part(trained, make_optimiser(trained, self.recipe.optimiser, schedule), frozen)
         return Stage("student", schedule, {"student": part}, objective, {self.recipe.name: network})
+
+    def _freeze(self, network: Network) -> tuple[nn.Module, ...]:
+        """The modules that keep their weights.
+
+        Raises:
+            RecipeError: There is no such module, or its weights are random.
+        """
+        modules = dict(network.named_children())
+        for name in self.recipe.frozen:
+            if name not in modules:
+                raise RecipeError(
+                    f"frozen: {self.recipe.network} has no '{name}'; it has {', '.join(modules)}"
+                )
+        if self.recipe.frozen and self.initial is None:
+            raise RecipeError("frozen modules need weights to keep; give --init")
+        kept = tuple(modules[name] for name in self.recipe.frozen)
+        for module in kept:
+            module.requires_grad_(requires_grad=False)
+        return kept
 
     def _place(self, module: nn.Module) -> None:
         module.to(self.device)

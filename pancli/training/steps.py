@@ -70,7 +70,7 @@ def take_step(run: Run, step: int, batch: Batch, *, late: bool) -> Taken:
     settled = step >= schedule.settle * schedule.steps
     rate = schedule.learning_rate * schedule.decay.rate(step, schedule.steps)
     for part in stage.parts.values():
-        _set_mode(part.module, settled=settled)
+        _set_mode(part, settled=settled)
         for group in part.optimiser.param_groups:
             group["lr"] = rate
     terms = stage.objective(batch.to(ranks.device), step / schedule.steps)
@@ -104,10 +104,12 @@ def _check_finite(run: Run, step: int, what: str, value: float) -> None:
         )
 
 
-def _set_mode(module: nn.Module, *, settled: bool) -> None:
+def _set_mode(part: Part, *, settled: bool) -> None:
     """Training mode; once settled, normalisation uses the statistics that inference will use."""
-    module.train()
+    part.module.train()
+    for module in part.frozen:
+        module.eval()
     if settled:
-        for part in module.modules():
-            if isinstance(part, nn.modules.batchnorm._NormBase):
-                part.eval()
+        for module in part.module.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.eval()

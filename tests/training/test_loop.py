@@ -20,6 +20,7 @@ from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Optimiser
 from pancli.training.run import Terms, Told
 from pancli.training.sampling import Sampler
+from pancli.training.stages import Workshop
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
@@ -200,6 +201,43 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, data, recipe, change, mes
     init = str(first) if change else str(tmp_path / "none.safetensors")
     with pytest.raises((RecipeError, WeightsError), match=message):
         train(other, data, tmp_path / "second", Terms(init=init))
+
+
+@pytest.fixture
+def refinement(tmp_path):
+    """A recipe for what msinn-refined adds to msinn."""
+    text = TEXT.replace('"gcpnet"', '"msinn-refined"').replace("ratios = [2.0]", "ratios = [4.0]")
+    text = text.replace("seed = 7", 'seed = 7\nfrozen = ["of_pan", "of_ms", "extract", "refine"]')
+    return read_recipe(make_recipe(tmp_path, text + "[degradation]\nratios = [4.0]\n"))
+
+
+def test_what_is_frozen_stays_as_it_was_begun_with_its_statistics_too(tmp_path, data, recipe, refinement):
+    plain = read_recipe(make_recipe(tmp_path, TEXT.replace('"gcpnet"', '"msinn"')))
+    first = train(plain, data, tmp_path / "first").weights("tiny")
+    run = train(refinement, data, tmp_path / "second", Terms(init=str(first)))
+    old, new = tensors(first), tensors(run.weights("tiny"))
+    assert set(old) < set(new)
+    assert [name for name in old if not torch.equal(old[name], new[name])] == []
+    workshop = Workshop(refinement, torch.device("cpu"), tmp_path, load_initial(str(first), refinement))
+    start = workshop.stage("student").networks["tiny"].state_dict()
+    added = set(new) - set(old)
+    assert added and not any(torch.equal(start[name], new[name]) for name in added)
+
+
+def test_what_has_no_weights_to_keep_cannot_be_frozen(tmp_path, data, recipe, refinement):
+    with pytest.raises(RecipeError, match="frozen modules need weights .*--init"):
+        train(refinement, data, tmp_path / "run")
+    odd = replace(recipe, frozen=("tail",))
+    with pytest.raises(RecipeError, match="gcpnet has no 'tail'; it has head2, head"):
+        train(odd, data, tmp_path / "run", Terms(init="gcpnet"))
+
+
+def test_weights_of_more_are_not_begun_from_by_less(tmp_path, data, recipe, refinement):
+    free = replace(refinement, frozen=())
+    refined = train(free, data, tmp_path / "first").weights("tiny")
+    plain = read_recipe(make_recipe(tmp_path, TEXT.replace('"gcpnet"', '"msinn"')))
+    with pytest.raises(RecipeError, match="is msinn-refined for 4 bands, but the recipe trains msinn"):
+        load_initial(str(refined), plain)
 
 
 def test_shipped_weights_can_be_begun_from_by_name(recipe):
