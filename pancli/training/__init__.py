@@ -10,7 +10,7 @@ are any (``initial``); ``checkpoint`` saves and restores, ``validation`` measure
 What a step trains on follows from the recipe's seed and the step's number alone, so a run resumed is the run
 uninterrupted, bit for bit on the CPU.
 
-Plain torch, without a training framework: autocast is one line and several processes are one small file, while
-a framework would own the loop that has to be resumed exactly. A teacher is not validated, since no method can be
-shown the truth; its last weights teach.
+Plain torch, without a training framework: autocast is one line and several processes are one small file, and
+a framework would own the loop that has to be resumed exactly. A teacher is not validated, since methods
+cannot be shown the truth; its last weights teach. The consistency terms of MSINN's last stage are left out.
 """
