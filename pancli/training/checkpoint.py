@@ -63,7 +63,7 @@ def save_checkpoint(path: Path, parts: Mapping[str, Part], progress: Progress) -
         weights = part.module.state_dict()
         if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
             raise TrainingError(
-                f"weights are no numbers after step {progress.step}; the last checkpoint is kept in "
+                f"weights are no numbers after step {progress.step}; what was saved before stays in "
                 f"{path.parent}. Lower schedule.learning_rate or schedule.clip"
             )
         tensors |= {f"{name}.module.{key}": tensor for key, tensor in weights.items()}

@@ -107,6 +107,8 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
     baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
     run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress)
     if terms.ranks.first:
+        if checkpoint.exists() and not resumed:  # else a run killed early would go on from the one before
+            save_checkpoint(checkpoint, stage.parts, progress)
         names = stage_names(recipe)
         run.metrics.keep(names[: names.index(progress.stage)], progress.stage, progress.step)
     return run

@@ -99,7 +99,7 @@ def _clip(part: Part, largest: float, ranks: Ranks) -> float:
 def _check_finite(run: Run, step: int, what: str, value: float) -> None:
     if not math.isfinite(value):
         raise TrainingError(
-            f"the {what} of step {step} is {value}; the last checkpoint is kept in {run.folder}. "
+            f"the {what} of step {step} is {value}; what was saved before stays in {run.folder}. "
             "Lower schedule.learning_rate or schedule.clip"
         )
 

@@ -301,6 +301,15 @@ def test_fresh_starts_again(tmp_path, data, recipe):
     assert "real ratio 3 psnr" in (tmp_path / "metrics.csv").read_text().splitlines()[0]
 
 
+def test_a_fresh_run_that_is_killed_at_once_is_the_one_that_goes_on(tmp_path, data, recipe):
+    train(recipe, data, tmp_path)
+    with pytest.raises(KilledError):
+        train(recipe, data, tmp_path, Terms(fresh=True), on_step=kill_after(1))
+    done = []
+    train(recipe, data, tmp_path, on_step=lambda told: done.append(told.step))
+    assert done == [1, 2, 3, 4]
+
+
 def test_a_finished_run_has_nothing_to_do(tmp_path, data, recipe):
     train(recipe, data, tmp_path)
     steps: list[Told] = []
