@@ -25,12 +25,14 @@ class Source:
         weight: How often it is drawn, relative to the others.
         folder: Holds the images, relative to the data folder.
         names: Which of them; a name may be a pattern such as "*", which leaves out what is validated on.
+        nodata: Value of invalid pixels, over the files' tags.
     """
 
     kind: str
     weight: float = 1.0
     folder: str = ""
     names: tuple[str, ...] = ()
+    nodata: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,7 @@ class Validation:
         kind: "pairs" (they are reduced, and their ms is the truth) or "referenced" (they come with it).
         folder: Holds pairs that are never trained on, relative to the data folder.
         names: Which of them; a name may be a pattern.
+        nodata: Value of invalid pixels, over the files' tags.
         bands: Indices of their bands; all where empty.
         bits: Of their numbers: the peak of PSNR.
         ratios: Pairs are reduced to the ms grid, and their ms once more by each of these. Simulated scenes
@@ -235,6 +238,7 @@ class Validation:
     kind: str = "pairs"
     folder: str = ""
     names: tuple[str, ...] = ()
+    nodata: float | None = None
     bands: tuple[int, ...] = ()
     bits: int = 8
     ratios: tuple[float, ...] = (2.0, 4.0)

@@ -47,7 +47,7 @@ def load_images(source: Source, data: Path, validation: Validation | None = None
     if double := taken.intersection(names):
         raise RecipeError(f"{folder / min(double)} is validated on; it cannot be trained on too")
     load = {"pairs": load_pair, "referenced": load_referenced, "truth": _load_truth}[source.kind]
-    return tuple(load(folder, name) for name in names)
+    return tuple(load(folder, name, source.nodata) for name in names)
 
 
 def find_names(
@@ -93,33 +93,39 @@ def _held_back(validation: Validation, data: Path, folder: Path) -> frozenset[st
     return frozenset(find_names(held, validation.names, validation.kind))
 
 
-def load_pair(folder: Path, name: str) -> Image:
+def load_pair(folder: Path, name: str, nodata: float | None = None) -> Image:
     """Pan and ms of one pair, cut to the ms pixels that lie on pan.
+
+    Args:
+        folder: Where it is.
+        name: Its name.
+        nodata: Value of invalid pixels, over the files' tags; None to obey those.
 
     Raises:
         RecipeError: One is missing, cannot be read, or they do not fit.
     """
     arrays = _load_arrays(folder, name, ("pan", "ms"))
     if arrays is not None:
-        return cut_to_pan(_paired_arrays(f"{folder / name}", *arrays))
-    from pancli.raster.pair import open_pair
+        return cut_to_pan(_paired_arrays(f"{folder / name}", arrays, nodata))
+    from pancli.raster.pair import PairOptions, open_pair
 
     path = folder / name
     try:
-        with open_pair(f"{path / 'pan.tif'}", [f"{path / 'ms.tif'}"]) as pair:
+        options = PairOptions(nodata=nodata)
+        with open_pair(f"{path / 'pan.tif'}", [f"{path / 'ms.tif'}"], options) as pair:
             return cut_to_pan(_paired_rasters(f"{path}", pair))
     except PancliError as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
-def load_referenced(folder: Path, name: str) -> Image:
-    """Pan, ms and the truth on pan's grid.
+def load_referenced(folder: Path, name: str, nodata: float | None = None) -> Image:
+    """Pan, ms and the truth on pan's grid; arguments as of :func:`load_pair`.
 
     Raises:
         RecipeError: One is missing, cannot be read, or they do not fit.
     """
-    image = load_pair(folder, name)
-    reference, valid = load_image(folder, name, "reference")
+    image = load_pair(folder, name, nodata)
+    reference, valid = load_image(folder, name, "reference", nodata)
     asked = image.bands.shape[0], *(() if image.pan is None else image.pan.shape)
     if reference.shape != asked:
         raise RecipeError(
@@ -129,26 +135,27 @@ def load_referenced(folder: Path, name: str) -> Image:
     return replace(image, reference=reference, valid=image.valid & valid_under(image.placement, valid))
 
 
-def _load_truth(folder: Path, name: str) -> Image:
-    bands, valid = load_image(folder, name, "truth")
+def _load_truth(folder: Path, name: str, nodata: float | None) -> Image:
+    bands, valid = load_image(folder, name, "truth", nodata)
     axes = (AxisMap(1.0, 0.0, side) for side in valid.shape)
     return Image(f"{folder / name}", bands, valid, Placement(*axes))
 
 
-def load_image(folder: Path, name: str, role: str) -> tuple[Array, BoolArray]:
+def load_image(folder: Path, name: str, role: str, nodata: float | None) -> tuple[Array, BoolArray]:
     """One image (B, H, W) as an array of its own type, and (H, W), where it is valid.
 
     Args:
         folder: Where it is.
         name: Its name.
         role: "reference" or "truth".
+        nodata: As of :func:`load_pair`.
 
     Raises:
         RecipeError: It is missing or cannot be read.
     """
     arrays = _load_arrays(folder, name, (role,))
     if arrays is not None:
-        return arrays[0], _finite(arrays[0])
+        return arrays[0], _valid(arrays[0], nodata)
     from pancli.raster.bands import open_band, read_bands
     from pancli.raster.source import SourceName, gdal_env, open_source
 
@@ -157,7 +164,7 @@ def load_image(folder: Path, name: str, role: str) -> tuple[Array, BoolArray]:
         with gdal_env(), open_source(SourceName(str(path))) as dataset:
             # Named one by one, bands that are tagged alpha are images too.
             source = SourceName(str(path), tuple(dataset.indexes))
-            bands = [open_band(dataset, index, source, None) for index in dataset.indexes]
+            bands = [open_band(dataset, index, source, nodata) for index in dataset.indexes]
             values, valid = read_bands(bands, Window(0, 0, *dataset.shape), np.float32)
             return _as_stored(values, valid, dataset.dtypes), valid
     except PancliError as error:
@@ -194,8 +201,9 @@ def _from_array(path: Path) -> Array:
     return array
 
 
-def _paired_arrays(path: str, pan: Array, ms: Array) -> Image:
+def _paired_arrays(path: str, arrays: Sequence[Array], nodata: float | None) -> Image:
     """Arrays share their corners; without a place on the ground, only whole ratios can be meant."""
+    pan, ms = arrays
     ratio = round(pan.shape[1] / ms.shape[1])
     if ratio < 2 or pan.shape != (1, ratio * ms.shape[1], ratio * ms.shape[2]):
         raise RecipeError(
@@ -204,7 +212,7 @@ def _paired_arrays(path: str, pan: Array, ms: Array) -> Image:
         )
     axes = (AxisMap(1 / ratio, 0.0, side) for side in ms.shape[1:])
     placement = Placement(*axes)
-    valid = valid_under(placement, _finite(pan)) & _finite(ms)
+    valid = valid_under(placement, _valid(pan, nodata)) & _valid(ms, nodata)
     return Image(path, ms, valid, placement, pan[0])
 
 
@@ -222,6 +230,7 @@ def _as_stored(values: Array, valid: BoolArray, dtypes: Sequence[str]) -> Array:
     return np.where(valid, values, 0).astype(np.result_type(*dtypes))
 
 
-def _finite(array: Array) -> BoolArray:
-    """(H, W), where all bands (B, H, W) are numbers."""
-    return np.asarray(np.isfinite(array).all(0))
+def _valid(array: Array, nodata: float | None) -> BoolArray:
+    """(H, W), where all bands (B, H, W) are numbers, and none is nodata."""
+    valid = np.isfinite(array) if nodata is None else np.isfinite(array) & (array != nodata)
+    return np.asarray(valid.all(0))

@@ -68,9 +68,9 @@ def load_cases(validation: Validation, data: Path) -> list[Case]:
     folder = data / validation.folder
     for name in find_names(folder, validation.names, validation.kind):
         if validation.kind == "referenced":
-            cases.append(_referenced(load_referenced(folder, name), validation))
+            cases.append(_referenced(load_referenced(folder, name, validation.nodata), validation))
         else:
-            image = load_pair(folder, name)
+            image = load_pair(folder, name, validation.nodata)
             cases += [_reduced(image, ratio, validation) for ratio in validation.ratios]
     ratios = validation.ratios
     return cases + [_simulated(n, ratios[n % len(ratios)]) for n in range(validation.simulated)]

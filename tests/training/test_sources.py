@@ -126,6 +126,25 @@ def test_nodata_is_never_in_a_region(tmp_path, side):
     assert (middle.row - 14) ** 2 + (middle.col - 14) ** 2 == nearest
 
 
+def test_nodata_may_be_named_where_no_tag_does(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(64, 64))
+    with rasterio.open(scene.ms, "r+") as file:
+        image = file.read()
+        image[2, 3, 5] = 7
+        file.write(image)
+    assert bool(load_pair(tmp_path, "a").valid.all())
+    np.save(tmp_path / "b-ms.npy", image)
+    np.save(tmp_path / "b-pan.npy", np.ones((64, 64), np.uint16))
+    for name in "ab":
+        invalid = ~load_pair(tmp_path, name, 7.0).valid
+        assert np.argwhere(invalid).tolist() == [[3, 5]]
+
+
+def test_a_recipe_may_name_nodata(tmp_path):
+    recipe = read_recipe(make_recipe(tmp_path, OWN.replace("names", "nodata = 0, names")))
+    assert recipe.sources[0].nodata == 0.0
+
+
 def test_an_image_with_too_much_nodata_is_refused(tmp_path):
     scene = make_scene(tmp_path / "a", size=(64, 64), nodata=0)
     with rasterio.open(scene.pan, "r+") as file:
