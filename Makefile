@@ -38,6 +38,9 @@ lint: setup ## Style, types and import layers
 test: setup ## Run the tests
 	$(BIN)/python -m pytest -q
 
+long: setup ## Run the tests that take minutes, too
+	$(BIN)/python -m pytest -q -m "long or not long"
+
 check: lint test ## Exactly what CI runs
 
 bench: setup ## Print the benchmark tables (minutes)

@@ -30,7 +30,8 @@ def quality(means: tuple[Tensor, Tensor], spread: Tensor, covariance: Tensor, fl
     one = torch.ones_like(power)
     luminance = torch.where(power > 0, 2 * mx * my / torch.where(power > 0, power, one), one)
     flat = spread <= floor
-    structure = torch.where(flat, one, 2 * covariance / torch.where(flat, one, spread))
+    # Twice a covariance is no more than the sum of the variances; differences of sums may round beyond it.
+    structure = torch.where(flat, one, 2 * covariance / torch.where(flat, one, spread)).clamp(-1, 1)
     return torch.where(power > 0, luminance * structure, one)
 
 

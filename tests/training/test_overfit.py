@@ -43,6 +43,9 @@ _NOT_LEARNT = {
 
 _SIDES = {"pannet-pgcu": 128}
 
+_QUICK = ("gcpnet", "pannet", "residual-pnn")
+"""Stand for the others where minutes count; `make long` runs all."""
+
 
 def patches(traits: Traits, side: int) -> Batch:
     """Four smooth patches whose truth follows from what the network sees, pixel by pixel."""
@@ -62,7 +65,9 @@ def patches(traits: Traits, side: int) -> Batch:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in _QUICK else pytest.mark.long) for n in sorted(NETWORKS)]
+)
 def test_every_network_learns_four_patches_by_heart(name):
     kind = NETWORKS[name]
     side = _SIDES.get(name, max(kind.TRAITS.align, 8))
