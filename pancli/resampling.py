@@ -152,6 +152,27 @@ def degrade(
     return _separable(rows, image, cols)
 
 
+def degrade_bands(
+    image: Tensor, placement: Placement, windows: tuple[Window, Window], gains: Sequence[float]
+) -> Tensor:
+    """:func:`degrade`, each band through its own MTF.
+
+    Args:
+        image: (..., B, H, W), covering the first window.
+        placement: How the ms grid lies on the pan grid.
+        windows: Where ``image`` lies on the pan grid, and what is wanted of the ms grid.
+        gains: MTF at the ms Nyquist frequency, one per band.
+
+    Returns:
+        (..., B, h, w) of the same dtype and on the same device.
+    """
+    bands = image.unbind(-3)
+    if len(bands) == len(gains) and len(set(gains)) == 1:
+        return degrade(image, placement, *windows, gains[0])
+    reduced = [degrade(band, placement, *windows, gain) for band, gain in zip(bands, gains, strict=True)]
+    return torch.stack(reduced, -3)
+
+
 def reduce_masked(
     image: Tensor, valid: Tensor, placement: Placement, windows: tuple[Window, Window], gains: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
@@ -172,8 +193,7 @@ def reduce_masked(
     """
     source, target = windows
     known = torch.where(valid, image, torch.zeros_like(image)).double()
-    bands = [degrade(band, placement, source, target, gain) for band, gain in zip(known, gains, strict=True)]
-    reduced = torch.stack(bands)
+    reduced = degrade_bands(known, placement, windows, gains)
     if bool(valid.all()):
         return reduced, torch.ones(target.shape, dtype=torch.bool, device=valid.device)
     shares = {gain: degrade(valid.double(), placement, source, target, gain) for gain in set(gains)}

@@ -27,6 +27,7 @@ class Contract:
         workspace: float32 values per pixel of the window and band that ``fuse`` holds at once; the tile
             size is chosen by it.
         workspace_fixed: The same per pixel, however many bands there are.
+        back_projections: Rounds of back-projection that follow unless others are asked for.
     """
 
     summary: str
@@ -36,6 +37,7 @@ class Contract:
     whole_scene: bool = True
     workspace: int = 8
     workspace_fixed: int = 0
+    back_projections: int = 0
 
 
 @dataclass(frozen=True, slots=True)

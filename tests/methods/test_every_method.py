@@ -7,13 +7,17 @@ import pytest
 import torch
 
 from pancli.errors import MethodError
+from pancli.methods.back_projection import BackProjected
 from pancli.methods.registry import METHODS
 from pancli.scene import fuse_scene
 from tests.methods.pairs import GRIDS, hide, make_case, reduce_by_mtf, scene_of, whole_image
 
-every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+WRAPPED = [
+    BackProjected(METHODS[name], rounds) for name, rounds in (("exp", 1), ("gsa", 2), ("mtf-glp-hpm", 1))
+]
+every_method = pytest.mark.parametrize("method", [*METHODS.values(), *WRAPPED], ids=lambda m: m.name)
 fitted_method = pytest.mark.parametrize(
-    "method", [m for m in METHODS.values() if m.name != "exp"], ids=lambda m: m.name
+    "method", [m for m in (*METHODS.values(), *WRAPPED) if "exp" not in m.name], ids=lambda m: m.name
 )
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
@@ -65,7 +69,7 @@ def test_what_lies_under_the_mask_changes_nothing(method, grid):
 
 @every_method
 def test_a_hole_leaves_what_is_far_from_it_alone(method):
-    case = make_case()
+    case = make_case(shape=(184, 204))
     state = method.fit(case.scene())
     whole = fuse_scene(method, case.scene(), state)
     holed = fuse_scene(method, case.masked().scene(), state)

@@ -1,0 +1,149 @@
+"""Back-projection: what a fused image, degraded as the sensor would, lacks of ms is interpolated and added.
+
+After a few rounds the fused image shows at ms resolution what ms shows, whatever fused it; what pan says of
+finer detail stays. Irani and Peleg, "Improving resolution by image registration", CVGIP 1991, section 3, with
+cubic interpolation as the back-projection kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pancli.methods.mtf import LOWEST_GAIN, estimate_gain
+from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
+from pancli.methods.statistics import coarsest_ratio
+from pancli.placement import Placement
+from pancli.resampling import degrade_bands, low_pass_radius, reduce_masked, upsample
+from pancli.sensors import GENERIC
+from pancli.tiling import Tile, Window
+
+MOST_ROUNDS = 5
+"""More change little, and each makes the radius larger."""
+
+
+def back_project(
+    fused: Tensor,
+    ms: Tensor,
+    placement: Placement,
+    windows: tuple[Window, Window],
+    gains: tuple[float, ...],
+    masks: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """One round: fused + upsample(ms - degrade(fused)). Any units; gradients flow.
+
+    Only ms pixels whose centres lie on the pan window say something; around them the nearest one does.
+
+    Args:
+        fused: (..., B, H, W), covering the pan window; (B, H, W) where there are masks.
+        ms: (..., B, h, w), covering the ms window.
+        placement: How the ms grid lies on the pan grid.
+        windows: The pan window and the ms window.
+        gains: MTF at the ms Nyquist, one per band.
+        masks: (H, W) and (h, w) bool, valid pixels of ``fused`` and of ``ms``, which may hold anything
+            elsewhere; None where all are. An ms pixel says nothing, in any band, that is invalid or whose
+            blur in some band has less than :data:`pancli.resampling.VALID_WEIGHT` on valid pixels.
+
+    Returns:
+        (..., B, H, W); exact :func:`radius_per_round` pixels inside the pan window.
+    """
+    pan_window, ms_window = windows
+    seen = placement.ms_inside(pan_window).intersect(ms_window)
+    if seen.size == 0:
+        return fused
+    inside = seen.slices_in(ms_window)
+    where = pan_window, seen
+    if masks is None:
+        missing = ms[..., *inside] - degrade_bands(fused, placement, where, gains)
+    else:
+        reduced, whole = reduce_masked(fused, masks[0], placement, where, gains)
+        missing = ms[..., *inside] - reduced.to(ms.dtype)
+        missing = torch.where(whole & masks[1][inside], missing, torch.zeros_like(missing))
+    return fused + upsample(missing, placement, seen, pan_window)
+
+
+def radius_per_round(placement: Placement, gain: float) -> int:
+    """How far, in pan pixels, one round looks: degradation, then interpolation."""
+    return low_pass_radius(coarsest_ratio(placement), gain)
+
+
+@dataclass(frozen=True, slots=True)
+class BackProjectedState:
+    """What is global.
+
+    Attributes:
+        method: What the method inside fitted.
+        gains: MTF at the ms Nyquist, one per band: the sensor's, or estimated.
+    """
+
+    method: Any
+    gains: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class BackProjected:
+    """A method followed by rounds of back-projection.
+
+    Attributes:
+        method: Any other.
+        rounds: At least 1.
+    """
+
+    method: Method
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        """For tables and tags; ``--method`` takes the name before the plus."""
+        return f"{self.method.name}+bp{self.rounds}"
+
+    @property
+    def contract(self) -> Contract:
+        """See :class:`pancli.methods.protocol.Method`."""
+        return replace(self.method.contract, back_projections=0)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the network's weights file; empty where there is none."""
+        return str(getattr(self.method, "weights_sha256", ""))
+
+    def radius(self, info: PairInfo) -> int:
+        """See :class:`pancli.methods.protocol.Method`."""
+        return self.method.radius(info) + self._reach(info)
+
+    def _reach(self, info: PairInfo) -> int:
+        gain = LOWEST_GAIN if info.sensor == GENERIC else min(info.gains)
+        return self.rounds * radius_per_round(info.placement, gain)
+
+    def fit(self, scene: Scene) -> BackProjectedState:
+        """What the method fits, and the MTF: a known sensor's, else one estimated gain for all bands."""
+        info = scene.info
+        state = self.method.fit(scene)
+        generic = info.sensor == GENERIC
+        return BackProjectedState(state, (estimate_gain(scene),) * info.bands if generic else info.gains)
+
+    def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
+        """See :class:`pancli.methods.protocol.Method`."""
+        tile, info = image.tile, image.info
+        core = tile.core.grow(self._reach(info)).intersect(tile.window)
+        fused = self.method.fuse(replace(image, tile=Tile(core, tile.window)), state.method)
+        whole = bool(image.valid.all()) and bool(image.ms_valid.all())
+        for _ in range(self.rounds):
+            fused = back_project(
+                fused,
+                image.ms,
+                info.placement,
+                (tile.window, image.ms_window),
+                state.gains,
+                None if whole else (image.valid, image.ms_valid),
+            )
+        return fused
+
+
+def with_rounds(method: Method, rounds: int | None) -> Method:
+    """The method with so many rounds of back-projection; None for as many as its contract asks for."""
+    asked = method.contract.back_projections if rounds is None else rounds
+    return BackProjected(method, asked) if asked else method
