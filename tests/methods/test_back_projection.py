@@ -205,6 +205,18 @@ def test_a_method_that_is_exact_on_its_core_alone_shows_no_seam():
     assert float(method.fuse(image, method.fit(case.scene())).max()) < 5e3
 
 
+def test_masks_of_the_scene_are_minded():
+    scene = make_case().masked().scene()
+    image, method = whole_image(scene), BackProjected(METHODS["exp"], 1)
+    state = method.fit(scene)
+    windows = image.tile.window, image.ms_window
+    pair = image.upsampled, image.ms, image.info.placement, windows, state.gains
+    minded, unminded = (back_project(*pair, masks) for masks in ((image.valid, image.ms_valid), None))
+    fused = method.fuse(image, state)
+    assert torch.equal(fused, minded)
+    assert float((minded - unminded)[:, image.valid].abs().max()) > 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gcpnet", "msinn"])
 def test_networks_show_no_seam(name):
