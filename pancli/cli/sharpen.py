@@ -83,6 +83,14 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     sensor: SensorName = "generic",
     coregister: Coregister = "none",
     reproject: Reproject = False,
+    back_project: Annotated[
+        int | None,
+        typer.Option(
+            "--back-project",
+            metavar="N",
+            help="Rounds of adding what MS has and the result lacks, 0 to 5; default: the method's own.",
+        ),
+    ] = None,
     adapt: Annotated[
         float | None,
         typer.Option("--adapt", metavar="SECONDS", help="Fine-tune the network on this scene first."),
@@ -130,6 +138,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         overwrite=overwrite,
         sensor=sensor,
         coregister=shift,
+        back_project=back_project,
         adapt=adapt,
         adapt_loss=adapt_loss,
         extent=extent,

@@ -82,6 +82,14 @@ class BackProjectedState:
     method: Any
     gains: tuple[float, ...]
 
+    def describe(self) -> str:
+        """The gains, for a tag.
+
+        >>> BackProjectedState(None, (0.3, 0.28125)).describe()
+        '0.3,0.2812'
+        """
+        return ",".join(f"{gain:.4g}" for gain in self.gains)
+
 
 @dataclass(frozen=True)
 class BackProjected:

@@ -11,6 +11,7 @@ from typing import Literal
 from pancli.adaptation import AdaptTerms
 from pancli.encoding import fits
 from pancli.errors import UsageError
+from pancli.methods.back_projection import MOST_ROUNDS
 from pancli.raster.output import DTYPES, FORMATS
 from pancli.raster.pair import PairOptions
 
@@ -42,6 +43,7 @@ class SharpenOptions:
         coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
         adapt: Seconds to fine-tune the network on the scene itself first; None for not at all.
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
+        back_project: Rounds of back-projection; None for as many as the method asks for.
         extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
     """
 
@@ -62,6 +64,7 @@ class SharpenOptions:
     coregister: Literal["none", "auto"] | tuple[float, float] = "none"
     adapt: float | None = None
     adapt_loss: str = "reduced"
+    back_project: int | None = None
     extent: str = "intersection"
 
     def __post_init__(self) -> None:
@@ -76,6 +79,8 @@ class SharpenOptions:
             raise UsageError(f"--max-memory {self.max_memory}: must be at least 1 MB")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--num-threads {self.threads}: must be at least 1, or ALL_CPUS")
+        if self.back_project is not None and not 0 <= self.back_project <= MOST_ROUNDS:
+            raise UsageError(f"--back-project {self.back_project}: must be from 0 to {MOST_ROUNDS}")
         if self.adapt is not None:
             AdaptTerms(self.adapt, self.adapt_loss)
         if self.aoi is not None and self.bbox is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pancli.device import find_device
 from pancli.errors import MethodError, PairError, UsageError
+from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.output import OutputSpec, check_output
@@ -125,7 +126,8 @@ def plan_sharpening(
     options = options or SharpenOptions()
     sensor, device, path = find_sensor(options.sensor), find_device(options.device), Path(out)
     check_output(path, overwrite=options.overwrite)
-    with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as method:
+    with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
+        method = with_rounds(named, options.back_project)
         info = PairInfo(len(pair.bands), pair.placement, sensor)
         _check_contract(method, info)
         area, window = _areas(pair, options)

@@ -96,6 +96,7 @@ def _told(options: SharpenOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "sensor": options.sensor,
         "coregister": options.coregister,
+        "back_project": options.back_project,
         "adapt": options.adapt,
         "adapt_loss": options.adapt_loss,
         "extent": options.extent,

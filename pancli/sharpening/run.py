@@ -15,6 +15,7 @@ import torch
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.encoding import Encoding
+from pancli.methods.back_projection import BackProjected, BackProjectedState
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.raster.output import Output, atomic_output
@@ -141,11 +142,14 @@ def _threads(count: int) -> Iterator[None]:
 
 def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adaptation | None]:
     """The plan with its network adapted to the scene, where that was asked for and has helped."""
-    if plan.options.adapt is None or not isinstance(plan.method, NetworkMethod):
+    around = plan.method if isinstance(plan.method, BackProjected) else None
+    network = plan.method if around is None else around.method
+    if plan.options.adapt is None or not isinstance(network, NetworkMethod):
         return plan, None
     with clock.stage("adapt"):
         terms = AdaptTerms(plan.options.adapt, plan.options.adapt_loss)
-        method, adaptation = adapt(plan.method, plan.scene, terms, progress)
+        adapted, adaptation = adapt(network, plan.scene, terms, progress)
+    method = adapted if around is None else replace(around, method=adapted)
     tags = {**plan.spec.tags, "PANCLI_ADAPTATION": adaptation.describe()}
     return replace(plan, method=method, spec=replace(plan.spec, tags=tags)), adaptation
 
@@ -154,7 +158,10 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> None:
     with clock.stage("fit"):
         progress("fit", 0, 0)
         state = plan.method.fit(plan.scene)
-    with atomic_output(plan.spec) as output:
+    spec = plan.spec
+    if isinstance(state, BackProjectedState):
+        spec = replace(spec, tags={**spec.tags, "PANCLI_MTF_GAINS": state.describe()})
+    with atomic_output(spec) as output:
         with clock.stage("fuse"):
             _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()

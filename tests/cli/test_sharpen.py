@@ -69,6 +69,18 @@ def test_quiet_is_quiet(scene, tmp_path):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_back_projection_is_done_and_told(scene, tmp_path):
+    outs = {n: tmp_path / f"{n}.tif" for n in (None, 0, 2)}
+    for rounds, out in outs.items():
+        asked = () if rounds is None else ("--back-project", rounds)
+        result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--json", *asked)
+        assert json.loads(result.stdout)["method"] == ("gsa+bp2" if rounds else "gsa")
+    assert (read(outs[None]) == read(outs[0])).all()
+    assert (read(outs[2]) != read(outs[0])).any()
+    with rasterio.open(outs[2]) as dataset:
+        assert dataset.tags()["PANCLI_METHOD"] == "gsa+bp2"
+
+
 def test_a_dry_run_writes_nothing(scene, tmp_path):
     out = tmp_path / "out.tif"
     result = pancli("sharpen", scene.pan, scene.ms, out, "--dry-run")
@@ -109,6 +121,8 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{ms}", "{out}", "--co", "COMPRESS"], 2, "--co"),
         (["{pan}", "{ms}", "{out}", "--coregister", "left"], 2, "--coregister"),
         (["{pan}", "{ms}", "{out}", "-j", "many"], 2, "--num-threads"),
+        (["{pan}", "{ms}", "{out}", "--back-project", "6"], 2, "--back-project 6: must be from 0 to 5"),
+        (["{pan}", "{ms}", "{out}", "--back-project", "-1"], 2, "--back-project -1"),
         (["{pan}", "{ms}", "{out}", "--method", "magic"], 2, "magic"),
         (["{pan}", "{ms}", "{out}", "--device", "abacus"], 2, "--device abacus"),
         (["{pan}", "{ms}", "{out}", "--no-such-option"], 2, "no-such-option"),
