@@ -58,6 +58,12 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
             "--ratio", metavar="R", help="Of --reduced: old MS pixels per new; default: the pair's."
         ),
     ] = None,
+    back_project: Annotated[
+        int | None,
+        typer.Option(
+            "--back-project", metavar="N", help="Every method without and with N rounds of it, as NAME+bpN."
+        ),
+    ] = None,
     sensor: SensorName = "generic",
     coregister: Coregister = "none",
     bidx: BidxText = None,
@@ -108,6 +114,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         reduced=reduced,
         reference=reference,
         ratio=ratio,
+        back_project=back_project,
         sensor=sensor,
         block=block,
         peak=peak,

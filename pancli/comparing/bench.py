@@ -29,8 +29,8 @@ class Bench:
         ms: The same.
         reference: Or None.
         pair: How these are opened.
-        fused: Folder of the fused images, METHOD.tif.
-        maps: Folder of the maps of local distortions, METHOD.tif; None where nobody looks at them.
+        fused: Folder of the fused images, LABEL.tif.
+        maps: Folder of the maps of local distortions, LABEL.tif; None where nobody looks at them.
         cleared: Whether a fused image goes once it is measured.
     """
 

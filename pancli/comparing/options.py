@@ -21,6 +21,28 @@ BASELINE = "exp"
 
 
 @dataclass(frozen=True)
+class Entrant:
+    """What one row is about: a method with so many rounds of back-projection.
+
+    Attributes:
+        method: Its name.
+        back_project: Rounds; None for as many as the method asks for.
+    """
+
+    method: str
+    back_project: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Names the row and its files.
+
+        >>> Entrant("gsa", 2).label, Entrant("gsa", 0).label
+        ('gsa+bp2', 'gsa')
+        """
+        return f"{self.method}+bp{self.back_project}" if self.back_project else self.method
+
+
+@dataclass(frozen=True)
 class CompareOptions:
     """Options of :func:`pancli.comparing.compare`; the defaults are the program's.
 
@@ -29,13 +51,16 @@ class CompareOptions:
         reduced: Compare at reduced resolution, by Wald's protocol, with ms as the reference.
         reference: What the fused image should be, on pan's pixels; or None.
         ratio: Reference pixels per new ms pixel of a reduced pair; None for the pair's own.
+        back_project: Rounds of back-projection; every method is measured without and with them. None
+            for each method as it asks for, once.
         sensor: Whose MTF to assume.
         block: Side of the blocks of quality indices, pan pixels.
         peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
         pair: Nodata, bands, reprojection.
         coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        keep: Folder that keeps the fused images as METHOD.tif, and the reduced pair they were made of.
+        keep: Folder that keeps the fused images as METHOD.tif (METHOD+bpN.tif with back-projection), and the
+            reduced pair they were made of.
         report: Folder for index.html.
         overwrite: Replace what exists in these folders.
     """
@@ -44,6 +69,7 @@ class CompareOptions:
     reduced: bool = False
     reference: str | None = None
     ratio: float | None = None
+    back_project: int | None = None
     sensor: str = "generic"
     block: int = 32
     peak: float | None = None
@@ -69,7 +95,8 @@ class CompareOptions:
                 "--coregister cannot be used with --reduced, where MS is the reference and must lie still; "
                 "move MS itself first (gdal_edit -a_ullr), or compare at full resolution"
             )
-        choose_methods(self.methods)
+        for entrant in self.entrants():
+            self.sharpening(entrant, self.pair)
         find_device(self.device)
         self.degrading()
         self.measuring(self.pair, None)
@@ -78,15 +105,28 @@ class CompareOptions:
         """How the pair is reduced."""
         return DegradeOptions(self.ratio, self.sensor, self.pair, overwrite=self.overwrite)
 
-    def sharpening(self, method: str, pair: PairOptions) -> SharpenOptions:
-        """How one method sharpens.
+    def entrants(self) -> tuple[Entrant, ...]:
+        """What is compared, in the order it is run.
+
+        >>> [entrant.label for entrant in CompareOptions(["exp", "gsa"], back_project=2).entrants()]
+        ['exp', 'exp+bp2', 'gsa', 'gsa+bp2']
+
+        Raises:
+            UsageError: As :func:`choose_methods`.
+        """
+        rounds = (None,) if self.back_project is None else dict.fromkeys((0, self.back_project))
+        return tuple(Entrant(method, n) for method in choose_methods(self.methods) for n in rounds)
+
+    def sharpening(self, entrant: Entrant, pair: PairOptions) -> SharpenOptions:
+        """How one entrant is sharpened.
 
         Args:
-            method: Its name.
+            entrant: The method, and its rounds.
             pair: How the pair is opened that it sharpens, which may be the reduced one.
         """
         return SharpenOptions(
-            method=method,
+            method=entrant.method,
+            back_project=entrant.back_project,
             device=self.device,
             pair=pair,
             overwrite=self.overwrite,

@@ -139,6 +139,7 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
     pair, shift = options.pair, options.coregister
     values = {
         "--methods": ",".join(options.methods),
+        "--back-project": None if options.back_project is None else f"{options.back_project}",
         "--reduced": options.reduced,
         "--reference": options.reference,
         "--ratio": None if options.ratio is None else f"{options.ratio:g}",

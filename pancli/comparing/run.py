@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pancli.checking import PairReport, check_pair
 from pancli.comparing.bench import Bench, every_band
-from pancli.comparing.options import CompareOptions, choose_methods
+from pancli.comparing.options import CompareOptions, Entrant
 from pancli.comparing.report import CompareReport, MethodResult, Mode, rank
 from pancli.degrading import degrade_pair
 from pancli.degrading.product import FILES as REDUCED_FILES
@@ -100,7 +100,7 @@ def _check_reference(pan: str, ms: Sequence[str], reference: str, options: PairO
 
 def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:
     if options.keep is not None:
-        names = [f"{method}.tif" for method in choose_methods(options.methods)]
+        names = [f"{entrant.label}.tif" for entrant in options.entrants()]
         names += REDUCED_FILES if options.reduced else ()
         taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
         for name in names:
@@ -147,22 +147,22 @@ def _set_up(pan: str, ms: Sequence[str], options: CompareOptions) -> Iterator[tu
 
 def _run(bench: Bench, options: CompareOptions, progress: Progress) -> tuple[list[MethodResult], _Findings]:
     findings, rows = _Findings(), []
-    methods = choose_methods(options.methods)
-    for number, method in enumerate(methods):
-        step = _Step(progress, method, 100 * number, 100 * len(methods))
+    entrants = options.entrants()
+    for number, entrant in enumerate(entrants):
+        step = _Step(progress, entrant.label, 100 * number, 100 * len(entrants))
         try:
-            rows.append(_run_method(method, bench, options, findings, step))
+            rows.append(_run_entrant(entrant, bench, options, findings, step))
         except PancliError as error:
-            rows.append(MethodResult(method, error=str(error)))
+            rows.append(MethodResult(entrant.label, error=str(error)))
     return rows, findings
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One method's share of everything there is to do."""
+    """One entrant's share of everything there is to do."""
 
     progress: Progress
-    method: str
+    label: str
     start: int
     total: int
 
@@ -175,14 +175,14 @@ class _Step:
         self._tell(_SHARPENING + (100 - _SHARPENING) * done / total)
 
     def _tell(self, share: float) -> None:
-        self.progress(self.method, self.start + int(share), self.total)
+        self.progress(self.label, self.start + int(share), self.total)
 
 
-def _run_method(
-    method: str, bench: Bench, options: CompareOptions, findings: _Findings, step: _Step
+def _run_entrant(
+    entrant: Entrant, bench: Bench, options: CompareOptions, findings: _Findings, step: _Step
 ) -> MethodResult:
-    out = bench.fused / f"{method}.tif"
-    made = sharpen(bench.pan, bench.ms, out, options.sharpening(method, bench.pair), step.sharpening)
+    out = bench.fused / f"{entrant.label}.tif"
+    made = sharpen(bench.pan, bench.ms, out, options.sharpening(entrant, bench.pair), step.sharpening)
     map_path = None if bench.maps is None else bench.maps / out.name
     asked = options.measuring(bench.pair, map_path)
     try:
@@ -194,12 +194,12 @@ def _run_method(
     findings.variants = {key: figure.variant for key, figure in measured.figures.items()}
     findings.warn((*made.warnings, *measured.warnings))
     findings.shape = measured.shapes["evaluated"]
-    return _row(made, {key: figure.value for key, figure in measured.figures.items()})
+    return _row(entrant, made, {key: figure.value for key, figure in measured.figures.items()})
 
 
-def _row(made: SharpenReport, figures: dict[str, float | None]) -> MethodResult:
+def _row(entrant: Entrant, made: SharpenReport, figures: dict[str, float | None]) -> MethodResult:
     return MethodResult(
-        method=made.method,
+        method=entrant.label,
         seconds={stage: made.seconds[stage] for stage in ("fit", "fuse", "total")},
         megapixels_per_second=made.megapixels_per_second,
         device=made.device,

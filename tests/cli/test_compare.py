@@ -41,6 +41,14 @@ def test_the_table_fits_and_marks_the_best(run):
         assert "100 %" in result.stderr
 
 
+@pytest.mark.slow
+def test_the_table_fits_with_the_longest_name(run):
+    head, *rows = run("--back-project", 2, methods="mtf-glp-hpm").stdout.splitlines()
+    assert {row.split()[0] for row in rows[:2]} == {"mtf-glp-hpm", "mtf-glp-hpm+bp2"}
+    assert head.split()[-1] == "s"
+    assert all(len(row.split()) == len(FULL) + 2 for row in rows[:2])
+
+
 def _first(rows):
     return lambda name: next(i for i, row in enumerate(rows) if row.startswith(name))
 
@@ -94,12 +102,16 @@ def test_every_option_is_taken(run, scene, tmp_path):
     result = run(
         *("--reference", truth, "--sensor", "ikonos", "-b", "2,1", "--nodata", 0, "--reproject"),
         *("--coregister", "auto", "--device", "cpu", "--keep", tmp_path / "kept", "--overwrite", "-q"),
-        *("--report", tmp_path / "report", "--peak", 2047),
+        *("--report", tmp_path / "report", "--peak", 2047, "--back-project", 1),
         methods="exp, gsa",
     )
     assert (result.exit_code, result.stdout) == (0, ""), result.output
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["exp.tif", "gsa.tif"]
-    assert (tmp_path / "report" / "index.html").exists()
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
+        *("exp+bp1.tif", "exp.tif", "gsa+bp1.tif", "gsa.tif")
+    ]
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "gsa+bp1" in page
+    assert "--back-project 1" in page
     reduced = run("--reduced", "--ratio", 2.5, "--keep", tmp_path / "reduced", "-q", methods="exp")
     assert reduced.exit_code == 0
     assert read(tmp_path / "reduced" / "ms.tif").shape == (4, 16, 19)
@@ -109,6 +121,8 @@ def test_every_option_is_taken(run, scene, tmp_path):
     ("extra", "code", "message"),
     [
         (("--methods", "gsa,sharper"), 2, "--methods sharper: not known; known are all, classical, networks"),
+        (("--back-project", "6"), 2, "--back-project 6: must be from 0 to 5"),
+        (("--back-project", "two"), 2, "--back-project"),
         (("--sensor", "sputnik"), 2, "unknown sensor"),
         (("--ratio", "4"), 2, "--ratio goes with --reduced"),
         (("--coregister", "left"), 2, "--coregister"),

@@ -19,6 +19,16 @@ def test_groups_are_spelled_out_and_every_name_comes_once():
     assert choose_methods(["gsa", "classical", "gsa"]) == ("gsa", *(m for m in METHODS if m != "gsa"))
 
 
+def test_every_method_comes_without_and_with_back_projection_where_that_is_asked_for():
+    plain = CompareOptions(["gsa"])
+    assert [(e.label, e.back_project) for e in plain.entrants()] == [("gsa", None)]
+    without = CompareOptions(["gsa"], back_project=0)
+    assert [(e.label, e.back_project) for e in without.entrants()] == [("gsa", 0)]
+    both = CompareOptions(["gsa", "exp"], back_project=3)
+    assert [e.label for e in both.entrants()] == ["gsa", "gsa+bp3", "exp", "exp+bp3"]
+    assert [both.sharpening(e, both.pair).back_project for e in both.entrants()] == [0, 3, 0, 3]
+
+
 @pytest.mark.parametrize("names", [["gsa", "sharper"], [""], []])
 def test_an_unknown_name_is_answered_with_the_known(names):
     with pytest.raises(UsageError) as caught:
@@ -30,6 +40,7 @@ def test_an_unknown_name_is_answered_with_the_known(names):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"back_project": 6}, "--back-project 6: must be from 0 to 5"),
         ({"ratio": 4.0}, "--ratio goes with --reduced"),
         ({"reduced": True, "reference": "truth.tif"}, "leave out --reduced or --reference"),
         ({"reduced": True, "coregister": "auto"}, "move MS itself first"),

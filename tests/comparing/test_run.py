@@ -127,6 +127,19 @@ def test_kept_images_are_those_that_were_measured(scene, tmp_path, scratch):
     assert (read(keep / "gsa.tif") == read(tmp_path / "hand-gsa.tif")).all()
 
 
+def test_back_projection_is_measured_beside_what_it_is_done_to(scene, tmp_path, scratch):
+    report = run(scene, methods=["gsa"], back_project=1, keep=tmp_path / "kept")
+    assert {row.method for row in report.rows} == {"gsa", "gsa+bp1"}
+    assert figures(report)["gsa"] == by_hand(scene.pan, scene.ms, None, tmp_path, ["gsa"])["gsa"]
+    out = tmp_path / "hand.tif"
+    asked = SharpenOptions(method="gsa", sensor="quickbird", back_project=1)
+    sharpen(str(scene.pan), [str(scene.ms)], out, asked)
+    assert (read(tmp_path / "kept" / "gsa+bp1.tif") == read(out)).all()
+    assert (read(tmp_path / "kept" / "gsa.tif") != read(out)).any()
+    found = figures(report)
+    assert found["gsa+bp1"]["consistency_ergas"] < found["gsa"]["consistency_ergas"]
+
+
 def test_nothing_is_left_and_one_image_at_a_time_is_on_disk(scene, scratch):
     most = 0
 
