@@ -14,7 +14,7 @@ from torch import Tensor
 from pancli.adaptation.objectives import LOSSES, Objective, Patch
 from pancli.adaptation.samples import Sample, Samples
 from pancli.errors import MethodError, UsageError
-from pancli.methods.network import NetworkMethod, NetworkState, band_groups
+from pancli.methods.network import NetworkMethod
 from pancli.networks.protocol import Network
 from pancli.scene import TiledScene
 from pancli.tiling import Window
@@ -142,9 +142,7 @@ class _Learner:
     ) -> None:
         self.network = network.eval().requires_grad_()
         self._method, self._samples, self._objective = method, samples, objective
-        bands = samples.learnt[0].image.info.bands
-        groups = tuple(map(samples.units.ordered, band_groups(bands, method.card.bands)))
-        self._state = NetworkState(samples.units, groups, ((),) * len(groups))
+        self._state = method.begin(samples.units, samples.learnt[0].image.info)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Learn from one random patch of one random window, one group of bands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,11 @@ class Moments:
         mean = self.mean + delta * (other.count / count)
         cross = torch.outer(delta, delta) * (self.count * other.count / count)
         return Moments(count, mean, self.scatter + other.scatter + cross)
+
+    def select(self, variables: Sequence[int]) -> Moments:
+        """Of some variables, in this order."""
+        chosen = list(variables)
+        return Moments(self.count, self.mean[chosen], self.scatter[chosen][:, chosen])
 
     @property
     def covariance(self) -> Tensor:

@@ -7,7 +7,7 @@ the order of delivery does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +16,15 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
+from pancli.methods.mtf import LOWEST_GAIN, estimate_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
+from pancli.methods.statistics import coarsest_ratio
 from pancli.methods.units import Units
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
 from pancli.networks.protocol import Context, Inputs, Network, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
-from pancli.resampling import mtf_radius
+from pancli.resampling import low_pass, low_pass_radius, mtf_radius
+from pancli.sensors import GENERIC
 from pancli.tiling import Window
 
 STATISTIC_TILES = 16
@@ -32,11 +35,19 @@ _BATCH = 8  # blended windows that go through a network together
 
 @dataclass(frozen=True)
 class NetworkState:
-    """What is global: units, the groups of bands as the network sees them, and its statistics for each."""
+    """What is global: units, the groups of bands as the network sees them, and its statistics for each.
+
+    Attributes:
+        units: Of the scene.
+        groups: Indices of bands.
+        contexts: One per group.
+        gain: MTF at the ms Nyquist frequency that pan is brought to ms resolution with.
+    """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
+    gain: float
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -114,17 +125,29 @@ class NetworkMethod:
     @cached_property
     def contract(self) -> Contract:
         """From the card."""
-        return Contract(
-            summary=f"{self.network.TRAITS.summary}, trained on open and simulated scenes",
+        traits = self.network.TRAITS
+        contract = Contract(
+            summary=f"{traits.summary}, trained on open and simulated scenes",
             source=self.card.paper,
             bands=self.card.bands,
             ratios=self.card.ratios,
-            workspace_fixed=self.network.TRAITS.workspace,
+            workspace_fixed=traits.workspace,
+            back_projections=self.card.back_projections,
         )
+        if traits.any_bands:
+            return replace(contract, bands=None, workspace=traits.workspace, workspace_fixed=0)
+        return contract
 
     def radius(self, info: PairInfo) -> int:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self.network.TRAITS.radius
+        return self._reach(self.network.TRAITS.halo, info)
+
+    def _reach(self, halo: int, info: PairInfo) -> int:
+        """Pan pixels around what is wanted, for a network that looks ``halo`` far."""
+        traits = self.network.TRAITS
+        gain = LOWEST_GAIN if info.sensor == GENERIC else info.mean_gain
+        low = low_pass_radius(coarsest_ratio(info.placement), gain) if traits.physics else 0
+        return traits.reach(halo) + low
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
@@ -133,20 +156,27 @@ class NetworkMethod:
         Raises:
             MethodError: The scene has no valid pixel.
         """
-        units = scene_units(scene)
-        groups = tuple(map(units.ordered, band_groups(scene.info.bands, self.card.bands)))
-        state = NetworkState(units, groups, tuple(() for _ in groups))
+        state = self.begin(scene_units(scene), scene.info)
+        if self.network.TRAITS.physics and scene.info.sensor == GENERIC:
+            state = replace(state, gain=estimate_gain(scene))
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)
             contexts = tuple((*c, new) for c, new in zip(state.contexts, found, strict=True))
-            state = NetworkState(units, groups, contexts)
+            state = replace(state, contexts=contexts)
         return state
+
+    def begin(self, units: Units, info: PairInfo) -> NetworkState:
+        """A state without statistics."""
+        width = info.bands if self.network.TRAITS.any_bands else self.card.bands
+        groups = tuple(map(units.ordered, band_groups(info.bands, width)))
+        return NetworkState(units, groups, tuple(() for _ in groups), info.mean_gain)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
         halo = self.network.TRAITS.stages[stage]
         gathered: list[_Gathered] = [_Gathered() for _ in state.groups]
-        for image in scene.tiles(self.network.TRAITS.reach(halo), sample=STATISTIC_TILES):
+        margin = self._reach(halo, scene.info)
+        for image in scene.tiles(margin, sample=STATISTIC_TILES):
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
             weight = torch.zeros(window.shape, device=image.valid.device)
             weight[image.tile.core.slices_in(window)] = image.valid[image.tile.inner].to(weight)
@@ -194,21 +224,29 @@ class NetworkMethod:
 
     def views(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
         """What the network sees of a tile in some windows, group after group."""
-        ratio, seen = self.network.TRAITS.ratio, image.tile.window
-        bands, pan = state.units.of_bands(image.upsampled), state.units.of_pan(image.pan)
+        traits, seen, units = self.network.TRAITS, image.tile.window, state.units
+        bands, pan = units.of_bands(image.upsampled), units.of_pan(image.pan)
         valid = image.valid[None].to(pan)
+
+        def stacked(part: Tensor) -> Tensor:
+            return _stack([cut(part, seen, window) for window in windows])
+
         coarse = []
-        if ratio is not None:
+        if traits.ratio is not None:
             grid = image.ms, image.info.placement, image.ms_window
-            coarse = [state.units.of_bands(block_ms(*grid, window, ratio)) for window in windows]
+            coarse = [units.of_bands(block_ms(*grid, window, traits.ratio)) for window in windows]
         for group in state.groups:
             members = list(group)
-            yield Inputs(
-                _stack([cut(bands[members], seen, window) for window in windows]),
-                _stack([cut(pan, seen, window) for window in windows]),
-                _stack([ms[members] for ms in coarse]) if coarse else None,
-                _stack([cut(valid, seen, window) for window in windows]),
-            )
+            lrms = _stack([ms[members] for ms in coarse]) if coarse else None
+            inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
+            if traits.physics:
+                inputs = inputs._replace(
+                    low=stacked(low_pass(pan, image.info.placement, seen, state.gain)),
+                    intensity=stacked(units.intensity(bands)),
+                    correlation=units.weight().to(pan)[None, members],
+                    origin=units.origin().to(pan)[None, members],
+                )
+            yield inputs
 
     def _run(self, inputs: Inputs, context: Context) -> Tensor:
         low = self.precision not in ("auto", "float32")

@@ -25,6 +25,9 @@ class Units:
         mean: (B,), of the bands.
         scale: (B,), what one unit is; never zero.
         correlation: (B,), of the bands with pan.
+        mixture: (B,), weights by which bands in units, added up, come nearest to pan in units: what pan would
+            be if it were the intensity of ms (Aiazzi et al., "Improving component substitution pansharpening
+            through multivariate regression of MS + Pan data", IEEE TGRS 2007).
         pan_mean: Of pan, on the ms grid.
         pan_std: The same; never zero.
     """
@@ -32,6 +35,7 @@ class Units:
     mean: Tensor
     scale: Tensor
     correlation: Tensor
+    mixture: Tensor
     pan_mean: float
     pan_std: float
 
@@ -50,10 +54,13 @@ class Units:
         sign = torch.where(correlation < 0, -1.0, 1.0)
         scale = sign * safe[:-1] * correlation.abs().clamp(_LEAST_CORRELATION, 1)
         scale = torch.where(flat[:-1] | flat[-1], torch.full_like(scale, torch.inf), scale)
+        weights, _ = moments.regress(len(flat) - 1, list(range(len(flat) - 1)))
+        mixture = torch.where(scale.isinf(), 0.0, weights * scale / safe[-1])
         return cls(
             moments.mean[:-1].float(),
             scale.float(),
             correlation.float(),
+            mixture.float(),
             float(moments.mean[-1]),
             torch.inf if bool(flat[-1]) else float(std[-1]),
         )
@@ -66,10 +73,21 @@ class Units:
         """(B,), units per standard deviation of a band; zero for a constant one."""
         return torch.where(self.scale.isinf(), 0.0, self.correlation.abs().clamp(_LEAST_CORRELATION, 1))
 
+    def origin(self) -> Tensor:
+        """(B,), how far digital number zero lies below a band's mean, in standard deviations.
+
+        Its sign is that of the band's correlation with pan; zero for a constant band.
+        """
+        return self.mean / self.scale * self.weight()
+
     def of_bands(self, bands: Tensor) -> Tensor:
         """Bands (B, H, W) in units."""
         mean, scale = self.mean.to(bands)[:, None, None], self.scale.to(bands)[:, None, None]
         return (bands - mean) / scale
+
+    def intensity(self, bands: Tensor) -> Tensor:
+        """Bands (B, H, W) in units as the pan (1, H, W) in units that they explain."""
+        return torch.einsum("b,bhw->hw", self.mixture.to(bands), bands)[None]
 
     def of_pan(self, pan: Tensor) -> Tensor:
         """Pan (1, H, W) in units."""

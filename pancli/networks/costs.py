@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from pancli.networks.protocol import Inputs, Network
+from pancli.networks.protocol import Network, blank_inputs
 
 _SIDE = 256  # pixels; the largest window any network asks for, and a multiple of every alignment
 _aten = torch.ops.aten
@@ -32,10 +32,7 @@ def macs_per_pixel(kind: type[Network], bands: int = 4, side: int | None = None)
     side = side or kind.TRAITS.window or _SIDE
     with FakeTensorMode(), torch.no_grad():
         network = kind(bands, side * side).eval()
-        ratio = kind.TRAITS.ratio
-        lrms = None if ratio is None else torch.empty(1, bands, side // ratio, side // ratio)
-        inputs = Inputs(torch.empty(1, bands, side, side), torch.empty(1, 1, side, side), lrms)
         with FlopCounterMode(display=False) as counter:
-            network(inputs)
+            network(blank_inputs(kind.TRAITS, bands, side))
     counts = counter.get_flop_counts()["Global"]
     return sum(int(counts.get(operation, 0)) for operation in _COUNTED) / 2 / side**2

@@ -155,7 +155,7 @@ class MDCUN(Network):
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.Network`."""
-        image, pan, lrms, _ = inputs
+        image, pan, lrms = inputs[:3]
         assert lrms is not None  # the traits name a ratio
         detail = self.detail(torch.cat([pan - enlarge(shrink(pan, n), n) for n in _HIGH_PASSES], 1))
         local: list[Tensor] = []

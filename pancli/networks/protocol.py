@@ -8,12 +8,13 @@ seam can appear. A network without such layers overrides :meth:`Network.fuse` al
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 
 class Inputs(NamedTuple):
@@ -26,12 +27,38 @@ class Inputs(NamedTuple):
             whose traits name no ratio.
         valid: (N, 1, H, W), 1 where pixels are valid, else 0; None where all are. Only histograms need it:
             elsewhere invalid pixels hold a smooth fill.
+        low: (N, 1, H, W), pan at ms resolution: degraded by the MTF, interpolated back.
+        intensity: (N, 1, H, W), what the bands of ``bms`` explain of pan: their best mixture.
+        correlation: (N, B), of the bands with pan on the ms grid, 0.25 to 1.
+        origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
+            its sign is that of the correlation.
+
+    The last four are None for networks whose traits do not ask for physics.
     """
 
     bms: Tensor
     pan: Tensor
     lrms: Tensor | None = None
     valid: Tensor | None = None
+    low: Tensor | None = None
+    intensity: Tensor | None = None
+    correlation: Tensor | None = None
+    origin: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
+        """The same with every tensor changed."""
+        rest = (None if part is None else change(part) for part in self[2:])
+        return Inputs(change(self.bms), change(self.pan), *rest)
+
+    @classmethod
+    def join(cls, samples: Sequence[Inputs]) -> Inputs:
+        """One batch of several, which have the same fields."""
+        bms, pan = (torch.cat(parts) for parts in zip(*(sample[:2] for sample in samples), strict=True))
+        rest: list[Tensor | None] = []
+        for parts in zip(*(sample[2:] for sample in samples), strict=True):
+            there = [part for part in parts if part is not None]
+            rest.append(torch.cat(there) if there else None)
+        return cls(bms, pan, *rest)
 
 
 class Outcome(NamedTuple):
@@ -47,7 +74,7 @@ class Outcome(NamedTuple):
 
 
 class Statistic(Protocol):
-    """A request: some function of maps over all pixels of the image. Maps lie on the pan grid."""
+    """A request: some function of maps over all pixels of the image."""
 
     def local(self, nominal_pixels: int) -> Tensor:
         """The value over the image at hand, each sample for itself."""
@@ -102,7 +129,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over pixels of every channel of a map (N, c, H, W): (N, c)."""
+    """Mean over pixels of every channel of a map (N, c, H, W): (N, c). The map may be coarser than pan."""
 
     image: Tensor
 
@@ -112,7 +139,9 @@ class Mean:
 
     def partial(self, weight: Tensor) -> Tensor:
         """See :class:`Statistic`."""
-        return (self.image.double() * weight).sum((2, 3))
+        side = weight.shape[1] // self.image.shape[3]
+        shares = weight if side == 1 else side**2 * avg_pool2d(weight[None], side)[0]
+        return (self.image.double() * shares).sum((2, 3))
 
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         """See :class:`Statistic`."""
@@ -163,12 +192,15 @@ class Traits:
         paper: Where it comes from.
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
         reconstructed: Whether the layers themselves are ours, because the paper's are not published.
+        any_bands: Whether it takes any number of bands at once, in any order.
+        physics: Whether it sees ``low``, ``intensity``, ``correlation`` and ``origin``.
         halo: How far, in pan pixels, one output pixel looks, given the statistics.
         stages: The same for each stage of statistics, in order.
         align: Windows must start at multiples of this pan row and column, and have such sides.
         ratio: Pan pixels per ms pixel that ``lrms`` must have; None for networks that take ``bms`` alone.
         window: Side of the windows it must be given, which are then blended; None where any size will do.
-        workspace: float32 values per pan pixel alive at once: about the channels of its widest layers.
+        workspace: float32 values per pan pixel alive at once: about the channels of its widest layers; of a
+            network that takes any number of bands, per pan pixel and band.
     """
 
     summary: str
@@ -181,6 +213,8 @@ class Traits:
     window: int | None = None
     workspace: int = 300
     reconstructed: bool = False
+    any_bands: bool = False
+    physics: bool = False
 
     @property
     def radius(self) -> int:
@@ -190,6 +224,15 @@ class Traits:
     def reach(self, halo: int) -> int:
         """A halo, and what cutting to alignment may cost; in window mode, a whole window."""
         return halo + self.align - 1 if self.window is None else self.window
+
+
+def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
+    """What a network of those traits sees, zeros all over: one image of ``side`` pixels square."""
+    images, values = torch.zeros(1, bands, side, side), torch.zeros(1, bands)
+    coarse = None if traits.ratio is None else images[..., :: traits.ratio, :: traits.ratio]
+    if not traits.physics:
+        return Inputs(images, images[:, :1], coarse)
+    return Inputs(images, images[:, :1], coarse, None, images[:, :1], images[:, :1], values + 1, values)
 
 
 Context = Sequence[Sequence[Tensor]]

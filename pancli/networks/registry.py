@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pancli.errors import WeightsError
+from pancli.networks.bandset import BandSet, BandSetLarge
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.gppnn import GPPNN
 from pancli.networks.lambda_pnn import LambdaPNN
@@ -21,6 +22,8 @@ from pancli.networks.ssml import SSMLSpatial, SSMLSpectral
 from pancli.networks.utsn import UTSN
 
 NETWORKS: dict[str, type[Network]] = {
+    "bandset": BandSet,
+    "bandset-large": BandSetLarge,
     "gcpnet": GCPNet,
     "gppnn": GPPNN,
     "lambda-pnn": LambdaPNN,

@@ -85,7 +85,7 @@ class SRPPNN(Network):
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.Network`."""
-        bms, pan, lrms, _ = inputs
+        bms, pan, lrms = inputs[:3]
         assert lrms is not None  # the traits name a ratio
         half_pan, half_ms = shrink(pan, 2), enlarge(lrms, 2)
         half = self.enlarge_ms(lrms) + half_ms

@@ -23,7 +23,7 @@ from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
 
-_LATER = {"teacher", "began_from"}  # fields that older cards do not have
+_LATER = {"teacher", "began_from", "back_projections"}  # fields that older cards do not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Card:
         date: When it was exported, ISO 8601.
         teacher: What taught it, and what it took from there; empty if nothing did.
         began_from: What weights its training began from; empty for random ones.
+        back_projections: Rounds of back-projection it was trained with, and is to be used with.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Card:
     licence: str = LICENCE
     teacher: str = ""
     began_from: str = ""
+    back_projections: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import STATISTIC_TILES, NetworkMethod
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
@@ -48,7 +49,8 @@ def _measure(run: Run, stem: str, network: Network) -> dict[str, Figures]:
         return {}
     twin = type(network)(run.recipe.bands, network.nominal_pixels)
     twin.load_state_dict(network.state_dict())
-    return measure(NetworkMethod(twin.eval(), make_card(run, stem, twin, {})), run.cases)
+    method = NetworkMethod(twin.eval(), make_card(run, stem, twin, {}))
+    return measure(with_rounds(method, None), run.cases)
 
 
 def export_unmeasured(run: Run) -> None:
@@ -87,8 +89,7 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         parameters=sum(p.numel() for p in network.parameters()),
         normalisation="detail units of the scene, so any dynamic range: band = (ms - mean) / (r std) with r "
         "its correlation with pan on the ms grid, pan = (pan - mean) / std",
-        groups=f"{recipe.bands} at a time in order, the last group takes the last {recipe.bands}; fewer "
-        "are repeated; inside a group by falling correlation with pan",
+        groups=_groups(recipe.bands, network.TRAITS),
         statistics=_statistics(network.TRAITS),
         paper=network.TRAITS.paper,
         reconstruction=network.TRAITS.reconstruction,
@@ -100,6 +101,16 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         limits=recipe.limits,
         teacher=_teacher(recipe),
         began_from=run.progress.began_from,
+        back_projections=recipe.back_projections,
+    )
+
+
+def _groups(bands: int, traits: Traits) -> str:
+    if traits.any_bands:
+        return "any number of bands at once, in any order"
+    return (
+        f"{bands} at a time in order, the last group takes the last {bands}; fewer are repeated; inside a "
+        "group by falling correlation with pan"
     )
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pancli.methods.back_projection import back_project
 from pancli.networks.protocol import Network
+from pancli.tiling import Window
 from pancli.training.losses import (
     distance,
     gradient_distance,
@@ -16,7 +18,7 @@ from pancli.training.losses import (
     supervised_terms,
     weighted_error,
 )
-from pancli.training.patches import Batch
+from pancli.training.patches import Batch, Observed
 from pancli.training.recipe import Distillation, Loss, Mutual
 from pancli.training.recipe import Teacher as TeacherPlan
 from pancli.training.teachers import Teacher
@@ -34,21 +36,42 @@ def _autocast(batch: Batch, precision: str) -> torch.autocast:
 
 @dataclass(frozen=True)
 class Supervised:
-    """The truth alone."""
+    """The truth alone.
+
+    Attributes:
+        network: What is trained.
+        loss: Weights of its terms.
+        precision: What the network computes in.
+        back_projections: Rounds that follow the network.
+    """
 
     network: Network
     loss: Loss
     precision: str
+    back_projections: int = 0
 
     def run(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The fused image, float32, and the features."""
         with _autocast(batch, self.precision):
             outcome = self.network(batch.inputs)
-        return outcome.residual.float() + batch.inputs.bms, outcome.features
+        fused = outcome.residual.float() + batch.inputs.bms
+        if self.back_projections:
+            pairs = zip(fused, batch.observed, strict=True)
+            fused = torch.stack([_consistent(image, seen, self.back_projections) for image, seen in pairs])
+        return fused, outcome.features
 
     def __call__(self, batch: Batch, at: float) -> Terms:
         """See :data:`Objective`."""
         return supervised_terms(self.loss, self.run(batch)[0], batch)
+
+
+def _consistent(fused: Tensor, observed: Observed, rounds: int) -> Tensor:
+    """A whole region (K, H, W) after rounds of back-projection."""
+    ms, placement = observed.ms, observed.placement
+    windows = Window(0, 0, *fused.shape[1:]), Window(0, 0, *ms.shape[1:])
+    for _ in range(rounds):
+        fused = back_project(fused, ms, placement, windows, (observed.gain,) * len(ms))
+    return fused
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from torch import Tensor
 from pancli.methods.moments import Moments
 from pancli.methods.units import Units
 from pancli.methods.views import block_ms
-from pancli.networks.protocol import Inputs
+from pancli.networks.protocol import Inputs, Traits
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import CUBIC_TAPS, degrade, upsample
+from pancli.resampling import CUBIC_TAPS, degrade, low_pass, upsample
 from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
@@ -28,6 +28,7 @@ from pancli.training.images import Image, Room, crop, pan_under
 from pancli.training.recipe import Degradation
 
 _WHOLE_GROUP = 0.85  # of examples see as many different bands as the network takes; the rest see repeats
+_DECIMATED = (0.3, 0.9)  # MTF at the ms Nyquist frequency of ms that was made with hardly any low-pass
 _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to their standard deviation
 
 
@@ -38,17 +39,38 @@ class Region(NamedTuple):
         pan: (1, n, n).
         upsampled: (B, n, n), ms on the pan grid.
         reference: (B, n, n), the truth.
-        units: Of the region.
+        moments: Of the bands and, last, of pan, on the ms grid.
         ms: (B, m, m).
         placement: Where ms is believed to lie.
+        gain: What the MTF at the ms Nyquist frequency is believed to be, of all bands.
     """
 
     pan: Tensor
     upsampled: Tensor
     reference: Tensor
-    units: Units
+    moments: Moments
     ms: Tensor
     placement: Placement
+    gain: float
+
+    @property
+    def units(self) -> Units:
+        """Of the region."""
+        return Units.of(self.moments)
+
+
+class Observed(NamedTuple):
+    """What a whole region was seen as, for back-projection.
+
+    Attributes:
+        ms: (K, m, m), in the network's units.
+        placement: Where it is believed to lie.
+        gain: What the MTF is believed to be.
+    """
+
+    ms: Tensor
+    placement: Placement
+    gain: float
 
 
 class Batch(NamedTuple):
@@ -60,6 +82,7 @@ class Batch(NamedTuple):
         weight: (N, K, 1, 1), units per standard deviation of a band: what an error counts.
         scale: (N, K, 1, 1), digital numbers per unit; zero for a constant band.
         mean: (N, K, 1, 1), digital numbers where the unit is zero.
+        observed: One per sample where patches are whole regions; else empty.
     """
 
     inputs: Inputs
@@ -67,39 +90,47 @@ class Batch(NamedTuple):
     weight: Tensor
     scale: Tensor
     mean: Tensor
+    observed: tuple[Observed, ...] = ()
 
     @classmethod
     def join(cls, batches: Sequence[Batch]) -> Batch:
         """One batch of several."""
-        bms, pan, lrms, _ = zip(*(batch.inputs for batch in batches), strict=True)
-        coarse = None if lrms[0] is None else torch.cat([part for part in lrms if part is not None])
-        return cls(
-            Inputs(torch.cat(bms), torch.cat(pan), coarse),
-            *(torch.cat(parts) for parts in zip(*(batch[1:] for batch in batches), strict=True)),
-        )
+        inputs = Inputs.join([batch.inputs for batch in batches])
+        maps = zip(*((b.target, b.weight, b.scale, b.mean) for b in batches), strict=True)
+        target, weight, scale, mean = map(torch.cat, maps)
+        return cls(inputs, target, weight, scale, mean, tuple(o for batch in batches for o in batch.observed))
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, its images laid out as networks are."""
-        bms, pan, lrms, _ = self.inputs
-        coarse = None if lrms is None else _placed(lrms, device)
-        inputs = Inputs(_placed(bms, device), _placed(pan, device), coarse)
-        units = (part.to(device) for part in (self.weight, self.scale, self.mean))
-        return Batch(inputs, _placed(self.target, device), *units)
+        return Batch(
+            self.inputs.each(lambda part: _placed(part, device)),
+            _placed(self.target, device),
+            self.weight.to(device),
+            self.scale.to(device),
+            self.mean.to(device),
+            tuple(seen._replace(ms=seen.ms.to(device)) for seen in self.observed),
+        )
 
     def turned(self, turns: int, *, mirror: bool) -> Batch:
-        """The batch after so many quarter turns, then mirrored from left to right if asked."""
+        """The batch after so many quarter turns, then mirrored from left to right if asked.
+
+        Whole regions stay as they are: their grids' placement would have to turn with them.
+        """
+        if self.observed:
+            return self
 
         def turn(images: Tensor) -> Tensor:
+            if images.ndim < 4:
+                return images
             turned = images.rot90(turns, (2, 3))
             return turned.flip(3) if mirror else turned
 
-        bms, pan, lrms, _ = self.inputs
-        inputs = Inputs(turn(bms), turn(pan), None if lrms is None else turn(lrms))
-        return self._replace(inputs=inputs, target=turn(self.target))
+        return self._replace(inputs=self.inputs.each(turn), target=turn(self.target))
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:
-    return images.to(device).contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
+    return images.to(device).contiguous(memory_format=layout)
 
 
 def uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -127,7 +158,7 @@ def draw_region(
     """A window of an image's bands, observed at random; of a referenced one as it was observed already."""
     if kind == "referenced":
         pan, ms, reference, placement = referenced_parts(image, window)
-        return _region(pan, ms, reference, placement)
+        return _region(pan, ms, reference, placement, GENERIC.ms_gains[0])
     reference = crop(image.bands, window)
     if kind == "pairs":
         pan = reduced_pan(image, window, uniform(generator, *degradation.pan_gains))
@@ -143,7 +174,10 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     """A simulated scene of at least so many bands; its own sensor has blurred and shifted it."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
     pair = random_pair(generator, size, bands + integer(generator, 3), ratio)
-    return _region(pair.pan, pair.ms, pair.reference, pair.placement)
+    gains = pair.instrument.ms_gains
+    gain = _believed(sum(gains) / len(gains), degradation, generator)
+    pan = _moved(pair.pan, generator) if _misfits(degradation, generator) else pair.pan
+    return _region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
 def reduced_pan(image: Image, window: Window, gain: float) -> Tensor:
@@ -194,6 +228,8 @@ def made_pan(reference: Tensor, generator: torch.Generator) -> Tensor:
 def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator: torch.Generator) -> Region:
     """Reduce a truth to ms, as a random sensor would, and interpolate it back where it is believed to lie."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
+    misfits = _misfits(degradation, generator)
+    pan = _moved(pan, generator) if misfits else pan
     axes = []
     for side in reference.shape[1:]:
         phase = uniform(generator, -degradation.phase, degradation.phase)
@@ -202,22 +238,43 @@ def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator:
     shift = [uniform(generator, -degradation.shift, degradation.shift) for _ in range(2)]
     true = believed.shifted(*shift)
     whole, ms_whole = Window(0, 0, *reference.shape[1:]), Window(0, 0, *believed.ms_shape)
-    gain = uniform(generator, *degradation.ms_gains)
+    gain = uniform(generator, *(_DECIMATED if misfits else degradation.ms_gains))
     bands = []
     for band in reference[:, None]:
         spread = uniform(generator, -degradation.gain_spread, degradation.gain_spread)
         bands.append(degrade(band, true, whole, ms_whole, min(max(gain + spread, 0.05), 0.9)))
     ms = _noisy(torch.cat(bands), uniform(generator, 0.0, degradation.noise), generator)
     pan = _noisy(pan, uniform(generator, 0.0, degradation.noise), generator)
-    return _region(pan, ms, reference, believed)
+    return _region(pan, ms, reference, believed, _believed(gain, degradation, generator))
 
 
-def _region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement) -> Region:
+def _believed(gain: float, degradation: Degradation, generator: torch.Generator) -> float:
+    """An MTF gain as it is estimated of a scene."""
+    if degradation.gain_error == 0:
+        return gain
+    error = uniform(generator, -degradation.gain_error, degradation.gain_error)
+    return min(max(gain + error, 0.12), 0.6)
+
+
+def _misfits(degradation: Degradation, generator: torch.Generator) -> bool:
+    return degradation.misfit > 0 and uniform(generator, 0.0, 1.0) < degradation.misfit
+
+
+def _moved(pan: Tensor, generator: torch.Generator) -> Tensor:
+    """Pan (1, h, w), moved by up to a pixel along each axis."""
+    height, width = pan.shape[1:]
+    away = [uniform(generator, -1.0, 1.0) for _ in range(2)]
+    moved = Placement(AxisMap(1.0, away[0], height), AxisMap(1.0, away[1], width))
+    whole = Window(0, 0, height, width)
+    return upsample(pan, moved, whole, whole)
+
+
+def _region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, gain: float) -> Region:
     """What was observed, with its units, taken on the ms grid as they are of a scene."""
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *placement.ms_shape)
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])
-    units = Units.of(Moments.of(torch.cat((ms, reduced)).flatten(1)))
-    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, units, ms, placement)
+    moments = Moments.of(torch.cat((ms, reduced)).flatten(1))
+    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, moments, ms, placement, gain)
 
 
 def _noisy(image: Tensor, level: float, generator: torch.Generator) -> Tensor:
@@ -252,28 +309,35 @@ def _start(side: int, size: int, align: int, generator: torch.Generator) -> int:
     return start // align * align
 
 
-def cut_patch(region: Region, group: tuple[int, ...], window: Window, ratio: int | None = None) -> Batch:
+def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Traits) -> Batch:
     """One patch of a region, in the network's units: a batch of one.
 
     Args:
         region: What was observed.
         group: Bands to take; they are put in the order the network sees them.
-        window: Which pixels.
-        ratio: Pan pixels per pixel of ``lrms``, for networks that see it; the window is aligned to it.
+        window: Which pixels; aligned as the network asks.
+        traits: Of the network: what it sees.
     """
     units, members = region.units, list(region.units.ordered(group))
-    rows, cols = window.slices_in(Window(0, 0, *region.pan.shape[1:]))
-    lrms = None
-    if ratio is not None:
-        ms_window = Window(0, 0, *region.ms.shape[1:])
-        coarse = block_ms(region.ms, region.placement, ms_window, window, ratio)
+    whole = Window(0, 0, *region.pan.shape[1:])
+    rows, cols = window.slices_in(whole)
+    ms_whole = Window(0, 0, *region.ms.shape[1:])
+    lrms, physics = None, []
+    if traits.ratio is not None:
+        coarse = block_ms(region.ms, region.placement, ms_whole, window, traits.ratio)
         lrms = units.of_bands(coarse)[members][None]
-    inputs = Inputs(
-        units.of_bands(region.upsampled)[members, rows, cols][None],
-        units.of_pan(region.pan)[:, rows, cols][None],
-        lrms,
-    )
+    pan = units.of_pan(region.pan)
+    if traits.physics:
+        chosen = sorted(set(group))  # the scene as it is seen has these bands alone
+        own = Units.of(region.moments.select([*chosen, len(units.mean)]))
+        intensity = own.intensity(own.of_bands(region.upsampled[chosen]))
+        low = low_pass(pan, region.placement, whole, region.gain)
+        physics = [part[:, rows, cols][None] for part in (low, intensity)]
+        physics += [values[None, members] for values in (units.weight(), units.origin())]
+    bms = units.of_bands(region.upsampled)[members, rows, cols][None]
+    inputs = Inputs(bms, pan[:, rows, cols][None], lrms, None, *physics)
     target = units.of_bands(region.reference)[members, rows, cols][None]
     scale = torch.where(units.scale.isinf(), 0.0, units.scale)
-    told = (values[members, None, None][None] for values in (units.weight(), scale, units.mean))
-    return Batch(inputs, target, *told)
+    weight, scale, mean = (v[members, None, None][None] for v in (units.weight(), scale, units.mean))
+    observed = Observed(units.of_bands(region.ms)[members], region.placement, region.gain)
+    return Batch(inputs, target, weight, scale, mean, (observed,) if window == whole else ())

@@ -113,6 +113,9 @@ def _sequence(hint: types.GenericAlias, value: Any, where: str) -> tuple[Any, ..
 def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield "sources", len(recipe.sources) > 0, "at least one"
     yield "bands", recipe.bands >= 1, "1 or more"
+    yield "back_projections", 0 <= recipe.back_projections <= 5, "0 to 5"
+    whole = recipe.schedule.patch == recipe.schedule.region and recipe.schedule.patches == 1
+    yield "schedule: patch", whole or not recipe.back_projections, "the region where back_projections are"
     yield _one_of("precision", recipe.precision, PRECISIONS)
     yield _one_of("validation: kind", recipe.validation.kind, ("pairs", "referenced"))
     yield "validation: crop", recipe.validation.crop >= 8, "8 or more"
@@ -155,6 +158,8 @@ def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:
     yield "degradation: ratios", _ratios(degradation.ratios), "1.5 to 8"
     yield "degradation: phase", 0 <= degradation.phase <= 0.5, "0 to 0.5"
     yield "degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"
+    yield "degradation: misfit", 0 <= degradation.misfit <= 1, "0 to 1"
+    yield "degradation: gain_error", 0 <= degradation.gain_error < 1, "0 or more, below 1"
     yield "degradation: noise", 0 <= degradation.noise < 1, "0 to 1"
     for name in ("ms_gains", "pan_gains"):
         low, high = getattr(degradation, name)

@@ -47,6 +47,9 @@ class Degradation:
         phase: Largest distance between the corners of the two grids along each axis, in ms pixels.
         shift: Largest unknown displacement of ms against pan, in pan pixels, along each axis.
         noise: Largest standard deviation of noise, as a part of a band's.
+        misfit: How often pan is moved besides, by up to a pixel along each axis, so that it fits neither ms
+            nor the truth; ms that is made from a truth is then hardly low-passed.
+        gain_error: How far from the true one the MTF gain lies that networks and back-projection are told.
     """
 
     ratios: tuple[float, ...] = (2.0, 3.0, 4.0)
@@ -56,6 +59,8 @@ class Degradation:
     phase: float = 0.5
     shift: float = 0.25
     noise: float = 0.02
+    misfit: float = 0.0
+    gain_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,8 @@ class Recipe:
         validation: What is measured.
         optimiser: What takes the steps.
         loss: What is made small.
+        back_projections: Rounds of back-projection that end the network, in training and in use; patches
+            must be whole regions.
         precision: What networks compute in: "float32" or "bfloat16"; losses and weights are float32.
         frozen: Modules of the network that keep the weights they begin with, by name.
         teacher: The stage before; None to train on the truth alone.
@@ -285,6 +292,7 @@ class Recipe:
     validation: Validation = field(default_factory=Validation)
     optimiser: Optimiser = field(default_factory=Optimiser)
     loss: Loss = field(default_factory=lambda: Loss(l1=1.0))
+    back_projections: int = 0
     precision: str = "float32"
     frozen: tuple[str, ...] = ()
     teacher: Teacher | None = None

@@ -90,7 +90,7 @@ class Sampler:
         seen = self._draw(index, generator)
         group = random_group(seen.reference.shape[0], self.recipe.bands, generator)
         corners = random_corners(seen, (schedule.patches, schedule.patch), self.traits.align, generator)
-        patches = Batch.join([cut_patch(seen, group, corner, self.traits.ratio) for corner in corners])
+        patches = Batch.join([cut_patch(seen, group, corner, self.traits) for corner in corners])
         if source.kind != "referenced":
             return patches
         return patches.turned(integer(generator, 4), mirror=bool(integer(generator, 2)))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pancli.errors import RecipeError, TrainingError
-from pancli.networks.protocol import Inputs, Network
+from pancli.networks.protocol import Network, blank_inputs
 from pancli.networks.registry import find_network
 from pancli.training.checkpoint import Part, load_tensors, save_tensors
 from pancli.training.initial import Initial
@@ -105,8 +105,11 @@ class Workshop:
 
     def _plain(self, network: Network) -> Stage:
         self._place(network)
-        objective = Supervised(network, self.recipe.loss, self.recipe.precision)
-        return self._student(network, network, objective)
+        return self._student(network, network, self._supervised(network))
+
+    def _supervised(self, network: Network) -> Supervised:
+        recipe = self.recipe
+        return Supervised(network, recipe.loss, recipe.precision, recipe.back_projections)
 
     def _mutual(self, network: Network, plan: Mutual) -> Stage:
         peer = find_network(plan.peer)(self.recipe.bands, network.nominal_pixels)
@@ -115,7 +118,7 @@ class Workshop:
         for name, member in (("spectral", network), ("spatial", peer)):
             self._place(member)
             parts[name] = Part(member, make_optimiser(member, self.recipe.optimiser, schedule))
-            learners.append(Supervised(member, self.recipe.loss, self.recipe.precision))
+            learners.append(self._supervised(member))
         made = {self.recipe.name: network, f"{self.recipe.name}-{plan.peer}": peer}
         return Stage("student", schedule, parts, Mutually(learners[0], learners[1], plan), made)
 
@@ -146,7 +149,7 @@ class Workshop:
                 trained = nn.ModuleDict({"network": network, "adapters": adapters})
         for module in (teacher, trained):
             self._place(module)
-        supervised = Supervised(network, self.recipe.loss, self.recipe.precision)
+        supervised = self._supervised(network)
         return self._student(network, trained, Distilled(supervised, teacher, distillation, adapters))
 
     def _student(self, network: Network, trained: nn.Module, objective: Objective) -> Stage:
@@ -195,9 +198,7 @@ def feature_widths(network: Network, side: int, weights: tuple[float, ...]) -> l
     Raises:
         RecipeError: The network has fewer features.
     """
-    ratio = network.TRAITS.ratio
-    coarse = None if ratio is None else torch.zeros(1, network.bands, side // ratio, side // ratio)
-    inputs = Inputs(torch.zeros(1, network.bands, side, side), torch.zeros(1, 1, side, side), coarse)
+    inputs = blank_inputs(network.TRAITS, network.bands, side)
     widths = [feature.shape[1] for feature in network.eval()(inputs).features]
     if len(weights) > len(widths):
         raise RecipeError(

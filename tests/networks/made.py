@@ -18,7 +18,13 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
 
     ratio = kind.TRAITS.ratio
     lrms = None if ratio is None else images(bands, height // ratio, width // ratio)
-    return Inputs(images(bands, height, width), images(1, height, width), lrms)
+    inputs = Inputs(images(bands, height, width), images(1, height, width), lrms)
+    if not kind.TRAITS.physics:
+        return inputs
+    correlation = 0.25 + 0.75 * torch.rand(samples, bands, generator=generator)
+    origin = 1 + 3 * torch.rand(samples, bands, generator=generator)
+    low, intensity = images(1, height, width), images(1, height, width)
+    return inputs._replace(low=low, intensity=intensity, correlation=correlation, origin=origin)
 
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from pancli.errors import RecipeError, TrainingError
+from pancli.networks.bandset import BandSet
+from pancli.networks.gcpnet import GCPNet
+from pancli.networks.gppnn import GPPNN
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
 from pancli.tiling import Window
@@ -121,7 +124,7 @@ def test_units_are_those_of_the_whole_region():
     truth = smooth()
     region = observe(truth[:1], truth, EXACT, generator())
     corners = random_corners(region, (3, 16), 1, generator(1))
-    batch = patches.Batch.join([cut_patch(region, (0, 1, 2, 3), corner) for corner in corners])
+    batch = patches.Batch.join([cut_patch(region, (0, 1, 2, 3), corner, GCPNet.TRAITS) for corner in corners])
     order = list(region.units.ordered((0, 1, 2, 3)))
     scale = region.units.scale[order][:, None, None]
     digital = batch.target * scale + region.units.mean[order][:, None, None]
@@ -223,7 +226,64 @@ def test_coarse_ms_of_a_patch_lies_on_its_blocks():
     assert all(corner.row % 4 == corner.col % 4 == 0 for corner in corners)
     order = list(region.units.ordered((0, 1, 2, 3)))
     for corner in corners:
-        lrms = cut_patch(region, (0, 1, 2, 3), corner, 4).inputs.lrms
+        lrms = cut_patch(region, (0, 1, 2, 3), corner, GPPNN.TRAITS).inputs.lrms
         assert lrms is not None
         rows, cols = (slice(n // 4, n // 4 + 4) for n in (corner.row, corner.col))
         torch.testing.assert_close(lrms[0], region.units.of_bands(region.ms)[order, rows, cols])
+
+
+def whole(region, group=(0, 1, 2, 3)):
+    """The one patch that is a whole region, as a band-set network sees it."""
+    return cut_patch(region, group, Window(0, 0, *region.pan.shape[1:]), BandSet.TRAITS)
+
+
+def test_pan_at_ms_resolution_and_what_bands_explain_of_it_are_told():
+    truth = smooth()
+    truth[0] += truth[1]  # bands that differ
+    region = observe(truth.mean(0, keepdim=True), truth, EXACT, generator())
+    inputs = whole(region).inputs
+    assert inputs.low is not None
+    assert inputs.intensity is not None
+    inner = (slice(12, -12), slice(12, -12))
+    # Pan is a mixture of the bands: at ms resolution they explain all of it.
+    apart = (inputs.low - inputs.intensity)[0, 0][inner]
+    assert float(apart.std()) < 0.05 * float(inputs.low.std())
+    some = whole(region, (1, 2, 1, 2)).inputs.intensity
+    assert some is not None
+    assert float((some - inputs.low)[0, 0][inner].std()) > 2 * float(apart.std())
+
+
+def test_a_region_tells_what_it_was_seen_as():
+    truth = smooth()
+    region = observe(truth[:1], truth, EXACT, generator())
+    batch = whole(region)
+    (seen,) = batch.observed
+    order = list(region.units.ordered((0, 1, 2, 3)))
+    torch.testing.assert_close(seen.ms, region.units.of_bands(region.ms)[order])
+    assert seen.placement == region.placement
+    assert batch.turned(1, mirror=True) is batch
+    part = cut_patch(region, (0, 1, 2, 3), Window(0, 0, 32, 32), BandSet.TRAITS)
+    assert part.observed == ()
+
+
+def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
+    truth = smooth()
+    told = [
+        observe(truth[:1], truth, replace(EXACT, gain_error=error), generator(seed)).gain
+        for error in (0.0, 0.1)
+        for seed in range(8)
+    ]
+    assert told[:8] == [0.3] * 8
+    assert len(set(told[8:])) == 8
+    assert all(abs(gain - 0.3) <= 0.1 for gain in told[8:])
+
+
+def test_pan_that_does_not_fit_is_moved_from_the_truth():
+    truth = smooth()
+    apart = []
+    for misfit in (0.0, 1.0):
+        degradation = replace(EXACT, misfit=misfit)
+        pans = [observe(truth[:1], truth, degradation, generator(seed)).pan for seed in range(6)]
+        apart.append([float((pan - truth[:1])[..., 4:-4, 4:-4].abs().mean()) for pan in pans])
+    assert max(apart[0]) < 1e-6
+    assert min(apart[1]) > 0.01 * float(truth[0].std())  # 0.3 pixels and more, of waves of 60

@@ -10,8 +10,10 @@ from pancli.errors import RecipeError, TrainingError
 from pancli.networks.msinn import MSINN
 from pancli.networks.protocol import Outcome
 from pancli.networks.weights import load_weights
+from pancli.resampling import degrade
+from pancli.tiling import Window
 from pancli.training.loop import train
-from pancli.training.objectives import Mutually, weight_left
+from pancli.training.objectives import Mutually, Supervised, weight_left
 from pancli.training.reading import read_recipe
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
@@ -318,3 +320,26 @@ def test_peers_of_other_inputs_are_refused(tmp_path, mutual):
     other = replace(mutual, mutual=replace(mutual.mutual, peer="msinn"))
     with pytest.raises(RecipeError, match="ssml-spectral and msinn do not take the same inputs"):
         Sampler.load(other, make_data(tmp_path / "data"))
+
+
+def test_a_network_is_judged_after_its_back_projections(tmp_path):
+    text = TEXT.replace("patch = 16", "patch = 32").replace('"gcpnet"', '"bandset"')
+    plain = read_recipe(make_recipe(tmp_path, text))
+    recipe = replace(plain, back_projections=3)
+    batch = Sampler.load(recipe, make_data(tmp_path / "data")).batch(0)
+
+    def missing(fused):
+        """How far from ms the fused images are when seen as ms was."""
+        apart = []
+        for image, seen in zip(fused, batch.observed, strict=True):
+            windows = Window(0, 0, 32, 32), Window(0, 0, *seen.ms.shape[1:])
+            apart.append((degrade(image, seen.placement, *windows, seen.gain) - seen.ms).abs().mean())
+        return float(torch.stack(apart).mean())
+
+    found = []
+    for asked in (plain, recipe):
+        objective = Workshop(asked, CPU, tmp_path).stage("student").objective
+        assert isinstance(objective, Supervised)
+        with torch.no_grad():
+            found.append(missing(objective.run(batch)[0]))
+    assert found[1] < 0.4 * found[0]

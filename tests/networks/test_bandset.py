@@ -1,0 +1,99 @@
+"""Band-set networks: bands are a set, and the details that are mixed are the classical ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.networks.bandset import BandSet, BandSetLarge
+from tests.networks.made import random_inputs, settled
+
+HEIGHT, WIDTH = 24, 20
+
+
+def of_bands(inputs, order):
+    """The inputs with their bands in some order, or some of them repeated."""
+    return inputs._replace(
+        bms=inputs.bms[:, order], correlation=inputs.correlation[:, order], origin=inputs.origin[:, order]
+    )
+
+
+def mixing(detail):
+    """A network that adds one of the details as it is, and nothing else."""
+    network = BandSet()
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.zero_()
+        assert network.head.bias is not None
+        network.head.bias[detail] = 1.0
+    return network.eval()
+
+
+@pytest.mark.parametrize("kind", [BandSet, BandSetLarge])
+@torch.no_grad()
+def test_the_order_of_bands_is_the_order_of_what_comes_out(kind):
+    network = settled(kind, 5)
+    inputs = random_inputs(kind, 5, (HEIGHT, WIDTH), samples=2)
+    order = [3, 0, 4, 2, 1]
+    permuted = network(of_bands(inputs, order)).residual
+    torch.testing.assert_close(permuted, network(inputs).residual[:, order], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_bands_that_are_all_there_twice_are_fused_as_if_once():
+    network = settled(BandSet, 3)
+    inputs = random_inputs(BandSet, 3, (HEIGHT, WIDTH))
+    twice = network(of_bands(inputs, [0, 1, 2, 0, 1, 2])).residual
+    torch.testing.assert_close(twice[:, :3], network(inputs).residual, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 8, 10, 47])
+@torch.no_grad()
+def test_one_set_of_weights_takes_any_number_of_bands(bands):
+    network = settled(BandSet, 4)
+    inputs = random_inputs(BandSet, bands, (HEIGHT, WIDTH))
+    residual = network(inputs).residual
+    assert residual.shape == inputs.bms.shape
+    assert bool(residual.isfinite().all())
+
+
+@torch.no_grad()
+def test_bands_and_scene_are_seen():
+    """What is injected into a band depends on the other bands, and on what the scene is like elsewhere."""
+    network = settled(BandSet, 3)
+    inputs = random_inputs(BandSet, 3, (HEIGHT, WIDTH))
+    before = network(inputs).residual
+    other = inputs.bms.clone()
+    other[:, 2] += torch.linspace(-1, 1, WIDTH)
+    assert float((network(inputs._replace(bms=other)).residual[:, 0] - before[:, 0]).abs().max()) > 1e-4
+    context = [[torch.ones(1, 3 * BandSet.WIDTH)]]
+    assert float((network(inputs, context).residual - before).abs().max()) > 1e-4
+
+
+@torch.no_grad()
+def test_details_are_those_of_the_papers():
+    inputs = random_inputs(BandSet, 2, (HEIGHT, WIDTH))
+    added = [mixing(detail)(inputs).residual[0].numpy() for detail in range(4)]
+    bms, pan, low, intensity = (
+        part[0].double().numpy() for part in (inputs.bms, inputs.pan, inputs.low, inputs.intensity)
+    )
+    np.testing.assert_allclose(added[0], np.broadcast_to(pan - low, bms.shape), atol=1e-5)
+    np.testing.assert_allclose(added[3], np.broadcast_to(pan - intensity, bms.shape), atol=1e-5)
+    for band in range(2):
+        strength, origin = (float(part[0, band]) for part in (inputs.correlation, inputs.origin))
+        # In digital numbers: a band of deviation 7, its zero where the unit's is -origin deviations.
+        ms = 7 * (bms[band] * strength + origin)
+        matched = 7 * (low[0] + origin)
+        factor = np.where(matched > 0, ms / np.where(matched > 0, matched, 1), 1).clip(0, 3)
+        np.testing.assert_allclose(added[1][band], factor * (pan - low)[0], rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_local_detail_follows_the_local_slope():
+    """Where a band goes with pan three times as steeply as on the whole, three times as much is added."""
+    inputs = random_inputs(BandSet, 1, (64, 64))
+    steep = 3.0 * torch.nn.functional.avg_pool2d(inputs.low, 2).repeat_interleave(2, 2).repeat_interleave(
+        2, 3
+    )
+    added = mixing(2)(inputs._replace(bms=steep)).residual
+    share = (added / (inputs.pan - inputs.low))[..., 16:-16, 16:-16]
+    assert 2.6 < float(share.median()) < 3.0
