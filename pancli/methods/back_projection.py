@@ -138,7 +138,7 @@ class BackProjected:
         tile, info = image.tile, image.info
         core = tile.core.grow(self._reach(info)).intersect(tile.window)
         fused = self.method.fuse(replace(image, tile=Tile(core, tile.window)), state.method)
-        whole = bool(image.valid.all()) and bool(image.ms_valid.all())
+        whole = bool(image.valid.all())  # and with it every ms pixel that says something
         for _ in range(self.rounds):
             fused = back_project(
                 fused,

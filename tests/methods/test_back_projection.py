@@ -205,8 +205,10 @@ def test_a_method_that_is_exact_on_its_core_alone_shows_no_seam():
     assert float(method.fuse(image, method.fit(case.scene())).max()) < 5e3
 
 
-def test_masks_of_the_scene_are_minded():
-    scene = make_case().masked().scene()
+@pytest.mark.parametrize("kept", ["pan", "ms"])
+def test_masks_of_the_scene_are_minded(kept):
+    case = make_case()
+    scene = replace(case.masked(), **{kept: getattr(case, kept)}).scene()
     image, method = whole_image(scene), BackProjected(METHODS["exp"], 1)
     state = method.fit(scene)
     windows = image.tile.window, image.ms_window
