@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 from pancli.networks.ranges import from_unit_range, to_unit_range
 
 
@@ -44,7 +44,7 @@ class MultiScale(nn.Module):
         return torch.cat([scale(x) for scale in self.scales], 1) + x
 
 
-class MSDCNN(Network):
+class MSDCNN(DirectNetwork):
     """239,004 parameters at 4 bands.
 
     Args:
@@ -74,6 +74,6 @@ class MSDCNN(Network):
         self.shallow = nn.Sequential(_layer(bands + 1, 64, 9), _layer(64, 32, 5), _last_layer(32, bands))
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         seen = to_unit_range(torch.cat((inputs.bms, inputs.pan), 1))
         return Outcome(from_unit_range(self.deep(seen) + self.shallow(seen)) - inputs.bms)

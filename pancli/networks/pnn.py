@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from pancli.networks.band_ratios import RATIOS, band_ratios
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 from pancli.networks.ranges import from_unit_range, to_unit_range
 
 _RATIO = 4
 
 
-class PNN(Network):
+class PNN(DirectNetwork):
     """68,900 parameters at 4 bands.
 
     Args:
@@ -49,7 +49,7 @@ class PNN(Network):
         nn.init.constant_(self.last.bias, 0.5)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         ratios = band_ratios(inputs.lrms, _RATIO)
         seen = torch.cat((to_unit_range(inputs.bms), to_unit_range(inputs.pan), ratios), 1)

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from pancli.networks.band_ratios import RATIOS, band_ratios
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 
 
-class ResidualPNN(Network):
+class ResidualPNN(DirectNetwork):
     """68,816 parameters at 4 bands.
 
     Args:
@@ -50,7 +50,7 @@ class ResidualPNN(Network):
         self.last.weight.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         seen = torch.cat((inputs.bms, inputs.pan, band_ratios(inputs.lrms, _RATIO)), 1)
         # Only the first convolution has a ReLU.
