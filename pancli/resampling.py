@@ -36,6 +36,16 @@ def cubic_kernel(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
+def mirrored(positions: Tensor, size: int) -> Tensor:
+    """Which of ``size`` pixels lie at whole positions along an axis that goes on as its own mirror image.
+
+    >>> mirrored(torch.arange(-2, 5), 3).tolist()
+    [1, 0, 0, 1, 2, 2, 1]
+    """
+    turned = positions.remainder(2 * size)
+    return torch.where(turned < size, turned, 2 * size - 1 - turned)
+
+
 def mtf_sigma(ratio: float, gain: float) -> float:
     """Standard deviation, in pan pixels, of the Gaussian blur whose MTF is ``gain`` at the ms Nyquist.
 

@@ -84,7 +84,7 @@ class Sensor:
         >>> find_sensor("quickbird").named_gains(["nir", "Red"])
         (0.22, 0.3)
         """
-        known = {band.name: gain for band, gain in zip(self.bands, self.ms_gains, strict=False)}
+        known = dict(zip((band.name for band in self.bands), self.gains(len(self.bands)), strict=True))
         found = [known.get((name or "").strip().lower()) for name in names]
         gains = tuple(gain for gain in found if gain is not None)
         return gains if len(gains) == len(found) else None

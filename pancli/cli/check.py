@@ -16,9 +16,9 @@ from pancli.cli.options import (
     PanFile,
     Reproject,
     SensorName,
-    parse_bidx,
-    parse_nodata,
+    pair_options,
 )
+from pancli.cli.showing import warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,18 +45,16 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 ) -> None:
     """Say whether a pair can be sharpened: grids, ratio, overlap, masks, range, measured shift."""
     pan, ms = _split_files(files or [], pan, ms or [])
-    value, numbers = parse_nodata(nodata), parse_bidx(bidx)
+    options = pair_options(nodata, bidx, reproject)
 
     from pancli.checking import check_pair
-    from pancli.raster.pair import PairOptions
 
-    report = check_pair(pan, ms, PairOptions(nodata=value, bidx=numbers, reproject=reproject), sensor)
+    report = check_pair(pan, ms, options, sensor)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     else:
         _print(report)
-    for warning in report.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(report.warnings)
     if report.refusal is not None:
         typer.echo(f"pancli: {report.refusal}", err=True)
         raise typer.Exit(1)

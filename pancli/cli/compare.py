@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,24 +10,24 @@ import typer
 
 from pancli.cli.options import (
     BidxText,
+    Block,
     Coregister,
     Device,
     Json,
     NodataText,
     Overwrite,
+    Peak,
     Quiet,
     Reproject,
     SensorName,
-    parse_bidx,
+    pair_options,
     parse_coregister,
-    parse_nodata,
 )
 from pancli.cli.progress import tile_progress
+from pancli.cli.showing import warn, wide_console
 
 if TYPE_CHECKING:
     from pancli.comparing import CompareReport
-
-_WIDTH = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -69,13 +68,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     bidx: BidxText = None,
     nodata: NodataText = None,
     reproject: Reproject = False,
-    block: Annotated[
-        int, typer.Option("--block", metavar="N", help="Side of the blocks of quality indices.")
-    ] = 32,
-    peak: Annotated[
-        float | None,
-        typer.Option("--peak", metavar="V", help="Largest digital number, for PSNR and SSIM."),
-    ] = None,
+    block: Block = 32,
+    peak: Peak = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="DIR", help="Write DIR/index.html: tables, pictures, maps."),
@@ -103,11 +97,10 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     if len(files) < 2:
         raise typer.BadParameter("MS is missing; the order is PAN MS [MS ...]")
     pan, *ms = files
-    value, numbers, shift = parse_nodata(nodata), parse_bidx(bidx), parse_coregister(coregister)
+    pair, shift = pair_options(nodata, bidx, reproject), parse_coregister(coregister)
 
     from pancli.comparing import CompareOptions, compare
     from pancli.evaluation.report import append_row, check_csv
-    from pancli.raster.pair import PairOptions
 
     options = CompareOptions(
         methods=[name.strip() for name in methods.split(",")],
@@ -118,7 +111,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         sensor=sensor,
         block=block,
         peak=peak,
-        pair=PairOptions(nodata=value, bidx=numbers, reproject=reproject),
+        pair=pair,
         coregister=shift,
         device=device,
         keep=keep,
@@ -139,8 +132,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 
 
 def _show(report: CompareReport, *, as_json: bool, quiet: bool) -> None:
-    for warning in report.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     elif not quiet:
@@ -151,7 +143,6 @@ def _show(report: CompareReport, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print_table(report: CompareReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from pancli.comparing.report import HIGHER_IS_BETTER, TITLES
@@ -168,8 +159,7 @@ def _print_table(report: CompareReport) -> None:
             continue
         cells = [_cell(row.figures.get(key), best.get(key) == row.method) for key in report.shown]
         table.add_row(row.method, *cells, f"{row.seconds['total']:.1f}")
-    # Where nobody looks (a pipe, a file) Rich takes 80 columns and would cut numbers off.
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    console = wide_console()
     console.print(table)
     higher = [TITLES[key] for key in report.shown if HIGHER_IS_BETTER[key]]
     console.print(

@@ -17,10 +17,10 @@ from pancli.cli.options import (
     Quiet,
     Reproject,
     SensorName,
-    parse_bidx,
-    parse_nodata,
+    pair_options,
 )
 from pancli.cli.progress import tile_progress
+from pancli.cli.showing import warn
 
 if TYPE_CHECKING:
     from pancli.degrading import DegradeReport
@@ -65,16 +65,14 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     if len(files) < 3:
         raise typer.BadParameter("a file or OUTDIR is missing; the order is PAN MS [MS ...] OUTDIR")
     pan, *ms, folder = files
-    value, numbers = parse_nodata(nodata), parse_bidx(bidx)
+    read_as = pair_options(nodata, bidx, reproject)
 
     from pancli.degrading import DegradeOptions, degrade_pair
-    from pancli.raster.pair import PairOptions
 
-    options = DegradeOptions(ratio, sensor, PairOptions(value, numbers, reproject), tile, overwrite)
+    options = DegradeOptions(ratio, sensor, read_as, tile, overwrite)
     with tile_progress("degrade", quiet=quiet) as progress:
         report = degrade_pair(pan, ms, Path(folder), options, progress)
-    for warning in report.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(asdict(report), allow_nan=False))
     elif not quiet:

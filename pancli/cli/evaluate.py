@@ -10,17 +10,19 @@ import typer
 
 from pancli.cli.options import (
     BidxText,
+    Block,
     Device,
     Json,
     NodataText,
     Overwrite,
+    Peak,
     Quiet,
     Reproject,
     SensorName,
-    parse_bidx,
-    parse_nodata,
+    pair_options,
 )
 from pancli.cli.progress import tile_progress
+from pancli.cli.showing import warn
 from pancli.metrics.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -44,9 +46,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         str | None,
         typer.Option("--mtf-gain", metavar="G[,G...]", help="MTF at the MS Nyquist, over the sensor's."),
     ] = None,
-    block: Annotated[
-        int, typer.Option("--block", metavar="N", help="Side of the blocks of quality indices.")
-    ] = 32,
+    block: Block = 32,
     profile: Annotated[
         str,
         typer.Option(
@@ -55,10 +55,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
             help="Whose definitions: " + ", ".join(profile.whose for profile in PROFILES.values()) + ".",
         ),
     ] = next(iter(PROFILES)),
-    peak: Annotated[
-        float | None,
-        typer.Option("--peak", metavar="V", help="Largest digital number, for PSNR and SSIM."),
-    ] = None,
+    peak: Peak = None,
     radians: Annotated[bool, typer.Option("--radians", help="SAM in radians, not degrees.")] = False,
     map_path: Annotated[
         Path | None,
@@ -76,11 +73,10 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     quiet: Quiet = False,
 ) -> None:
     """Measure a fused image: QNR and its family, consistency with MS, and errors against a reference."""
-    gains, value, numbers = _parse_gains(mtf_gain), parse_nodata(nodata), parse_bidx(bidx)
+    gains, pair = _parse_gains(mtf_gain), pair_options(nodata, bidx, reproject)
 
     from pancli.evaluation import EvaluateOptions, evaluate
     from pancli.evaluation.report import append_row, check_csv
-    from pancli.raster.pair import PairOptions
 
     options = EvaluateOptions(
         sensor=sensor,
@@ -88,7 +84,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         block=block,
         profile=profile,
         peak=peak,
-        pair=PairOptions(nodata=value, bidx=numbers, reproject=reproject),
+        pair=pair,
         map_path=map_path,
         overwrite=overwrite,
         radians=radians,
@@ -115,8 +111,7 @@ def _parse_gains(text: str | None) -> tuple[float, ...]:
 
 
 def _show(report: EvaluationReport, *, as_json: bool, quiet: bool) -> None:
-    for warning in report.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
     elif not quiet:

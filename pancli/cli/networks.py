@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from pancli.cli.options import Json
-
-_WIDTH = 100
+from pancli.cli.showing import wide_console
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +40,6 @@ def _command(
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -58,9 +55,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"windows of {row['window']}" if row["window"] else str(len(row["statistics"]) or "-"),
             ", ".join(f"{card['name']} {card['version']} ({card['licence']})" for card in row["weights"]),
         )
-    # Where nobody looks (a pipe, a file) Rich takes 80 columns and would cut numbers off.
-    width = None if sys.stdout.isatty() else _WIDTH
-    Console(markup=False, highlight=False, width=width).print(table)
+    wide_console().print(table)
 
 
 def _print_one(row: dict[str, Any]) -> None:

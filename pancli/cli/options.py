@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pancli.sensors import SENSORS
+
+if TYPE_CHECKING:
+    from pancli.raster.pair import PairOptions
 
 PanFile = Annotated[str | None, typer.Option("--pan", metavar="FILE", help="PAN, instead of the first FILE.")]
 MsFiles = Annotated[list[str] | None, typer.Option("--ms", metavar="FILE", help="MS; repeat to stack.")]
@@ -29,6 +32,10 @@ SensorName = Annotated[
 Reproject = Annotated[
     bool, typer.Option("--reproject", help="Warp MS to PAN's CRS and axes where they differ.")
 ]
+Block = Annotated[int, typer.Option("--block", metavar="N", help="Side of the blocks of quality indices.")]
+Peak = Annotated[
+    float | None, typer.Option("--peak", metavar="V", help="Largest digital number, for PSNR and SSIM.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")]
 Coregister = Annotated[
@@ -38,6 +45,19 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.", show_default=True)
 ]
+
+
+def pair_options(nodata: str | None, bidx: str | None, reproject: bool) -> PairOptions:
+    """How a pair is read, from the texts of --nodata and --bidx.
+
+    Raises:
+        typer.BadParameter: One of them cannot be understood.
+    """
+    value, numbers = parse_nodata(nodata), parse_bidx(bidx)
+
+    from pancli.raster.pair import PairOptions
+
+    return PairOptions(nodata=value, bidx=numbers, reproject=reproject)
 
 
 def parse_nodata(text: str | None) -> float | Literal["none"] | None:

@@ -20,11 +20,11 @@ from pancli.cli.options import (
     Quiet,
     Reproject,
     SensorName,
-    parse_bidx,
+    pair_options,
     parse_coregister,
-    parse_nodata,
 )
 from pancli.cli.progress import tile_progress
+from pancli.cli.showing import warn
 
 if TYPE_CHECKING:
     from pancli.sharpening import SharpenOptions, SharpenReport
@@ -115,10 +115,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 ) -> None:
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
     pan, ms, output = split_files(files or [], pan, ms or [], output)
-    texts = (parse_nodata(nodata), parse_bidx(bidx), _threads(num_threads), _creation(creation or []))
-    shift = parse_coregister(coregister)
+    pair, shift = pair_options(nodata, bidx, reproject), parse_coregister(coregister)
+    threads, creating = _threads(num_threads), _creation(creation or [])
 
-    from pancli.raster.pair import PairOptions
     from pancli.sharpening import SharpenOptions
     from pancli.sharpening.options import DEFAULT_METHOD
 
@@ -128,13 +127,13 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         precision=precision,
         tile=tile,
         max_memory=max_memory,
-        threads=texts[2],
-        pair=PairOptions(nodata=texts[0], bidx=texts[1], reproject=reproject),
+        threads=threads,
+        pair=pair,
         aoi=aoi,
         bbox=bbox,
         dtype=dtype,
         driver=driver,
-        creation=texts[3],
+        creation=creating,
         overwrite=overwrite,
         sensor=sensor,
         coregister=shift,
@@ -163,8 +162,7 @@ def _run(
 
     with tile_progress(options.method, quiet=quiet) as progress:
         report = sharpen(pan, ms, output, options, progress)
-    for warning in report.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), allow_nan=False))
     elif not quiet:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import Device, Quiet
+from pancli.cli.showing import warn
 
 if TYPE_CHECKING:
     from pancli.training.run import Told
@@ -75,8 +76,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
             run = train(plan, data or recipe.parent, folder, terms, on_step)
     if quiet:
         return
-    for warning in run.warnings:
-        typer.echo(f"pancli: warning: {warning}", err=True)
+    warn(run.warnings)
     state = "done"
     if not run.done:
         step, steps = run.progress.step, run.stage.schedule.steps

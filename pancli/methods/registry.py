@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pancli.errors import UsageError
 from pancli.methods.bdsd import BDSD
 from pancli.methods.component_substitution import BROVEY, GRAM_SCHMIDT, GSA, IHS, PCA
 from pancli.methods.guided import GFPCA
@@ -30,14 +29,3 @@ _ALL: tuple[Method, ...] = (
 
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 """Classical methods by name, from the simplest to the most elaborate."""
-
-
-def find_method(name: str) -> Method:
-    """The classical method of that name.
-
-    Raises:
-        UsageError: No such method; the message lists the known ones.
-    """
-    if name not in METHODS:
-        raise UsageError(f"unknown method '{name}'; known: {', '.join(METHODS)}")
-    return METHODS[name]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pancli.placement import Placement
-from pancli.resampling import upsample
+from pancli.resampling import mirrored, upsample
 from pancli.tiling import Tile, Window
 
 
@@ -48,14 +48,9 @@ def cut(image: Tensor, have: Window, want: Window) -> Tensor:
     if want.intersect(have) == want:
         return image[..., *want.slices_in(have)]
     inner = want.relative_to(have)
-    rows = _mirrored(inner.row, inner.row_stop, have.height, image.device)
-    cols = _mirrored(inner.col, inner.col_stop, have.width, image.device)
+    rows = mirrored(torch.arange(inner.row, inner.row_stop, device=image.device), have.height)
+    cols = mirrored(torch.arange(inner.col, inner.col_stop, device=image.device), have.width)
     return image[..., rows, :][..., cols]
-
-
-def _mirrored(start: int, stop: int, size: int, device: torch.device) -> Tensor:
-    index = torch.arange(start, stop, device=device).remainder(2 * size)
-    return torch.where(index < size, index, 2 * size - 1 - index)
 
 
 def block_ms(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Window, ratio: int) -> Tensor:

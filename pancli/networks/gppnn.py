@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pancli.networks.bicubic import enlarge, shrink
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 _STAGES = 8
@@ -82,7 +82,7 @@ class PanStep(Step):
         return improved
 
 
-class GPPNN(Network):
+class GPPNN(DirectNetwork):
     """119,808 parameters at 4 bands.
 
     Args:
@@ -119,7 +119,7 @@ class GPPNN(Network):
                 module.start_near_identity()
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         image = inputs.bms
         for towards_ms, towards_pan in zip(self.ms_steps, self.pan_steps, strict=True):

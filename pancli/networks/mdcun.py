@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from pancli.networks.bicubic import enlarge, shrink
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 from pancli.networks.srppnn import ScaledBlock
 
 _RATIO = 4
@@ -111,7 +111,7 @@ class Stage(nn.Module):
         return found
 
 
-class MDCUN(Network):
+class MDCUN(DirectNetwork):
     """98,347 parameters at 4 bands.
 
     Args:
@@ -154,7 +154,7 @@ class MDCUN(Network):
         self.stages = nn.ModuleList(Stage(bands, i) for i in range(_STAGES))
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         image, pan, lrms = inputs[:3]
         assert lrms is not None  # the traits name a ratio
         detail = self.detail(torch.cat([pan - enlarge(shrink(pan, n), n) for n in _HIGH_PASSES], 1))

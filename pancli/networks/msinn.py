@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from pancli.networks.bicubic import enlarge, shrink
 from pancli.networks.invertible import Dense, InvBlock, Refine, TrackedMean
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 RATIO = 4  # of the refinement units
 _WIDTH = 8  # channels of the released network
@@ -69,7 +69,7 @@ def _initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-class MSINN(Network):
+class MSINN(DirectNetwork):
     """The student; 75,978 parameters at 4 bands. Its features are those before and after ``extract``.
 
     Args:
@@ -104,7 +104,7 @@ class MSINN(Network):
         self.refine.out.weight.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         start = torch.cat((self.of_pan(inputs.pan), self.of_ms(inputs.bms)), 1)
         middle = self.extract(start)
         return Outcome(self.refine(middle), (start, middle))

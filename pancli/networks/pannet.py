@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 _WIDTH = 32
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
         return deep + x
 
 
-class PanNet(Network):
+class PanNet(DirectNetwork):
     """77,640 parameters at 4 bands.
 
     Args:
@@ -72,7 +72,7 @@ class PanNet(Network):
             parameter.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         seen = torch.cat((self.enlarge(high_pass(inputs.lrms)), high_pass(inputs.pan)), 1)
         return Outcome(self.last(self.blocks(torch.relu(self.head(seen)))))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, layer_norm
 
 from pancli.networks.pannet import ResidualBlock, high_pass
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 _VECTOR = 128
@@ -88,7 +88,7 @@ class Upsampling(nn.Module):
         return adjusted
 
 
-class PanNetPGCU(Network):
+class PanNetPGCU(DirectNetwork):
     """149,224 parameters at 4 bands.
 
     Args:
@@ -116,7 +116,7 @@ class PanNetPGCU(Network):
         self.last = nn.Conv2d(_WIDTH, bands, 3, padding=1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         enlarged = self.upsampling(inputs.pan, inputs.lrms)
         seen = torch.cat((enlarged, high_pass(inputs.pan)), 1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
 from pancli.networks import clahe
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 from pancli.networks.ranges import from_unit_range, to_unit_range
 
 _WIDTH = 32
@@ -171,7 +171,7 @@ def _enlarging(scale: int) -> nn.Sequential:
     )
 
 
-class PreMixB(Network):
+class PreMixB(DirectNetwork):
     """PreMix-B; 151,400 parameters at 4 bands and two thresholds."""
 
     TRAITS: ClassVar[Traits] = Traits(
@@ -188,13 +188,13 @@ class PreMixB(Network):
         self.base = Base(bands, layers=2)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         images = inputs.bms, inputs.pan
         fused, _ = self.base(images, images)
         return Outcome(fused - inputs.bms)
 
 
-class PreMixH(Network):
+class PreMixH(DirectNetwork):
     """PreMix-H; 864,936 parameters at 4 bands and nine thresholds."""
 
     TRAITS: ClassVar[Traits] = Traits(
@@ -224,7 +224,7 @@ class PreMixH(Network):
             kernels.damp(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         fused, passed = inputs.bms, None
         originals = inputs.bms, inputs.pan
         equal = [_equalised(image, inputs.valid) for image in originals]

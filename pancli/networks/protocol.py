@@ -3,11 +3,12 @@
 A network whose layers look at the whole image (sums, means, maxima over all pixels) is a generator: it
 yields what it needs a :class:`Statistic` of and is sent the value. Training sends the values of each patch;
 inference gathers each stage over all tiles of a scene and sends the same values to every tile, so that no
-seam can appear. A network without such layers overrides :meth:`Network.fuse` alone.
+seam can appear. A network without such layers is a :class:`DirectNetwork`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
@@ -245,7 +246,7 @@ UnitSteps = Generator[tuple[Statistic, ...], Sequence[Tensor], Tensor]
 """The part of a run that lies inside a module, which returns features."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network: ``nn.Module`` with traits.
 
     Args:
@@ -260,14 +261,9 @@ class Network(nn.Module):
         self.bands = bands
         self.nominal_pixels = nominal_pixels
 
-    def fuse(self, inputs: Inputs) -> Outcome:
-        """The outcome of a network without statistics; one with statistics overrides :meth:`steps`."""
-        raise NotImplementedError
-
+    @abstractmethod
     def steps(self, inputs: Inputs) -> Steps:
-        """The run of a network with statistics; without, it yields nothing."""
-        yield from ()
-        return self.fuse(inputs)
+        """Run: yield the statistics of each stage, be sent their values, return the outcome."""
 
     def start_near_interpolation(self) -> None:
         """Scale fresh weights so that little is added to ``bms`` at first, where the network can do that."""
@@ -300,3 +296,16 @@ class Network(nn.Module):
         for values in context[:stage]:
             wanted = steps.send(values)
         return wanted
+
+
+class DirectNetwork(Network):
+    """A network without statistics: its outcome follows at once from its inputs."""
+
+    @abstractmethod
+    def fuse(self, inputs: Inputs) -> Outcome:
+        """Run."""
+
+    def steps(self, inputs: Inputs) -> Steps:
+        """See :class:`Network`: nothing is asked of the image."""
+        yield from ()
+        return self.fuse(inputs)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import nn
 
-from pancli.networks.band_ratios import RATIOS, band_ratios
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.band_ratios import band_ratios
+from pancli.networks.pnn import pnn_layers
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 
 
-class ResidualPNN(Network):
+class ResidualPNN(DirectNetwork):
     """68,816 parameters at 4 bands.
 
     Args:
@@ -40,9 +40,7 @@ class ResidualPNN(Network):
 
     def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:
         super().__init__(bands, nominal_pixels)
-        self.first = nn.Conv2d(bands + 1 + RATIOS, 48, 9, padding=4, bias=False)
-        self.second = nn.Conv2d(48, 32, 5, padding=2, bias=False)
-        self.last = nn.Conv2d(32, bands, 5, padding=2, bias=False)
+        self.first, self.second, self.last = pnn_layers(bands, bias=False)
 
     @torch.no_grad()
     def start_near_interpolation(self) -> None:
@@ -50,7 +48,7 @@ class ResidualPNN(Network):
         self.last.weight.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         assert inputs.lrms is not None  # the traits name a ratio
         seen = torch.cat((inputs.bms, inputs.pan, band_ratios(inputs.lrms, _RATIO)), 1)
         # Only the first convolution has a ReLU.

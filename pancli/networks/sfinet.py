@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pancli.networks.attention import ChannelGate
 from pancli.networks.invertible import Dense, ImageMean, InvBlock, Refine
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _WIDTH = 32
 _BLOCKS = 5
@@ -88,7 +88,7 @@ def _contrast(image: Tensor) -> Tensor:
     return mean + variance.clamp_min(_FLAT).sqrt()
 
 
-class SFINet(Network):
+class SFINet(DirectNetwork):
     """609,628 parameters at 4 bands.
 
     Args:
@@ -121,7 +121,7 @@ class SFINet(Network):
             parameter.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         ms, pan = self.of_ms(inputs.bms), self.of_pan(inputs.pan)
         deep = []
         for block in self.blocks:

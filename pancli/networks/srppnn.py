@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pancli.networks.bicubic import enlarge, shrink
-from pancli.networks.protocol import Inputs, Network, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
 
 _RATIO = 4
 _WIDTH = 32
@@ -56,7 +56,7 @@ def _detail(image: Tensor, factor: int) -> Tensor:
     return image - enlarge(shrink(image, factor), factor)
 
 
-class SRPPNN(Network):
+class SRPPNN(DirectNetwork):
     """897,654 parameters at 4 bands.
 
     Args:
@@ -84,7 +84,7 @@ class SRPPNN(Network):
         self.inject = Stage(bands + 1, bands, doubling=False)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         bms, pan, lrms = inputs[:3]
         assert lrms is not None  # the traits name a ratio
         half_pan, half_ms = shrink(pan, 2), enlarge(lrms, 2)

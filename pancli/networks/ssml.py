@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pancli.networks.attention import ChannelGate, PixelGate
-from pancli.networks.protocol import Inputs, Mean, Network, Outcome, Steps, Traits, UnitSteps
+from pancli.networks.protocol import DirectNetwork, Inputs, Mean, Network, Outcome, Steps, Traits, UnitSteps
 
 _BLOCKS = 4
 _SPECTRAL_WIDTH = 128
@@ -98,7 +98,7 @@ class SSMLSpectral(Network):
         return Outcome(self.last(deep + shallow))
 
 
-class SSMLSpatial(Network):
+class SSMLSpatial(DirectNetwork):
     """Sees neighbourhoods; 414,066 parameters at 102 bands.
 
     Args:
@@ -128,6 +128,6 @@ class SSMLSpatial(Network):
             parameter.mul_(0.1)
 
     def fuse(self, inputs: Inputs) -> Outcome:
-        """See :class:`pancli.networks.protocol.Network`."""
+        """See :class:`pancli.networks.protocol.DirectNetwork`."""
         shallow = torch.relu(self.head(torch.cat((inputs.bms, inputs.pan), 1)))
         return Outcome(self.last(self.blocks(shallow) + shallow))

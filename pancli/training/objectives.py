@@ -113,8 +113,9 @@ class Distilled:
         if plan.output:
             apart = weighted_error(fused, batch._replace(target=taught.fused.float()))
             terms["output"] = left * plan.output * distance(plan.distance, apart, reduction)
-        pairs = zip(plan.features, self._adapted(features), taught.features, strict=False)
-        for number, (weight, own, theirs) in enumerate(pairs):
+        imitated = slice(len(plan.features))
+        own_and_theirs = (self._adapted(features[imitated]), taught.features[imitated])
+        for number, (weight, own, theirs) in enumerate(zip(plan.features, *own_and_theirs, strict=True)):
             apart = own.float() - theirs.float()
             terms[f"feature {number}"] = left * weight * distance(plan.distance, apart, reduction)
         return terms
@@ -122,7 +123,7 @@ class Distilled:
     def _adapted(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         if self.adapters is None:
             return features
-        pairs = zip(self.adapters, features, strict=False)
+        pairs = zip(self.adapters, features, strict=True)
         return tuple(adapter(feature.float()) for adapter, feature in pairs)
 
 

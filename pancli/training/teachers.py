@@ -6,6 +6,7 @@ through them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -40,16 +41,16 @@ class Taught(NamedTuple):
     constraint: Tensor
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """A network that is shown the truth."""
 
+    @abstractmethod
     def forward(self, batch: Batch) -> Taught:
         """Run; ``batch.target`` is the truth."""
-        raise NotImplementedError
 
+    @abstractmethod
     def initialise(self, student: Network) -> None:
         """Give a student the weights of the layers that both have."""
-        raise NotImplementedError
 
 
 class Encoder(nn.Module):

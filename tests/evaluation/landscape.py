@@ -81,3 +81,18 @@ def write_files(
         "ms": [str(write(folder / "ms.tif", ms.astype(kind), AT * Affine.scale(4)))],
         "reference": str(write(folder / "truth.tif", reference.astype(kind), AT)),
     }
+
+
+def landscape_files(folder: Path, image: str = "brovey", columns: int = 128) -> dict[str, Any]:
+    """Arguments of ``evaluate``: the landscape, and one of the two images that the public codes were given.
+
+    Args:
+        folder: For the files.
+        image: "brovey" or "interpolated".
+        columns: Of the landscape; with fewer than rows, the two cannot be mistaken for each other.
+    """
+    reference, pan = landscape()
+    ms = reduce(reference)
+    fused = interpolate(ms) if image == "interpolated" else brovey(ms, pan)
+    fine, coarse = np.s_[..., :columns], np.s_[..., : columns // 4]
+    return write_files(folder, fused[fine], pan[fine], ms[coarse], reference[fine])

@@ -15,7 +15,7 @@ from pancli.evaluation.profiles.toolbox_filters import (
     mtf_kernel,
     shrink_bicubic,
 )
-from tests.evaluation.landscape import brovey, interpolate, landscape, reduce, write_files
+from tests.evaluation.landscape import landscape_files
 
 # What the toolbox itself printed for two fused images of the landscape, run in GNU Octave.
 PRINTED = {
@@ -48,17 +48,12 @@ PRINTED = {
 
 @pytest.fixture
 def files(tmp_path):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    return write_files(tmp_path, interpolate(ms), pan, ms, reference)
+    return landscape_files(tmp_path, "interpolated")
 
 
 @pytest.mark.parametrize("image", PRINTED)
 def test_it_prints_what_the_toolbox_prints(tmp_path, image):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    fused = interpolate(ms) if image == "interpolated" else brovey(ms, pan)
-    files = write_files(tmp_path, fused, pan, ms, reference)
+    files = landscape_files(tmp_path, image)
     options = EvaluateOptions(profile="dlpan", sensor="quickbird", device="cpu")
     report = evaluate(**files, options=options)
     found = {key: figure.value for key, figure in report.figures.items()}

@@ -9,7 +9,7 @@ from affine import Affine
 
 from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.profiles.gcpnet import _quality
-from tests.evaluation.landscape import AT, brovey, interpolate, landscape, reduce, write_files
+from tests.evaluation.landscape import AT, brovey, landscape, landscape_files, reduce, write_files
 from tests.scenes import write
 
 # What the code itself printed for two fused images of the landscape.
@@ -62,17 +62,12 @@ def values(figures):
 
 @pytest.fixture
 def files(tmp_path):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    return write_files(tmp_path, brovey(ms, pan), pan, ms, reference)
+    return landscape_files(tmp_path)
 
 
 @pytest.mark.parametrize("image", PRINTED)
 def test_it_prints_what_the_code_prints(tmp_path, image):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    fused = interpolate(ms) if image == "interpolated" else brovey(ms, pan)
-    found = run(write_files(tmp_path, fused, pan, ms, reference), sensor="quickbird")
+    found = run(landscape_files(tmp_path, image), sensor="quickbird")
     assert values(found) == pytest.approx(PRINTED[image], rel=1e-9)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from pancli.errors import UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
-from tests.evaluation.landscape import AT, brovey, interpolate, landscape, reduce, write_files
+from tests.evaluation.landscape import AT, brovey, landscape, landscape_files, reduce, write_files
 from tests.scenes import read, write
 
 # What the code itself printed for two fused images of the landscape.
@@ -50,19 +50,12 @@ def values(files, **options):
 
 @pytest.fixture
 def files(tmp_path):
-    """Not square, so that rows and columns cannot be mistaken for each other."""
-    reference, pan = landscape()
-    ms = reduce(reference)
-    fused = brovey(ms, pan)[:, :, :96]
-    return write_files(tmp_path, fused, pan[:, :96], ms[:, :, :24], reference[:, :, :96])
+    return landscape_files(tmp_path, columns=96)
 
 
 @pytest.mark.parametrize("image", PRINTED)
 def test_it_prints_what_the_code_prints(tmp_path, image):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    fused = interpolate(ms) if image == "interpolated" else brovey(ms, pan)
-    found = values(write_files(tmp_path, fused, pan, ms, reference), peak=2047.0)
+    found = values(landscape_files(tmp_path, image), peak=2047.0)
     distortions = {key: found.pop(key) for key in ("d_lambda", "d_s", "qnr")}
     printed = PRINTED[image]
     # 1e-4: the code works in float32.

@@ -11,7 +11,7 @@ from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.profiles import WHOLE_PROFILES
 from pancli.evaluation.profiles import whole as whole_images
 from pancli.metrics.profiles import PROFILES
-from tests.evaluation.landscape import AT, brovey, landscape, reduce, write_files
+from tests.evaluation.landscape import AT, landscape, landscape_files, reduce
 from tests.scenes import write
 
 KEYS = {"qnr", "d_lambda", "d_s", "hqnr", "d_lambda_k", "d_rho"}
@@ -25,9 +25,7 @@ def profile(request):
 
 @pytest.fixture
 def files(tmp_path):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    return write_files(tmp_path, brovey(ms, pan), pan, ms, reference)
+    return landscape_files(tmp_path)
 
 
 def run(files, profile, **options):

@@ -12,7 +12,7 @@ from affine import Affine
 
 from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.profiles.torchmetrics import _local_correlation, gaussian_quality
-from tests.evaluation.landscape import AT, brovey, interpolate, landscape, reduce, write_files
+from tests.evaluation.landscape import AT, landscape, landscape_files, reduce, write_files
 from tests.scenes import read, write
 
 # What 1.9.0 printed for two fused images of the landscape, in float64.
@@ -51,19 +51,12 @@ def run(files, **options):
 
 @pytest.fixture
 def files(tmp_path):
-    """Not square, so that rows and columns cannot be mistaken for each other."""
-    reference, pan = landscape()
-    ms = reduce(reference)[:, :, :24]
-    fused = brovey(reduce(reference), pan)[:, :, :96]
-    return write_files(tmp_path, fused, pan[:, :96], ms, reference[:, :, :96])
+    return landscape_files(tmp_path, columns=96)
 
 
 @pytest.mark.parametrize("image", PRINTED)
 def test_it_prints_what_the_library_prints(tmp_path, image):
-    reference, pan = landscape()
-    ms = reduce(reference)
-    fused = interpolate(ms) if image == "interpolated" else brovey(ms, pan)
-    found = run(write_files(tmp_path, fused, pan, ms, reference), peak=2047.0)
+    found = run(landscape_files(tmp_path, image), peak=2047.0)
     # 1e-6: the library keeps its matrices of Q, the Laplacians and the logarithm of the peak in float32.
     assert {k: f.value for k, f in found.items()} == pytest.approx(PRINTED[image], rel=1e-6)
 

@@ -1,7 +1,6 @@
 import pytest
 
-from pancli.errors import UsageError
-from pancli.methods.registry import METHODS, find_method
+from pancli.methods.registry import METHODS
 
 EXPECTED = "exp brovey ihs sfim hpf wavelet pca gs gsa bdsd mtf-glp mtf-glp-hpm gfpca cnmf"
 
@@ -9,15 +8,6 @@ EXPECTED = "exp brovey ihs sfim hpf wavelet pca gs gsa bdsd mtf-glp mtf-glp-hpm 
 def test_the_table_holds_every_classical_method_once():
     assert list(METHODS) == EXPECTED.split()
     assert all(name == method.name for name, method in METHODS.items())
-
-
-def test_a_method_is_found_by_its_name():
-    assert find_method("gsa").name == "gsa"
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(UsageError, match=r"'gas'; known: exp, brovey, .*cnmf"):
-        find_method("gas")
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

@@ -8,6 +8,16 @@ from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card
 
 
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal numbers, the same for the same seed."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def count(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(p.numel() for p in module.parameters())
+
+
 def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed: int = 0, samples: int = 1):
     """Smooth random images in a network's units."""
     generator = torch.Generator().manual_seed(seed)
@@ -55,7 +65,7 @@ def card_of(network: Network, name: str = "made") -> Card:
         bands=network.bands,
         ratios=(1.9, 4.1) if ratio is None else (ratio - 0.1, ratio + 0.1),
         nominal_pixels=network.nominal_pixels,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=count(network),
         normalisation="detail units",
         groups="in order",
         statistics="of the scene",

@@ -77,6 +77,12 @@ def bicubic(image, scale):
     return image
 
 
+def ratios_by_hand(lrms):
+    """PNN's two ratios of four bands, where all are above the bottom of the range."""
+    _, second, third, fourth = 0.5 + lrms / 8
+    return np.stack([(second - fourth) / (second + fourth), (fourth - third) / (fourth + third)])
+
+
 def numbers(tensor):
     """Any tensor."""
     return tensor.detach().numpy().astype(np.float64)

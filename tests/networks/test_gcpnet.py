@@ -6,17 +6,9 @@ import torch
 
 from pancli.networks.gcpnet import BandGraph, GCPNet, GraphUnit, SpatialGraph
 from pancli.networks.protocol import Inputs, Product, pixel_product
-from tests.networks.made import settled_network
+from tests.networks.made import count, noise, settled_network
 
 WIDTH = 24
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")

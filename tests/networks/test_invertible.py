@@ -18,25 +18,11 @@ from pancli.networks.invertible import (
     TrackedMean,
     TrackedNorm,
 )
+from tests.networks.made import count, noise
 from tests.networks.plain import convolve, rectify
 
 SFINET = Dense(growth=8, kernel=3, bias=True)
 MSINN = Dense(scales=3)
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def test_parts_have_the_sizes_of_the_published_layers():

@@ -5,18 +5,10 @@ import pytest
 import torch
 
 from pancli.networks.lambda_pnn import Attention, LambdaPNN, ResidualBlock
-from tests.networks.made import random_inputs, settled
+from tests.networks.made import count, noise, random_inputs, settled
 from tests.networks.plain import channel_gate, numbers, pixel_gate
 
 WIDTH = 16
-
-
-def noise(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def test_modules_have_their_published_sizes():
@@ -29,7 +21,6 @@ def test_modules_have_their_published_sizes():
 
 
 def test_attention_agrees_with_plain_loops():
-    torch.manual_seed(0)
     attention, x = Attention(WIDTH), noise(1, WIDTH, 5, 6)
     steps = attention.steps(x)
     wanted = next(steps)

@@ -7,7 +7,7 @@ import torch
 from pancli.networks import mdcun
 from pancli.networks.costs import count_parameters
 from pancli.networks.mdcun import MDCUN, NonLocal
-from tests.networks.made import random_inputs
+from tests.networks.made import noise, random_inputs
 from tests.networks.plain import bicubic_matrix, max_pool, numbers, rectify, sigmoid, softmax, through
 
 
@@ -15,10 +15,6 @@ from tests.networks.plain import bicubic_matrix, max_pool, numbers, rectify, sig
 def test_size_grows_with_the_stages_as_published(stages, parameters, monkeypatch):
     monkeypatch.setattr(mdcun, "_STAGES", stages)
     assert count_parameters(MDCUN()) == parameters
-
-
-def noise(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def non_local_by_hand(block, image):

@@ -1,24 +1,12 @@
 """MSINN: its published layers, their order, and its two resamplings, by plain loops."""
 
 import numpy as np
-import pytest
 import torch
 
 from pancli.networks.costs import count_parameters
 from pancli.networks.msinn import MSINN, Extract, ImagingUnit, MSINNRefined, MultiScale
-from tests.networks.made import random_inputs
+from tests.networks.made import count, noise, random_inputs
 from tests.networks.plain import array, bicubic, convolve, rectify, weights_of
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def test_has_the_published_numbers_of_parameters():
@@ -34,7 +22,7 @@ def test_has_the_published_numbers_of_parameters():
         "unit1": 1_808,
         "unit2": 1_808,
     }
-    assert {n: sum(p.numel() for p in network.get_submodule(n).parameters()) for n in sizes} == sizes
+    assert {n: count(network.get_submodule(n)) for n in sizes} == sizes
 
 
 def test_starts_as_the_released_network_does():

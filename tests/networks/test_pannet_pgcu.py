@@ -7,7 +7,7 @@ import torch
 from pancli.networks import pannet_pgcu
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.pannet_pgcu import BandVectors, PanNetPGCU, Upsampling
-from tests.networks.made import random_inputs
+from tests.networks.made import count, random_inputs
 from tests.networks.plain import linear, max_pool, numbers, softmax, through
 
 
@@ -19,7 +19,7 @@ def test_size_follows_the_vectors_as_published(vector, parameters, macs, monkeyp
 
 
 def test_upsampling_has_its_published_size():
-    assert sum(p.numel() for p in Upsampling(4).parameters()) == 54_116
+    assert count(Upsampling(4)) == 54_116
 
 
 def positions_by_hand(block, pan, ms):
@@ -73,7 +73,6 @@ def test_upsampling_agrees_with_plain_loops(monkeypatch):
 
 
 def test_many_bands_still_have_vectors_to_tell_pixels_apart():
-    torch.manual_seed(0)
     length = Upsampling(200).pixel_vectors.shape[1]
     vectors = BandVectors(200, length)(torch.randn(1, 128, 1, 2))
     assert not torch.allclose(vectors[:, :, 0], vectors[:, :, 1], atol=0.5)
@@ -91,7 +90,6 @@ def high_pass_by_hand(image):
 
 @torch.no_grad()
 def test_blocks_see_detail_of_pan_and_add_to_the_enlarged_image():
-    torch.manual_seed(0)
     network, inputs = PanNetPGCU(), random_inputs(PanNetPGCU, 4, (64, 64))
     assert inputs.lrms is not None
     detail = torch.tensor(high_pass_by_hand(numbers(inputs.pan[0, 0])), dtype=torch.float32)

@@ -7,23 +7,8 @@ import torch
 from pancli.networks import clahe
 from pancli.networks.premix import Base, Layer, Mixing, PixelFilter, PreMixB, PreMixH, high_pass
 from pancli.networks.protocol import Inputs
-from tests.networks.made import random_inputs
+from tests.networks.made import count, noise, random_inputs
 from tests.networks.plain import array, convolve, rectify, weights_of
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def test_parts_have_the_published_sizes():

@@ -7,6 +7,7 @@ import torch
 from pancli.networks import sfinet
 from pancli.networks.costs import count_parameters
 from pancli.networks.sfinet import FrequencyFusion, SFINet, SpaFre
+from tests.networks.made import noise
 from tests.networks.plain import channel_gate, numbers, sigmoid, through
 
 WIDTH = 4
@@ -16,10 +17,6 @@ WIDTH = 4
 def test_size_follows_the_width_as_published(width, parameters, monkeypatch):
     monkeypatch.setattr(sfinet, "_WIDTH", width)
     assert count_parameters(SFINet()) == parameters
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def leaky(image):
@@ -60,14 +57,12 @@ def frequency_by_hand(fusion, ms, pan):
 
 @pytest.mark.parametrize("shape", [(6, 8), (5, 7)])
 def test_frequency_fusion_agrees_with_plain_sums(shape):
-    torch.manual_seed(0)
     fusion, ms, pan = FrequencyFusion(WIDTH), noise(1, WIDTH, *shape), noise(1, WIDTH, *shape, seed=1)
     expected = frequency_by_hand(fusion, numbers(ms[0]), numbers(pan[0]))
     np.testing.assert_allclose(numbers(fusion(ms, pan)[0]), expected, atol=1e-4)
 
 
 def test_block_agrees_with_plain_loops():
-    torch.manual_seed(0)
     block, ms, pan = SpaFre(WIDTH), noise(1, WIDTH, 6, 8), noise(1, WIDTH, 6, 8, seed=1)
     torch.nn.init.normal_(block.gate.squeeze.weight)
     torch.nn.init.normal_(block.gate.excite.weight)
@@ -88,7 +83,6 @@ def test_block_agrees_with_plain_loops():
 
 def test_the_sign_of_a_zero_does_not_turn_a_phase(monkeypatch):
     """Real frequencies below zero have the phase pi, also where a transform leaves -0 beside them."""
-    torch.manual_seed(0)
     fusion, image = FrequencyFusion(WIDTH), noise(1, WIDTH, 6, 8) - 2
     expected = fusion(image, image)
     transform = torch.fft.rfft2
@@ -104,7 +98,6 @@ def test_the_sign_of_a_zero_does_not_turn_a_phase(monkeypatch):
 
 def test_constant_maps_have_gradients():
     """Nearly all of their frequencies are exactly zero, and so is their deviation."""
-    torch.manual_seed(0)
     fusion, flat = FrequencyFusion(WIDTH), torch.full((1, WIDTH, 6, 8), 3.0, requires_grad=True)
     (fusion(flat, flat).square().sum() + sfinet._contrast(flat).sum()).backward()
     assert flat.grad is not None
@@ -112,7 +105,6 @@ def test_constant_maps_have_gradients():
 
 
 def test_amplitudes_are_never_of_half_precision():
-    torch.manual_seed(0)
     fusion, image = FrequencyFusion(WIDTH), noise(1, WIDTH, 32, 32) + 3
     expected = fusion(image, image)
     with torch.autocast("cpu", torch.bfloat16):

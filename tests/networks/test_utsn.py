@@ -5,16 +5,8 @@ import pytest
 import torch
 
 from pancli.networks.utsn import UTSN, SpatialNet, SpectralNet
-from tests.networks.made import random_inputs
+from tests.networks.made import count, noise, random_inputs
 from tests.networks.plain import channel_gate, numbers, rectify, through
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_networks_have_their_published_sizes():
@@ -40,7 +32,6 @@ def spatial_by_hand(network, bms, pan):
 
 
 def test_spatial_network_agrees_with_plain_loops():
-    torch.manual_seed(0)
     network = SpatialNet(3)
     bms, pan = noise(1, 3, 4, 5), noise(1, 1, 4, 5, seed=1)
     with torch.no_grad():
@@ -51,7 +42,6 @@ def test_spatial_network_agrees_with_plain_loops():
 
 
 def test_spectral_network_agrees_with_plain_loops():
-    torch.manual_seed(0)
     network, x = SpectralNet(3), noise(1, 3, 4, 5)
     torch.nn.init.normal_(network.gain.weight)  # some gains are cut off at zero
     steps = network.steps(x)
@@ -68,7 +58,6 @@ def test_spectral_network_agrees_with_plain_loops():
 
 def test_pan_is_what_is_added_to():
     """Without its last convolutions the network gives pan in every band, through a gain of one."""
-    torch.manual_seed(0)
     network = UTSN()
     with torch.no_grad():
         for parameter in (*network.spatial.last.parameters(), network.spectral.gain.weight):

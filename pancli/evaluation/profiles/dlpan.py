@@ -23,6 +23,7 @@ from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.quality_index import block_quality, sliding_quality
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.structure import edge_strength
+from pancli.resampling import mirrored
 
 _CUT = slice(20, -21)
 
@@ -97,7 +98,7 @@ def _against_reference(
         )
     sums = ReferenceSums.of(x, y)
     cut = "toolbox, 21 pixels cut"
-    q2n = q2n_blocks(_mirrored(_as_stored(y), block), _mirrored(_as_stored(x), block), block, 0.0)
+    q2n = q2n_blocks(_whole_blocks(_as_stored(y), block), _whole_blocks(_as_stored(x), block), block, 0.0)
     a, b = (edge_strength(pad(image[:, 1:-1, 1:-1], (1, 1, 1, 1))) for image in (x, y))
     edges = torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()])
     unit = "radians" if radians else "degrees"
@@ -115,10 +116,10 @@ def _as_stored(image: Tensor) -> Tensor:
     return (image + 0.5).floor().clamp(0, 65535)
 
 
-def _mirrored(image: Tensor, block: int) -> Tensor:
+def _whole_blocks(image: Tensor, block: int) -> Tensor:
     """Grown downwards and to the right to whole blocks, by its own mirror image."""
-    for axis in (1, 2):
-        size = image.shape[axis]
-        extra = math.ceil(size / block) * block - size
-        image = torch.cat([image, image.narrow(axis, size - extra, extra).flip(axis)], axis)
-    return image
+    rows, cols = (
+        mirrored(torch.arange(math.ceil(size / block) * block, device=image.device), size)
+        for size in image.shape[1:]
+    )
+    return image[:, rows][:, :, cols]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.resampling import cubic_kernel
+from pancli.resampling import cubic_kernel, mirrored
 
 _TAPS = (
     (1, 0.305334091185),
@@ -79,9 +79,7 @@ def _shrinking(size: int, ratio: int) -> Tensor:
     sources = (centres - 2 * ratio).floor().long()[:, None] + taps[None]
     weights = cubic_kernel((centres[:, None] - sources) / ratio)
     weights = weights / weights.sum(1, keepdim=True)
-    mirrored = sources.remainder(2 * size)
-    mirrored = torch.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)
-    return torch.zeros(count, size, dtype=torch.float64).scatter_add_(1, mirrored, weights)
+    return torch.zeros(count, size, dtype=torch.float64).scatter_add_(1, mirrored(sources, size), weights)
 
 
 def mtf_kernel(gain: float, ratio: int) -> Tensor:

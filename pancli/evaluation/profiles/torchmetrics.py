@@ -20,6 +20,7 @@ from pancli.evaluation.profiles.whole import ONE_BAND, check_whole, qnr_figures,
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.structure import SSIM_SIZE, ssim_map
 from pancli.metrics.windows import gaussian, weighted_means, window_sums
+from pancli.resampling import mirrored
 
 NO_WINDOW = f"no window of {SSIM_SIZE} x {SSIM_SIZE} pixels fits into MS"
 """Why a figure of Gaussian windows on the ms grid is not defined."""
@@ -71,11 +72,10 @@ def _no_reference(image: EvaluationTile, ratio: int) -> dict[str, Figure]:
 def _reduce(pan: Tensor, ratio: int) -> Tensor:
     """(1, h, w): a box mean with mirrored borders, then bilinear interpolation at the ms pixels' centres."""
     half = _BOX // 2
-    for axis in (1, 2):
-        length = pan.shape[axis]
-        ends = pan.narrow(axis, 0, half).flip(axis), pan.narrow(axis, length - half, half).flip(axis)
-        pan = torch.cat([ends[0], pan, ends[1]], axis)
-    smooth = window_sums(pan, _BOX, _BOX) / _BOX**2
+    rows, cols = (
+        mirrored(torch.arange(-half, length + half, device=pan.device), length) for length in pan.shape[1:]
+    )
+    smooth = window_sums(pan[:, rows][:, :, cols], _BOX, _BOX) / _BOX**2
     size = [length // ratio for length in smooth.shape[1:]]
     return interpolate(smooth[None], size, mode="bilinear", align_corners=False)[0]
 
