@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pancli.checking import PairReport, check_pair
 from pancli.comparing.bench import Bench, every_band
-from pancli.comparing.options import CompareOptions, choose_methods
+from pancli.comparing.options import CompareOptions, name_methods
 from pancli.comparing.report import CompareReport, MethodResult, Mode, rank
 from pancli.degrading import degrade_pair
 from pancli.degrading.product import FILES as REDUCED_FILES
@@ -100,7 +100,7 @@ def _check_reference(pan: str, ms: Sequence[str], reference: str, options: PairO
 
 def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:
     if options.keep is not None:
-        names = [f"{method}.tif" for method in choose_methods(options.methods)]
+        names = [f"{method}.tif" for method in name_methods(options.methods)]
         names += REDUCED_FILES if options.reduced else ()
         taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
         for name in names:
@@ -147,13 +147,13 @@ def _set_up(pan: str, ms: Sequence[str], options: CompareOptions) -> Iterator[tu
 
 def _run(bench: Bench, options: CompareOptions, progress: Progress) -> tuple[list[MethodResult], _Findings]:
     findings, rows = _Findings(), []
-    methods = choose_methods(options.methods)
-    for number, method in enumerate(methods):
-        step = _Step(progress, method, 100 * number, 100 * len(methods))
+    methods = name_methods(options.methods)
+    for number, (name, method) in enumerate(methods.items()):
+        step = _Step(progress, name, 100 * number, 100 * len(methods))
         try:
             rows.append(_run_method(method, bench, options, findings, step))
         except PancliError as error:
-            rows.append(MethodResult(method, error=str(error)))
+            rows.append(MethodResult(name, error=str(error)))
     return rows, findings
 
 
@@ -181,7 +181,7 @@ class _Step:
 def _run_method(
     method: str, bench: Bench, options: CompareOptions, findings: _Findings, step: _Step
 ) -> MethodResult:
-    out = bench.fused / f"{method}.tif"
+    out = bench.fused / f"{step.method}.tif"
     made = sharpen(bench.pan, bench.ms, out, options.sharpening(method, bench.pair), step.sharpening)
     map_path = None if bench.maps is None else bench.maps / out.name
     asked = options.measuring(bench.pair, map_path)

@@ -23,6 +23,9 @@ from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
 
+SUFFIX = ".safetensors"
+"""Wherever a method can be named, what ends so is a weights file."""
+
 _LATER = {"teacher", "began_from"}  # fields that older cards do not have
 
 
@@ -85,11 +88,13 @@ class Card:
         """The card in a header.
 
         Raises:
-            WeightsError: A field is missing or unknown.
+            WeightsError: A field is missing or unknown, or the name is none that a file can have.
         """
         known = {f.name for f in fields(cls)}
         if odd := sorted((set(values) - known) | (known - set(values) - _LATER)):
             raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
+        if not is_plain_name(values["name"]):
+            raise WeightsError(f"the card's name {values['name']!r} is none that a file can have")
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 
 
@@ -124,7 +129,7 @@ def load_weights(path: Path) -> tuple[Network, Card]:
     header, tensors = _read(path, tensors=True)
     card = _parse_card(header, path)
     if _hash(tensors, header["card"]) != header.get("content_sha256"):
-        raise WeightsError(f"{path}: the file is damaged (hash mismatch); install pancli again")
+        raise WeightsError(f"{path}: the file is damaged (hash mismatch); get it anew from where it came")
     network = find_network(card.network)(card.bands, card.nominal_pixels)
     try:
         network.load_state_dict(tensors)
@@ -133,11 +138,26 @@ def load_weights(path: Path) -> tuple[Network, Card]:
     return network.eval(), card
 
 
+def is_plain_name(name: object) -> bool:
+    """Whether files can be named so and lie in the folder they are meant for."""
+    return (
+        isinstance(name, str) and name == Path(name).name and not name.startswith((".", " ")) and name != ""
+    )
+
+
+def find_weights(name: str) -> Path | None:
+    """The weights file that a method's name means: a path that ends in :data:`SUFFIX`, or one that ships.
+
+    The path need not exist. None where no weights are meant.
+    """
+    return Path(name) if name.endswith(SUFFIX) else shipped().get(name)
+
+
 def shipped() -> dict[str, Path]:
     """The weights that come with pancli: name -> file."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "weights", package.parent / "weights"):
-        files = sorted(folder.glob("*.safetensors"))
+        files = sorted(folder.glob(f"*{SUFFIX}"))
         if files:
             return {file.stem: file for file in files}
     return {}

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,15 @@ from pancli.errors import WeightsError
 from pancli.methods.network import to_channels_last
 from pancli.networks import weights
 from pancli.networks.registry import NETWORKS, find_network
-from pancli.networks.weights import Card, file_sha256, load_weights, read_card, save_weights, shipped
+from pancli.networks.weights import (
+    Card,
+    file_sha256,
+    find_weights,
+    load_weights,
+    read_card,
+    save_weights,
+    shipped,
+)
 from tests.networks.made import card_of, settled_network
 
 
@@ -119,6 +128,19 @@ def test_a_card_of_another_version_is_refused_by_field(saved):
     with_card(saved, flavour="strong")
     with pytest.raises(WeightsError, match="flavour"):
         read_card(saved)
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "/etc/mine", 7.5])
+def test_a_name_that_no_file_can_have_is_refused(saved, name):
+    with_card(saved, name=name)
+    with pytest.raises(WeightsError, match="made.safetensors: the card's name"):
+        read_card(saved)
+
+
+def test_what_ends_as_weights_files_do_is_one():
+    assert find_weights("gcpnet") == shipped()["gcpnet"]
+    assert find_weights("runs/a.safetensors") == Path("runs/a.safetensors")
+    assert find_weights("gsa") is None
 
 
 def test_an_unknown_network_is_refused_and_the_known_ones_named(saved):
