@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from pancli.errors import WeightsError
+from pancli.errors import OutputError, WeightsError
 from pancli.networks.protocol import Network
 from pancli.networks.registry import find_network
 
@@ -99,16 +100,41 @@ class Card:
 
 
 def save_weights(network: Network, card: Card, path: Path) -> None:
-    """Write weights and card; the file appears complete or not at all."""
-    tensors = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    """Write weights and card; the file appears complete or not at all.
+
+    Raises:
+        OutputError: As :func:`save_tensors`.
+    """
+    tensors = _plain(network.state_dict())
     text = json.dumps(card.as_dict(), sort_keys=True)
-    header = {"card": text, "content_sha256": _hash(tensors, text)}
+    save_tensors(path, tensors, {"card": text, "content_sha256": _hash(tensors, text)})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file that appears complete, on the disk, or not at all.
+
+    Raises:
+        OutputError: The disk is full, or the folder is not there or not writable.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata=header)
-    temporary.replace(path)
+    try:
+        # safetensors' own writer would let nobody but the owner read the file, whatever the umask.
+        with temporary.open("wb") as file:
+            file.write(save(_plain(tensors), metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that a file can hold: on the CPU, laid out as indices run."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
 
 
 def read_card(path: Path) -> Card:

@@ -17,7 +17,8 @@ from torch import nn
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Inputs, Network
 from pancli.networks.registry import find_network
-from pancli.training.checkpoint import Part, load_tensors, save_tensors
+from pancli.networks.weights import save_tensors
+from pancli.training.checkpoint import Part, load_tensors
 from pancli.training.initial import Initial
 from pancli.training.objectives import Distilled, Mutually, Objective, Supervised, Teaching
 from pancli.training.recipe import Distillation, Mutual, Optimiser, Recipe, Schedule

@@ -1,6 +1,8 @@
 """A run that is stopped and resumed is the run uninterrupted, and what it exports is what was best."""
 
 import csv
+import os
+import stat
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -283,6 +285,17 @@ def test_metrics_have_one_row_per_validation(tmp_path, data, recipe):
     rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["2", "4"]
     assert all(float(row["real ratio 2 psnr"]) > 0 for row in rows)
+
+
+def test_who_may_read_what_a_run_leaves_follows_the_umask(tmp_path, data, taught):
+    before = os.umask(0o027)
+    try:
+        train(taught, data, tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "run").iterdir()}
+    names = ("checkpoint.safetensors", "metrics.csv", "teacher.safetensors", "tiny.safetensors")
+    assert modes == dict.fromkeys(names, 0o640)
 
 
 def test_fresh_starts_again(tmp_path, data, recipe):
