@@ -12,5 +12,5 @@ uninterrupted, bit for bit on the CPU.
 
 Plain torch, without a training framework: autocast is one line and several processes are one small file, and
 a framework would own the loop that has to be resumed exactly. A teacher is not validated, since methods
-cannot be shown the truth; its last weights teach. The consistency terms of MSINN's last stage are left out.
+cannot be shown the truth; its last weights teach.
 """

@@ -185,7 +185,7 @@ def _optimiser_rules(where: str, optimiser: Optimiser) -> Iterator[Rule]:
 
 
 def _loss_rules(where: str, loss: Loss) -> Iterator[Rule]:
-    weights = (loss.l1, loss.mse, loss.sam, loss.gradient)
+    weights = (loss.l1, loss.mse, loss.sam, loss.gradient, loss.ms, loss.pan)
     holds = min(weights) >= 0 and 0 < max(weights) < math.inf
     yield f"{where}: weights", holds, "0 or more, one of them above 0"
     yield _one_of(f"{where}: reduction", loss.reduction, REDUCTIONS)

@@ -205,11 +205,16 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, data, recipe, change, mes
         train(other, data, tmp_path / "second", Terms(init=init))
 
 
+LAST = "l1 = 1.0, ms = 0.1, pan = 0.1"
+"""The losses of MSINN's last stage."""
+
+
 @pytest.fixture
 def refinement(tmp_path):
     """A recipe for what msinn-refined adds to msinn."""
     text = TEXT.replace('"gcpnet"', '"msinn-refined"').replace("ratios = [2.0]", "ratios = [4.0]")
     text = text.replace("seed = 7", 'seed = 7\nfrozen = ["of_pan", "of_ms", "extract", "refine"]')
+    text = text.replace("patch = 16", "patch = 32").replace("seed = 7", f"seed = 7\nloss = {{{LAST}}}")
     return read_recipe(make_recipe(tmp_path, text + "[degradation]\nratios = [4.0]\n"))
 
 
@@ -224,6 +229,19 @@ def test_what_is_frozen_stays_as_it_was_begun_with_its_statistics_too(tmp_path, 
     start = workshop.stage("student").networks["tiny"].state_dict()
     added = set(new) - set(old)
     assert added and not any(torch.equal(start[name], new[name]) for name in added)
+
+
+def test_the_last_stage_of_msinn_asks_for_consistency(tmp_path, data, recipe, refinement):
+    free = replace(refinement, frozen=())
+    batch = Sampler.load(free, data).batch(0)
+    terms = Workshop(free, torch.device("cpu"), tmp_path).stage("student").objective(batch, 0.0)
+    assert list(terms) == ["l1", "ms", "pan"]
+    small = replace(free, schedule=replace(free.schedule, patch=28))
+    with pytest.raises(RecipeError, match="loss: ms and pan need schedule.patch of 32 or more, not 28"):
+        train(small, data, tmp_path / "run")
+    blind = replace(recipe, loss=free.loss)
+    with pytest.raises(RecipeError, match="loss: ms and pan need a network that sees ms .*; gcpnet does not"):
+        train(blind, data, tmp_path / "run")
 
 
 def test_what_has_no_weights_to_keep_cannot_be_frozen(tmp_path, data, recipe, refinement):

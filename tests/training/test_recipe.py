@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pancli.errors import RecipeError
+from pancli.networks.registry import NETWORKS
+from pancli.training.losses import least_patch
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Loss, Optimiser
 from tests.training.made import TAUGHT, TEXT, make_recipe
@@ -71,6 +73,8 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "optimiser = {momentum = 1.0}", "optimiser: momentum"),
         ("seed = 7", "loss = {}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = -1.0}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = 1.0, ms = -0.1}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = 1.0, pan = inf}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
         ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
@@ -164,6 +168,15 @@ def test_the_recipes_of_the_readme_can_be_read(tmp_path):
     assert recipe.teacher is not None
     assert recipe.teacher.schedule == recipe.schedule
     assert len(parts[0].strip().splitlines()) == 3
+
+
+def test_the_recipe_of_the_last_stage_of_msinn_trains_its_refinement_alone():
+    recipe = read_recipe(RECIPES / "msinn-refined.toml")
+    network = NETWORKS[recipe.network](recipe.bands, 1)
+    assert [name for name, _ in network.named_children() if name not in recipe.frozen] == ["unit1", "unit2"]
+    assert recipe.loss == Loss(l1=1.0, ms=0.1, pan=0.1)
+    assert recipe.schedule.patch >= least_patch(4)
+    assert set(recipe.degradation.ratios) == set(recipe.validation.ratios) == {4.0}
 
 
 @pytest.mark.parametrize("name", ["gcpnet-plain", "gcpnet-distilled"])
