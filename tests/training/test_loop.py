@@ -129,7 +129,7 @@ def test_so_is_one_of_two_stages(tmp_path, data, taught, stop):
         ("student", "2"),
         ("student", "4"),
     ]
-    assert [bool(row[3]) for row in told[0]] == [False, False, True, True]
+    assert all(float(row[3]) > 0 for row in told[0])
 
 
 def test_a_run_stopped_with_its_teacher_has_no_weights_yet(tmp_path, data, taught):
