@@ -166,9 +166,9 @@ def load_weights(path: Path) -> tuple[Network, Card]:
 
 def is_plain_name(name: object) -> bool:
     """Whether files can be named so and lie in the folder they are meant for."""
-    return (
-        isinstance(name, str) and name == Path(name).name and not name.startswith((".", " ")) and name != ""
-    )
+    if not isinstance(name, str) or not name.isprintable() or name.startswith((".", " ")):
+        return False
+    return name == Path(name).name != ""
 
 
 def find_weights(name: str) -> Path | None:

@@ -158,7 +158,7 @@ def test_a_card_of_another_version_is_refused_by_field(saved):
         read_card(saved)
 
 
-@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "/etc/mine", 7.5])
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "/etc/mine", "a\nb", "a\0b", " a", 7.5])
 def test_a_name_that_no_file_can_have_is_refused(saved, name):
     with_card(saved, name=name)
     with pytest.raises(WeightsError, match="made.safetensors: the card's name"):

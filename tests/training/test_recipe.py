@@ -71,6 +71,20 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("steps = 4", "steps = 4\ndecay = {kind = 'steps'}", "decay: period must be 1 or more"),
         ("seed = 7", "optimiser = {kind = 'lion'}", "'lion' must be one of adamw, adam, sgd"),
         ("seed = 7", "optimiser = {momentum = 1.0}", "optimiser: momentum"),
+        ('name = "tiny"', 'name = "../up"', "name '../up' must be what a file can be named"),
+        ('name = "tiny"', 'name = "a/b"', "name 'a/b' must be"),
+        ('name = "tiny"', 'name = ""', "name '' must be"),
+        ('name = "tiny"', 'name = "checkpoint"', "none of checkpoint, teacher"),
+        ('name = "tiny"', 'name = "teacher"', "none of checkpoint, teacher"),
+        ("seed = 7", "seed = -1", "seed must be 0 or more, below 2"),
+        ("seed = 7", "seed = 4294967296", "seed must be 0 or more, below 2"),
+        ("weight = 2.0", "weight = inf", "weight must be above 0, and finite"),
+        ("weight = 2.0", "weight = nan", "weight must be above 0, and finite"),
+        ("steps = 4", "steps = 4\nlearning_rate = nan", "learning_rate must be above 0"),
+        ("steps = 4", "steps = 4\ncheckpoint_minutes = nan", "checkpoint_minutes must be 0 or more"),
+        ("steps = 4", "steps = 4\ncheckpoint_minutes = -1", "checkpoint_minutes must be 0 or more"),
+        ("crop = 24", "crop = 24\nsimulated = -1", "simulated must be 0 or more"),
+        ("[validation]", "[degradation]\ngain_spread = nan\n[validation]", "gain_spread must be 0 to 1"),
         ("seed = 7", "loss = {}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = -1.0}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = 1.0, ms = -0.1}", "loss: weights must be"),
@@ -105,6 +119,12 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
     assert old in text
     with pytest.raises(RecipeError, match=message):
         read_recipe(make_recipe(tmp_path, text.replace(old, new, 1)))
+
+
+def test_what_is_computed_is_not_told_as_a_key(tmp_path):
+    with pytest.raises(RecipeError, match="known: bands, .*version$") as caught:
+        read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "sede = 7")))
+    assert "sha256" not in str(caught.value)
 
 
 def test_a_teacher_trains_as_its_student_where_it_does_not_say_otherwise(tmp_path):
