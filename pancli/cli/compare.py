@@ -42,7 +42,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     methods: Annotated[
         str,
         typer.Option(
-            "--methods", metavar="A,B|all|classical|networks", help="Which; see 'pancli methods' for names."
+            "--methods",
+            metavar="A,B|all|classical|networks",
+            help="Which; see 'pancli methods' for names; FILE.safetensors is one, too.",
         ),
     ] = "all",
     reduced: Annotated[

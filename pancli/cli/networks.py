@@ -1,4 +1,4 @@
-"""``pancli networks``: every network, what it costs, and the cards of the weights that ship."""
+"""``pancli networks``: every network, what it costs, and the cards of weights."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ def register(app: typer.Typer) -> None:
 
 def _command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME ...]", help="Tell all of these networks.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FILE ...]", help="Tell all of these networks or weights."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List the networks, and which of them ship with weights; with names, all there is to say of these."""
     from pancli.networks.listing import describe_networks
     from pancli.networks.registry import NETWORKS
+    from pancli.networks.weights import SUFFIX
 
     for name in names or ():
-        if name not in NETWORKS:
-            raise typer.BadParameter(f"'{name}' is not a network; known are {', '.join(NETWORKS)}")
+        if name not in NETWORKS and not name.endswith(SUFFIX):
+            known = ", ".join(NETWORKS)
+            raise typer.BadParameter(f"'{name}' is not a network; known are {known}, or FILE{SUFFIX}")
     rows = describe_networks(tuple(names or ()))
     if as_json:
         typer.echo(json.dumps(rows, indent=2))

@@ -47,7 +47,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="See 'pancli methods'; default: the network."),
+        typer.Option(
+            "--method", metavar="NAME|FILE", help="See 'pancli methods', or weights; default: the network."
+        ),
     ] = None,
     device: Device = "auto",
     precision: Annotated[

@@ -12,9 +12,10 @@ from pancli.device import find_device
 from pancli.errors import UsageError
 from pancli.evaluation import EvaluateOptions
 from pancli.methods.registry import METHODS
+from pancli.networks.weights import SUFFIX
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions
-from pancli.sharpening.catalog import GDAL, method_names
+from pancli.sharpening.catalog import GDAL, method_names, shown_name
 
 BASELINE = "exp"
 """Interpolation: what every method is to be better than."""
@@ -25,10 +26,12 @@ class Entrant:
     """What one row is about: a method with so many rounds of back-projection.
 
     Attributes:
-        method: Its name.
+        name: What the method is called.
+        method: What ``--method`` takes: its name, or a weights file.
         back_project: Rounds; None for as many as the method asks for.
     """
 
+    name: str
     method: str
     back_project: int | None = None
 
@@ -36,10 +39,10 @@ class Entrant:
     def label(self) -> str:
         """Names the row and its files.
 
-        >>> Entrant("gsa", 2).label, Entrant("gsa", 0).label
+        >>> Entrant("gsa", "gsa", 2).label, Entrant("gsa", "gsa", 0).label
         ('gsa+bp2', 'gsa')
         """
-        return f"{self.method}+bp{self.back_project}" if self.back_project else self.method
+        return f"{self.name}+bp{self.back_project}" if self.back_project else self.name
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class CompareOptions:
     """Options of :func:`pancli.comparing.compare`; the defaults are the program's.
 
     Attributes:
-        methods: Names that ``pancli methods`` lists, or ``all``, ``classical``, ``networks``.
+        methods: Names that ``pancli methods`` lists, weights files, or ``all``, ``classical``, ``networks``.
         reduced: Compare at reduced resolution, by Wald's protocol, with ms as the reference.
         reference: What the fused image should be, on pan's pixels; or None.
         ratio: Reference pixels per new ms pixel of a reduced pair; None for the pair's own.
@@ -85,6 +88,7 @@ class CompareOptions:
 
         Raises:
             UsageError: An option is out of range, or goes with another.
+            WeightsError: A weights file among the methods is missing or has no card.
         """
         if self.ratio is not None and not self.reduced:
             raise UsageError("--ratio goes with --reduced")
@@ -112,10 +116,12 @@ class CompareOptions:
         ['exp', 'exp+bp2', 'gsa', 'gsa+bp2']
 
         Raises:
-            UsageError: As :func:`choose_methods`.
+            UsageError: As :func:`name_methods`.
+            WeightsError: As :func:`name_methods`.
         """
         rounds = (None,) if self.back_project is None else dict.fromkeys((0, self.back_project))
-        return tuple(Entrant(method, n) for method in choose_methods(self.methods) for n in rounds)
+        named = name_methods(self.methods).items()
+        return tuple(Entrant(name, method, n) for name, method in named for n in rounds)
 
     def sharpening(self, entrant: Entrant, pair: PairOptions) -> SharpenOptions:
         """How one entrant is sharpened.
@@ -167,9 +173,31 @@ def choose_methods(names: Sequence[str]) -> tuple[str, ...]:
         "networks": [name for name in known if name not in METHODS and name != GDAL],
     }
     for name in names:
-        if name not in groups and name not in known:
-            listed = ", ".join((*groups, *known))
+        if name not in groups and name not in known and not name.endswith(SUFFIX):
+            listed = ", ".join((*groups, *known, f"FILE{SUFFIX}"))
             raise UsageError(f"--methods {name or '(empty)'}: not known; known are {listed}")
     if not names:
         raise UsageError(f"--methods: names none; known are {', '.join((*groups, *known))}")
     return tuple(dict.fromkeys(method for name in names for method in groups.get(name, [name])))
+
+
+def name_methods(names: Sequence[str]) -> dict[str, str]:
+    """The methods of :func:`choose_methods` by what they are called, which is what rows and files are named.
+
+    >>> name_methods(["gsa", "exp"])
+    {'gsa': 'gsa', 'exp': 'exp'}
+
+    Raises:
+        UsageError: As there, or two are called the same.
+        WeightsError: A weights file is missing or has no card.
+    """
+    called: dict[str, str] = {}
+    for method in choose_methods(names):
+        name = shown_name(method)
+        if name in called:
+            raise UsageError(
+                f"--methods: {called[name]} and {method} are both named {name}; compare them one by one, "
+                "or train with another name in the recipe"
+            )
+        called[name] = method
+    return called

@@ -8,27 +8,35 @@ from typing import Any
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.protocol import Network
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import Card, file_sha256, read_card, shipped
+from pancli.networks.weights import SUFFIX, Card, file_sha256, load_weights, read_card, shipped
 
 BANDS = 4
 """Of which sizes are told where no weights say otherwise."""
 
 
 def describe_networks(names: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """One object per network, in the order of the table; of some, or of all.
+    """One object per network, in the order of the table, then one per weights file; of some, or of all.
 
     Args:
-        names: Keys of :data:`pancli.networks.registry.NETWORKS`; empty for all.
+        names: Keys of :data:`pancli.networks.registry.NETWORKS`, or weights files, whose network is then told
+            with their card alone; empty for all networks.
 
     Raises:
-        WeightsError: A weights file that ships cannot be read.
+        WeightsError: A weights file cannot be used.
     """
+    files = [Path(name) for name in names if name.endswith(SUFFIX)]
     cards = [(path, read_card(path)) for path in shipped().values()]
-    return [
+    rows = [
         _describe(name, kind, [(path, card) for path, card in cards if card.network == name])
         for name, kind in NETWORKS.items()
         if not names or name in names
     ]
+    return rows + [_describe_file(path) for path in files]
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    network, card = load_weights(path)  # all of it is checked
+    return _describe(card.network, type(network), [(path, card)])
 
 
 def _describe(name: str, kind: type[Network], weights: list[tuple[Path, Card]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from pancli.errors import WeightsError
+from pancli.errors import OutputError, WeightsError
 from pancli.networks.protocol import Network
 from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
+
+SUFFIX = ".safetensors"
+"""Wherever a method can be named, what ends so is a weights file."""
 
 _LATER = {"teacher", "began_from", "back_projections"}  # fields that older cards do not have
 
@@ -87,25 +91,52 @@ class Card:
         """The card in a header.
 
         Raises:
-            WeightsError: A field is missing or unknown.
+            WeightsError: A field is missing or unknown, or the name is none that a file can have.
         """
         known = {f.name for f in fields(cls)}
         if odd := sorted((set(values) - known) | (known - set(values) - _LATER)):
             raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
+        if not is_plain_name(values["name"]):
+            raise WeightsError(f"the card's name {values['name']!r} is none that a file can have")
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 
 
 def save_weights(network: Network, card: Card, path: Path) -> None:
-    """Write weights and card; the file appears complete or not at all."""
-    tensors = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    """Write weights and card; the file appears complete or not at all.
+
+    Raises:
+        OutputError: As :func:`save_tensors`.
+    """
+    tensors = _plain(network.state_dict())
     text = json.dumps(card.as_dict(), sort_keys=True)
-    header = {"card": text, "content_sha256": _hash(tensors, text)}
+    save_tensors(path, tensors, {"card": text, "content_sha256": _hash(tensors, text)})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file that appears complete, on the disk, or not at all.
+
+    Raises:
+        OutputError: The disk is full, or the folder is not there or not writable.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata=header)
-    temporary.replace(path)
+    try:
+        # safetensors' own writer would let nobody but the owner read the file, whatever the umask.
+        with temporary.open("wb") as file:
+            file.write(save(_plain(tensors), metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that a file can hold: on the CPU, laid out as indices run."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
 
 
 def read_card(path: Path) -> Card:
@@ -126,7 +157,7 @@ def load_weights(path: Path) -> tuple[Network, Card]:
     header, tensors = _read(path, tensors=True)
     card = _parse_card(header, path)
     if _hash(tensors, header["card"]) != header.get("content_sha256"):
-        raise WeightsError(f"{path}: the file is damaged (hash mismatch); install pancli again")
+        raise WeightsError(f"{path}: the file is damaged (hash mismatch); get it anew from where it came")
     network = find_network(card.network)(card.bands, card.nominal_pixels)
     try:
         network.load_state_dict(tensors)
@@ -135,11 +166,26 @@ def load_weights(path: Path) -> tuple[Network, Card]:
     return network.eval(), card
 
 
+def is_plain_name(name: object) -> bool:
+    """Whether files can be named so and lie in the folder they are meant for."""
+    if not isinstance(name, str) or not name.isprintable() or name.startswith((".", " ")):
+        return False
+    return name == Path(name).name != ""
+
+
+def find_weights(name: str) -> Path | None:
+    """The weights file that a method's name means: a path that ends in :data:`SUFFIX`, or one that ships.
+
+    The path need not exist. None where no weights are meant.
+    """
+    return Path(name) if name.endswith(SUFFIX) else shipped().get(name)
+
+
 def shipped() -> dict[str, Path]:
     """The weights that come with pancli: name -> file."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "weights", package.parent / "weights"):
-        files = sorted(folder.glob("*.safetensors"))
+        files = sorted(folder.glob(f"*{SUFFIX}"))
         if files:
             return {file.stem: file for file in files}
     return {}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from pancli.errors import UsageError
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
 from pancli.methods.registry import METHODS
-from pancli.networks.weights import shipped
+from pancli.networks.weights import SUFFIX, find_weights, read_card, shipped
 from pancli.placement import AxisMap, Placement
 from pancli.raster.gdal_brovey import GdalBrovey, open_gdal_brovey
 from pancli.raster.pair import Pair
@@ -50,8 +51,17 @@ class GdalMethod:
 
 
 def method_names() -> list[str]:
-    """Everything ``--method`` takes: networks first."""
+    """Every name that ``--method`` takes: networks first. It takes paths of weights files as well."""
     return [*shipped(), *METHODS, GDAL]
+
+
+def shown_name(method: str) -> str:
+    """What a method is called: of a weights file, what its card says.
+
+    Raises:
+        WeightsError: There is no such weights file, or it has no card.
+    """
+    return read_card(Path(method)).name if method.endswith(SUFFIX) else method
 
 
 @contextmanager
@@ -64,10 +74,13 @@ def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> It
         MethodError: It does not take this pair.
     """
     name = options.method
-    if name not in method_names():
-        raise UsageError(f"--method {name}: not known; known are {', '.join(method_names())}")
-    if name in shipped():
-        yield NetworkMethod.load(shipped()[name], device, options.precision)
+    weights = find_weights(name)
+    if weights is None and name not in method_names():
+        raise UsageError(
+            f"--method {name}: not known; known are {', '.join(method_names())}, or FILE{SUFFIX}"
+        )
+    if weights is not None:
+        yield NetworkMethod.load(weights, device, options.precision)
         return
     if options.adapt is not None:
         raise UsageError(f"--adapt is for networks; {name} has nothing to learn")

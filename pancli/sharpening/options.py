@@ -26,7 +26,7 @@ class SharpenOptions:
     """Options of :func:`pancli.sharpening.sharpen`; the defaults are the program's.
 
     Attributes:
-        method: A name that ``pancli methods`` lists.
+        method: A name that ``pancli methods`` lists, or a weights file: what ends in ``.safetensors``.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         precision: Of a network's convolutions; ``auto`` is float32.
         tile: Side of a tile's core in pan pixels; None chooses by ``max_memory``.

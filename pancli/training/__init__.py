@@ -11,6 +11,6 @@ What a step trains on follows from the recipe's seed and the step's number alone
 uninterrupted, bit for bit on the CPU.
 
 Plain torch, without a training framework: autocast is one line and several processes are one small file, and
-a framework would own the loop that has to be resumed exactly. A teacher is not validated, since methods
-cannot be shown the truth; its last weights teach. The consistency terms of MSINN's last stage are left out.
+a framework would own the loop that has to be resumed exactly. A teacher is measured on
+the validation images, but not chosen by it, since it is shown their truth: its last weights teach.
 """

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pancli.errors import TrainingError
+from pancli.networks.weights import save_tensors
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def save_checkpoint(path: Path, parts: Mapping[str, Part], progress: Progress) -
 
     Raises:
         TrainingError: A weight is no number; what was saved before stays.
+        OutputError: It cannot be written; what was saved before stays.
     """
     tensors: dict[str, Tensor] = {}
     for name, part in parts.items():
@@ -104,19 +104,6 @@ def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
             part.optimiser.load_state_dict({**part.optimiser.state_dict(), "state": state})
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file that appears complete, on the disk, or not at all."""
-    flat = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(flat, temporary, metadata=metadata)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

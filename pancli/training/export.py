@@ -17,7 +17,8 @@ from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule
 from pancli.training.run import Run
 from pancli.training.sampling import RATIO_SLACK
-from pancli.training.validation import Figures, measure, score
+from pancli.training.teachers import Teacher
+from pancli.training.validation import Figures, measure, measure_teacher, score
 
 _METRICS = (("psnr", "PSNR dB"), ("sam", "SAM degrees"), ("ergas", "ERGAS"), ("q2n", "Q2n"))
 
@@ -25,22 +26,28 @@ FiguresByGroup = Mapping[str, Figures]
 
 
 def validate(run: Run, loss: float, board: Board | None) -> None:
-    """Measure, note it, and export what is the best so far."""
+    """Measure, note it, and export what is the best so far; a teacher is measured alone."""
     progress = run.progress
     row = Row(run.stage.name, progress.step, progress.seconds, loss)
-    if not run.stage.networks:
-        run.metrics.note(row)
+    for part in run.stage.parts.values():
+        if isinstance(part.module, Teacher):
+            _note(run, replace(row, figures=measure_teacher(part.module, run.recipe, run.cases)), board)
     for stem, network in run.stage.networks.items():
         figures = _measure(run, stem, network)
-        run.metrics.note(replace(row, weights=stem, figures=figures))
-        if board is not None:
-            told = {f"{group}/{k}": v for group, found in figures.items() for k, v in vars(found).items()}
-            board.note(run.stage.name, progress.step, told)
+        _note(run, replace(row, weights=stem, figures=figures), board)
         if figures and not score(figures) > progress.best.get(stem, -math.inf):
             continue
         if figures:
             run.progress = replace(run.progress, best={**run.progress.best, stem: score(figures)})
         _export(run, stem, network, figures)
+
+
+def _note(run: Run, row: Row, board: Board | None) -> None:
+    run.metrics.note(row)
+    if board is not None:
+        figures = (row.figures or {}).items()
+        told = {f"{group}/{k}": v for group, found in figures for k, v in vars(found).items()}
+        board.note(row.stage, row.step, told)
 
 
 def _measure(run: Run, stem: str, network: Network) -> dict[str, Figures]:

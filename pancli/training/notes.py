@@ -26,7 +26,7 @@ class Row:
         seconds: Spent on the run.
         loss: Of that step.
         weights: Stem of the weights file; empty for a teacher.
-        figures: By group of scenes.
+        figures: By group of scenes; a teacher's are of one who is shown the truth.
     """
 
     stage: str

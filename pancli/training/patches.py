@@ -158,7 +158,7 @@ def draw_region(
     """A window of an image's bands, observed at random; of a referenced one as it was observed already."""
     if kind == "referenced":
         pan, ms, reference, placement = referenced_parts(image, window)
-        return _region(pan, ms, reference, placement, GENERIC.ms_gains[0])
+        return whole_region(pan, ms, reference, placement, GENERIC.ms_gains[0])
     reference = crop(image.bands, window)
     if kind == "pairs":
         pan = reduced_pan(image, window, uniform(generator, *degradation.pan_gains))
@@ -177,7 +177,7 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     gains = pair.instrument.ms_gains
     gain = _believed(sum(gains) / len(gains), degradation, generator)
     pan = _moved(pair.pan, generator) if _misfits(degradation, generator) else pair.pan
-    return _region(pan, pair.ms, pair.reference, pair.placement, gain)
+    return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
 def reduced_pan(image: Image, window: Window, gain: float) -> Tensor:
@@ -245,7 +245,7 @@ def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator:
         bands.append(degrade(band, true, whole, ms_whole, min(max(gain + spread, 0.05), 0.9)))
     ms = _noisy(torch.cat(bands), uniform(generator, 0.0, degradation.noise), generator)
     pan = _noisy(pan, uniform(generator, 0.0, degradation.noise), generator)
-    return _region(pan, ms, reference, believed, _believed(gain, degradation, generator))
+    return whole_region(pan, ms, reference, believed, _believed(gain, degradation, generator))
 
 
 def _believed(gain: float, degradation: Degradation, generator: torch.Generator) -> float:
@@ -269,7 +269,7 @@ def _moved(pan: Tensor, generator: torch.Generator) -> Tensor:
     return upsample(pan, moved, whole, whole)
 
 
-def _region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, gain: float) -> Region:
+def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, gain: float) -> Region:
     """What was observed, with its units, taken on the ms grid as they are of a scene."""
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *placement.ms_shape)
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])

@@ -1,8 +1,11 @@
 """Several processes that train as one, started by torchrun: each makes its share of a step's regions.
 
 Every process holds the whole network and takes the same steps, with gradients averaged over all. Only the
-first validates, writes and tells. Batch normalisation normalises by the share of its own process; what it
-remembers is averaged.
+first validates, writes and tells.
+
+Batch normalisation is not synchronised: it normalises by the share of its own process, and what it remembers
+is averaged. So a network with it, as gcpnet, learns a little differently with every number of processes.
+torch.nn.SyncBatchNorm works on CUDA alone, and is not used.
 """
 
 from __future__ import annotations
@@ -75,6 +78,9 @@ class Ranks:
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """The processes torchrun started, or this one alone.
+
+    Gradients and what batch normalisation remembers are averaged over them; what it normalises by in a step
+    is of each process alone, so give each several regions (``schedule.regions``).
 
     Args:
         device: Where to compute; with CUDA, each process takes the device of its own number.

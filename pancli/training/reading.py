@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pancli.errors import RecipeError
+from pancli.networks.weights import is_plain_name
 from pancli.training.recipe import (
     DECAYS,
     DISTANCES,
@@ -31,6 +32,9 @@ from pancli.training.recipe import (
     Source,
     Teacher,
 )
+
+_COMPUTED = {"sha256"}  # fields that are no keys
+_TAKEN = ("checkpoint", "teacher")  # files beside the weights, of every run
 
 Rule = tuple[str, bool, str]
 """What, whether it holds, and what it must be."""
@@ -51,7 +55,7 @@ def read_recipe(path: Path) -> Recipe:
         values = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
-    if "sha256" in values:
+    if _COMPUTED & set(values):
         raise RecipeError(f"{path}: 'sha256' is computed, not given; remove it")
     _inherit(values)
     recipe: Recipe = _build(Recipe, {**values, "sha256": hashlib.sha256(raw).hexdigest()}, str(path))
@@ -78,7 +82,9 @@ def _build(kind: type, values: Any, where: str) -> Any:
         raise RecipeError(f"{where}: expected a table, got {values!r}")
     known = {f.name: f for f in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
-        raise RecipeError(f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(known))}")
+        raise RecipeError(
+            f"{where}: unknown key '{unknown[0]}'; known: {', '.join(sorted(set(known) - _COMPUTED))}"
+        )
     required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     if missing := sorted(required - set(values)):
         raise RecipeError(f"{where}: '{missing[0]}' is missing")
@@ -111,6 +117,9 @@ def _sequence(hint: types.GenericAlias, value: Any, where: str) -> tuple[Any, ..
 
 
 def _rules(recipe: Recipe) -> Iterator[Rule]:
+    plain = is_plain_name(recipe.name) and recipe.name not in _TAKEN
+    yield f"name '{recipe.name}'", plain, f"what a file can be named, and none of {', '.join(_TAKEN)}"
+    yield "seed", 0 <= recipe.seed < 2**32, "0 or more, below 2^32"
     yield "sources", len(recipe.sources) > 0, "at least one"
     yield "bands", recipe.bands >= 1, "1 or more"
     yield "back_projections", 0 <= recipe.back_projections <= 5, "0 to 5"
@@ -119,6 +128,7 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield _one_of("precision", recipe.precision, PRECISIONS)
     yield _one_of("validation: kind", recipe.validation.kind, ("pairs", "referenced"))
     yield "validation: crop", recipe.validation.crop >= 8, "8 or more"
+    yield "validation: simulated", recipe.validation.simulated >= 0, "0 or more"
     yield "validation: bits", 1 <= recipe.validation.bits <= 16, "1 to 16"
     yield "validation: bands", all(band >= 0 for band in recipe.validation.bands), "0 or more"
     yield "validation: ratios", _ratios(recipe.validation.ratios), "1.5 to 8"
@@ -150,7 +160,7 @@ def _ratios(ratios: Sequence[float]) -> bool:
 
 def _source_rules(source: Source) -> Iterator[Rule]:
     yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
-    yield "sources: weight", source.weight > 0, "above 0"
+    yield "sources: weight", 0 < source.weight < math.inf, "above 0, and finite"
     yield "sources: names", source.kind == "simulated" or bool(source.names), "not empty"
 
 
@@ -160,6 +170,7 @@ def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:
     yield "degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"
     yield "degradation: misfit", 0 <= degradation.misfit <= 1, "0 to 1"
     yield "degradation: gain_error", 0 <= degradation.gain_error < 1, "0 or more, below 1"
+    yield "degradation: gain_spread", 0 <= degradation.gain_spread < 1, "0 to 1"
     yield "degradation: noise", 0 <= degradation.noise < 1, "0 to 1"
     for name in ("ms_gains", "pan_gains"):
         low, high = getattr(degradation, name)
@@ -173,6 +184,7 @@ def _schedule_rules(where: str, schedule: Schedule) -> Iterator[Rule]:
     yield f"{where}: clip", schedule.clip > 0, "above 0"
     yield f"{where}: settle", 0 <= schedule.settle <= 1, "0 to 1"
     yield f"{where}: patch", 8 <= schedule.patch <= schedule.region, "8 to the side of a region"
+    yield f"{where}: checkpoint_minutes", 0 <= schedule.checkpoint_minutes < math.inf, "0 or more"
     yield f"{where}: threads", schedule.threads >= 0, "0 or more"
     yield f"{where}: prefetch", schedule.prefetch >= 0, "0 or more"
     for name in ("steps", "regions", "region", "patches", "validate_every"):
@@ -190,7 +202,7 @@ def _optimiser_rules(where: str, optimiser: Optimiser) -> Iterator[Rule]:
 
 
 def _loss_rules(where: str, loss: Loss) -> Iterator[Rule]:
-    weights = (loss.l1, loss.mse, loss.sam, loss.gradient)
+    weights = (loss.l1, loss.mse, loss.sam, loss.gradient, loss.ms, loss.pan)
     holds = min(weights) >= 0 and 0 < max(weights) < math.inf
     yield f"{where}: weights", holds, "0 or more, one of them above 0"
     yield _one_of(f"{where}: reduction", loss.reduction, REDUCTIONS)

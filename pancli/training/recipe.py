@@ -147,6 +147,10 @@ class Loss:
         mse: Of squared errors.
         sam: Of the spectral angle in radians, a mean over pixels.
         gradient: Of the absolute errors of differences between neighbours, along rows and along columns.
+        ms: Of the absolute distance of the fused image, blurred and reduced, from ms.
+        pan: Of the absolute distance of that mixture of its bands which is most like pan, from pan, in
+            standard deviations of pan. Both for networks that see ms at its own resolution: the last stage
+            of MSINN, with what comes before in ``frozen``.
         reduction: How l1 and mse are reduced. "mean"; or "sum": over each patch, squares halved, as
             GCPNet's paper does. What distances of distillation are reduced by, too.
     """
@@ -155,6 +159,8 @@ class Loss:
     mse: float = 0.0
     sam: float = 0.0
     gradient: float = 0.0
+    ms: float = 0.0
+    pan: float = 0.0
     reduction: str = "mean"
 
 

@@ -193,7 +193,7 @@ def _from_array(path: Path) -> Array:
     try:
         array: Array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise RecipeError(f"{path} is not a plain .npy array: {error}") from error
+        raise RecipeError(f"{path} is not a plain .npy array of numbers; write it with numpy.save") from error
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3:

@@ -15,10 +15,12 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pancli.errors import RecipeError, TrainingError
-from pancli.networks.protocol import Network, blank_inputs
+from pancli.networks.protocol import Network, Traits, blank_inputs
 from pancli.networks.registry import find_network
-from pancli.training.checkpoint import Part, load_tensors, save_tensors
+from pancli.networks.weights import save_tensors
+from pancli.training.checkpoint import Part, load_tensors
 from pancli.training.initial import Initial
+from pancli.training.losses import least_patch
 from pancli.training.objectives import Distilled, Mutually, Objective, Supervised, Teaching
 from pancli.training.recipe import Distillation, Mutual, Optimiser, Recipe, Schedule
 from pancli.training.recipe import Teacher as TeacherPlan
@@ -69,7 +71,7 @@ class Workshop:
         """A stage at its beginning.
 
         Raises:
-            RecipeError: The network has no such teacher, or too few features.
+            RecipeError: The network has no such teacher, too few features, or no ms to be consistent with.
             TrainingError: The teacher's file is damaged.
         """
         torch.manual_seed(self.recipe.seed)
@@ -94,6 +96,7 @@ class Workshop:
 
     def _network(self) -> Network:
         kind = find_network(self.recipe.network)
+        self._check_consistency(kind.TRAITS)
         if self.initial is not None:
             network = kind(self.recipe.bands, self.initial.nominal_pixels)
             # A network that another one is the beginning of may lack what comes after that.
@@ -102,6 +105,24 @@ class Workshop:
         network = kind(self.recipe.bands, self.recipe.schedule.patch**2)
         network.start_near_interpolation()
         return network
+
+    def _check_consistency(self, traits: Traits) -> None:
+        """Refuse losses that the network's patches cannot tell.
+
+        Raises:
+            RecipeError: The network does not see ms at its own resolution, or patches are too small.
+        """
+        plans = [self.recipe.loss, *([] if self.recipe.teacher is None else [self.recipe.teacher.loss])]
+        if not any(plan.ms or plan.pan for plan in plans):
+            return
+        if traits.ratio is None:
+            raise RecipeError(
+                f"loss: ms and pan need a network that sees ms at its own resolution, as msinn-refined does; "
+                f"{self.recipe.network} does not"
+            )
+        least, side = least_patch(traits.ratio), self.recipe.schedule.patch
+        if side < least:
+            raise RecipeError(f"loss: ms and pan need schedule.patch of {least} or more, not {side}")
 
     def _plain(self, network: Network) -> Stage:
         self._place(network)

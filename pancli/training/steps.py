@@ -100,7 +100,8 @@ def _check_finite(run: Run, step: int, what: str, value: float) -> None:
     if not math.isfinite(value):
         raise TrainingError(
             f"the {what} of step {step} is {value}; what was saved before stays in {run.folder}. "
-            "Lower schedule.learning_rate or schedule.clip"
+            "Lower schedule.learning_rate or schedule.clip, and start with --fresh, or elsewhere (--out) "
+            "from weights that are there (--init)"
         )
 
 

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from pancli.errors import RecipeError
+from pancli.methods.network import band_groups
 from pancli.methods.protocol import Method
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.reference import ReferenceSums
+from pancli.networks.protocol import Traits
+from pancli.networks.registry import find_network
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
 from pancli.scene import TiledScene, array_scene, fuse_scene
@@ -21,9 +24,10 @@ from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
 from pancli.training.images import Image, Room, crop, middle_window
-from pancli.training.patches import reduced_pan, referenced_parts
-from pancli.training.recipe import Validation
+from pancli.training.patches import Region, cut_patch, reduced_pan, referenced_parts, whole_region
+from pancli.training.recipe import Recipe, Validation
 from pancli.training.sources import find_names, load_pair, load_referenced
+from pancli.training.teachers import Teacher
 
 _SIMULATED_SEED = 900_000_000  # far from the seeds of training steps
 _SIMULATED_SIZE = 256
@@ -139,11 +143,64 @@ def measure(method: Method, cases: Iterable[Case]) -> dict[str, Figures]:
     with torch.inference_mode():
         for case in cases:
             fused = fuse_scene(method, case.scene, method.fit(case.scene))
-            sums = ReferenceSums.of(fused, case.truth)
-            ratio = case.scene.info.placement.ratio
-            figures = Figures(sums.psnr(case.peak), sums.sam(), sums.ergas(ratio), _q2n(fused, case.truth))
+            found.setdefault(case.group, []).append(_compare(fused, case.truth, case))
+    return {group: _mean(values) for group, values in found.items()}
+
+
+def measure_teacher(teacher: Teacher, recipe: Recipe, cases: Iterable[Case]) -> dict[str, Figures]:
+    """What a teacher, who is shown the truth, makes of every case: means per group.
+
+    It says whether there is something to be learnt from it, not how well it would do without the truth.
+    Each image is one batch; of networks that see windows of one size, the first window alone.
+
+    Args:
+        teacher: On any device; left in eval mode.
+        recipe: Whose network it teaches.
+        cases: What :func:`load_cases` returned. Those smaller than a network's window are left out.
+    """
+    found: dict[str, list[Figures]] = {}
+    traits, device = find_network(recipe.network).TRAITS, next(teacher.parameters()).device
+    teacher.eval()
+    with torch.no_grad():
+        for case in cases:
+            window = _seen(traits, case.scene.area)
+            if window.size == 0:
+                continue
+            region, fused = _region(case), torch.full_like(case.truth, torch.nan)
+            for group in band_groups(len(fused), recipe.bands):
+                batch = cut_patch(region, group, window, traits)
+                image = teacher(batch.to(device)).fused.float().cpu() * batch.scale + batch.mean
+                members = list(region.units.ordered(group))
+                fused[members, *window.slices_in(case.scene.area)] = image[0]
+            rows, cols = window.slices_in(case.scene.area)
+            figures = _compare(fused[:, rows, cols], case.truth[:, rows, cols], case)
             found.setdefault(case.group, []).append(figures)
     return {group: _mean(values) for group, values in found.items()}
+
+
+def _seen(traits: Traits, area: Window) -> Window:
+    """What a network can be shown of an image at once; empty where that is too small."""
+    if traits.window is not None:
+        side = traits.window if min(area.shape) >= traits.window else 0
+        return Window(0, 0, side, side)
+    height, width = (side // traits.align * traits.align for side in area.shape)
+    return Window(0, 0, height, width)
+
+
+def _region(case: Case) -> Region:
+    """All of a case."""
+    scene, placement = case.scene, case.scene.info.placement
+    ms_whole = Window(0, 0, *placement.ms_shape)
+    pan, ms = (
+        torch.from_numpy(values)
+        for values, _ in (scene.reader.read_pan(scene.area), scene.reader.read_ms(ms_whole))
+    )
+    return whole_region(pan[None], ms, case.truth, placement, scene.info.mean_gain)
+
+
+def _compare(fused: Tensor, truth: Tensor, case: Case) -> Figures:
+    sums, ratio = ReferenceSums.of(fused, truth), case.scene.info.placement.ratio
+    return Figures(sums.psnr(case.peak), sums.sam(), sums.ergas(ratio), _q2n(fused, truth))
 
 
 def _q2n(fused: Tensor, truth: Tensor) -> float:

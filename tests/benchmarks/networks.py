@@ -1,36 +1,43 @@
 """Every network trained on the same small budget and measured on the same scenes; prints a Markdown table.
 
     python -m tests.benchmarks.networks --data DATA --out runs/networks [--steps 300] [--networks pnn,gcpnet]
+        [--device cuda] [--workers 12] [--max-minutes 7]
 
 Each step is four patches of 64 x 64 pixels, or one of 128 x 128 for networks that see windows of that size:
 the same pixels. GCPNet comes three times: alone, alone with twice the steps, and as the student of a teacher
 that took as many steps as the student does. What was trained is kept in --out: a run that was stopped goes
-on there. Speeds are of one scene, one network after the other, after all training.
+on there, and prints the table once all are trained. Networks are trained and timed on --device. Figures are
+of the CPU. Speeds are of one scene at the second try, one network after the other, after all training.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from pancli.device import find_device
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
 from pancli.methods.registry import METHODS
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.registry import NETWORKS
 from pancli.scene import TiledScene, fuse_scene
+from pancli.training.checkpoint import Progress, read_progress
 from pancli.training.loop import BASELINES, train
+from pancli.training.ranks import Ranks
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Distillation, Loss, Recipe, Teacher
+from pancli.training.run import CHECKPOINT, Terms
 from pancli.training.validation import Case, Figures, load_cases, measure
 
 TEMPLATE = Path(__file__).parent / "recipes" / "networks.toml"
-_HEAD = ("network", "parameters", "kMAC/pixel", "minutes", "MPix/s")
+_HEAD = ("network", "parameters", "kMAC/pixel", "minutes")
 
 
 def plan(network: str, steps: int) -> Recipe:
@@ -64,64 +71,83 @@ def recipes(steps: int) -> dict[str, Recipe]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--networks", default="")
-    asked = parser.parse_args()
+    parser.add_argument("--networks", default="", help="names, separated by commas; all where it is empty")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--workers", type=int, help="threads that make batches")
+    parser.add_argument("--max-minutes", type=float, default=math.inf, help="of training; then stop, saved")
+    asked = parser.parse_args(arguments)
     chosen = recipes(asked.steps)
     if asked.networks:
         chosen = {name: chosen[name] for name in asked.networks.split(",")}
-    minutes = {name: _train(recipe, asked.data, asked.out / name) for name, recipe in chosen.items()}
-    cases = load_cases(read_recipe(TEMPLATE).validation, asked.data)
-    _print_head(cases)
+    device = find_device(asked.device)
+    terms = Terms(Ranks(device=device), workers=asked.workers)
+    if train_all(chosen, asked.data, asked.out, terms, time.monotonic() + 60 * asked.max_minutes):
+        _print_table(chosen, asked.data, asked.out, device)
+    else:
+        print("time is up; the same command goes on", flush=True)
+
+
+def train_all(recipes: Mapping[str, Recipe], data: Path, out: Path, terms: Terms, deadline: float) -> bool:
+    """Train what is not trained yet; false where the time was up before that."""
+    for name, recipe in recipes.items():
+        if _finished(recipe, out / name) is None:
+            left = (deadline - time.monotonic()) / 60
+            if left <= 0 or not train(recipe, data, out / name, replace(terms, max_minutes=left)).done:
+                return False
+            print(f"<!-- {name}: trained -->", flush=True)
+    return True
+
+
+def _finished(recipe: Recipe, folder: Path) -> Progress | None:
+    """Where a run ended; None where it has not."""
+    if not (folder / CHECKPOINT).exists():
+        return None
+    progress = read_progress(folder / CHECKPOINT)
+    end = recipe.sha256, "student", recipe.schedule.steps
+    return progress if (progress.recipe_sha256, progress.stage, progress.step) == end else None
+
+
+def _print_table(recipes: Mapping[str, Recipe], data: Path, out: Path, device: torch.device) -> None:
+    cases = load_cases(read_recipe(TEMPLATE).validation, data)
+    groups = list(dict.fromkeys(case.group for case in cases))
+    titles = [*_HEAD, f"MPix/s, {device.type}", *(f"{group}: PSNR / SAM / ERGAS / Q2n" for group in groups)]
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+    scene = replace(cases[0].scene, device=device)
     for name in BASELINES:
-        _print_row((name, "", "", ""), METHODS[name], cases)
-    for name, recipe in chosen.items():
-        method = NetworkMethod.load(asked.out / name / f"{name}.safetensors", torch.device("cpu"))
-        kind = NETWORKS[recipe.network]
+        _print_row((name, "", "", ""), METHODS[name], cases, _speed(METHODS[name], scene))
+    for name, recipe in recipes.items():
+        weights = out / name / f"{name}.safetensors"
+        method = NetworkMethod.load(weights, torch.device("cpu"))
+        progress = _finished(recipe, out / name)
         told = (
             name,
             f"{count_parameters(method.network):,}",
-            f"{macs_per_pixel(kind) / 1e3:.0f}",
-            f"{minutes[name]:.0f}",
+            f"{macs_per_pixel(NETWORKS[recipe.network]) / 1e3:.0f}",
+            "" if progress is None else f"{progress.seconds / 60:.0f}",
         )
-        _print_row(told, method, cases)
+        _print_row(told, method, cases, _speed(NetworkMethod.load(weights, device), scene))
 
 
-def _train(recipe: Recipe, data: Path, folder: Path) -> float:
-    """Minutes of training, those before a stop included."""
-    run = train(recipe, data, folder)
-    print(f"<!-- {recipe.name}: {run.progress.seconds / 60:.1f} minutes -->", flush=True)
-    return run.progress.seconds / 60
-
-
-def _print_head(cases: list[Case]) -> None:
-    groups = list(dict.fromkeys(case.group for case in cases))
-    titles = [*_HEAD, *(f"{group}: PSNR / SAM / ERGAS / Q2n" for group in groups)]
-    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
-
-
-def _print_row(told: tuple[str, ...], method: Method, cases: list[Case]) -> None:
+def _print_row(told: tuple[str, ...], method: Method, cases: list[Case], speed: float) -> None:
     figures = measure(method, cases)
-    with torch.inference_mode():
-        seconds = _seconds(lambda: _fuse(method, cases[0].scene))
-    pixels = cases[0].scene.area.size / 1e6
-    cells = [*told, f"{pixels / seconds:.3f}", *(_cell(found) for found in figures.values())]
+    cells = [*told, f"{speed:.3f}", *(_cell(found) for found in figures.values())]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _fuse(method: Method, scene: TiledScene) -> None:
-    fuse_scene(method, scene, method.fit(scene))
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+@torch.inference_mode()
+def _speed(method: Method, scene: TiledScene) -> float:
+    """Megapixels per second, once the device is warm."""
+    for _ in range(2):
+        start = time.perf_counter()
+        fuse_scene(method, scene, method.fit(scene))
+        seconds = time.perf_counter() - start
+    return scene.area.size / 1e6 / seconds
 
 
 def _cell(found: Figures) -> str:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from tests.networks.made import weights_file
 from tests.scenes import read, write
 
 FULL = ("QNR", "D_lambda", "D_S", "HQNR", "RQNR", "D_rho", "SAM to MS")
@@ -143,6 +144,24 @@ def test_one_name_is_too_few(scene):
     result = CliRunner().invoke(build(), ["compare", str(scene.pan)])
     assert result.exit_code == 2
     assert "the order is PAN MS" in result.stderr
+
+
+def test_weights_of_ones_own_are_compared_by_the_name_on_their_card(run, tmp_path):
+    weights, keep = weights_file(tmp_path), tmp_path / "kept"
+    result = run("--keep", keep, "--json", methods=f"exp,{weights}")
+    assert result.exit_code == 0, result.output
+    assert {row["method"] for row in json.loads(result.stdout)["methods"]} == {"exp", "mine"}
+    assert sorted(path.name for path in keep.iterdir()) == ["exp.tif", "mine.tif"]
+
+
+def test_weights_that_cannot_be_told_apart_or_are_none_are_refused(run, tmp_path):
+    weights = weights_file(tmp_path, "gsa")
+    result = run(methods=f"gsa,{weights}")
+    assert result.exit_code == 2
+    assert f"gsa and {weights} are both named gsa" in result.stderr
+    result = run(methods="gsa,none.safetensors")
+    assert result.exit_code == 1
+    assert "none.safetensors: no such weights file" in result.stderr
 
 
 def test_a_report_without_its_extra_says_how_to_get_it(run, tmp_path, monkeypatch):

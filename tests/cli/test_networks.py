@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from pancli.cli.app import build
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import file_sha256, shipped
+from tests.networks.made import weights_file
 
 
 def run(*arguments):
@@ -49,7 +50,35 @@ def test_one_network_is_told_with_its_card():
     assert "pannet" not in words
 
 
+def test_a_weights_file_is_told_with_its_card_alone(tmp_path):
+    path = weights_file(tmp_path)
+    result = run(str(path), "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    (card,) = row["weights"]
+    assert row["name"] == "gcpnet"
+    assert (card["name"], card["path"], card["sha256"]) == ("mine", str(path), file_sha256(path))
+    words = run(str(path), "gsa.safetensors")
+    assert words.exit_code == 1
+    assert "gsa.safetensors: no such weights file" in words.stderr
+    both = run(str(path), "pnn", "--json")
+    assert [row["name"] for row in json.loads(both.stdout)] == ["pnn", "gcpnet"]
+    assert "random numbers" in run(str(path)).stdout
+
+
+def test_a_damaged_weights_file_is_refused(tmp_path):
+    path = weights_file(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    result = run(str(path))
+    assert result.exit_code == 1
+    assert "trained.safetensors: the file is damaged" in result.stderr
+
+
 def test_an_unknown_network_is_a_usage_error():
     result = run("hypernet")
     assert result.exit_code == 2
-    assert "known are gcpnet" in " ".join(result.stderr.split())
+    words = " ".join(result.stderr.split())
+    assert "known are gcpnet" in words
+    assert "FILE.safetensors" in words

@@ -12,10 +12,14 @@ import time
 import numpy as np
 import pytest
 import rasterio
+import torch
+from safetensors.torch import save
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from pancli.networks.weights import file_sha256
 from tests.benchmarks import scale
+from tests.networks.made import weights_file
 from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
@@ -148,6 +152,35 @@ def test_refusals_are_one_line_with_the_right_code(scene, tmp_path, args, code, 
     assert result.stdout == ""
     if code == 1:
         assert len(result.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_weights_of_ones_own_are_a_method_by_their_path(scene, tmp_path):
+    weights, out = weights_file(tmp_path), tmp_path / "out.tif"
+    result = pancli("sharpen", scene.pan, scene.ms, out, "--method", weights)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{out}: mine, ")
+    with rasterio.open(out) as dataset:
+        tags = dataset.tags()
+    assert (tags["PANCLI_METHOD"], tags["PANCLI_WEIGHTS_SHA256"]) == ("mine", file_sha256(weights))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "none.safetensors: no such weights file"),
+        (b"PK", "none.safetensors: is not a safetensors file"),
+        (save({"a": torch.zeros(2)}), "none.safetensors: has no card; only weights made by pancli train"),
+    ],
+)
+def test_weights_that_are_none_are_refused(scene, tmp_path, content, says):
+    weights, out = tmp_path / "none.safetensors", tmp_path / "out.tif"
+    if content is not None:
+        weights.write_bytes(content)
+    result = pancli("sharpen", scene.pan, scene.ms, out, "--method", weights)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
     assert not out.exists()
 
 

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -51,14 +52,80 @@ def test_train_starts_again_when_asked(job):
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [("steps = 4", "stepz = 4", "unknown key 'stepz'"), ('names = ["a"]', 'names = ["z"]', "z-pan.npy")],
+    [
+        ("steps = 4", "stepz = 4", "tiny.toml: schedule: unknown key 'stepz'; known: checkpoint_minutes"),
+        ("seed = 7", "loss = {l2 = 1.0}", "tiny.toml: loss: unknown key 'l2'; known: gradient, l1"),
+        ("seed = 7", "seed = ", "tiny.toml is not TOML"),
+        ('names = ["a"]', 'names = ["z"]', "z-pan.npy exists; is --data the folder the recipe speaks of?"),
+        ('folder = "real"\nnames = ["a"]', 'folder = "rael"\nnames = ["*"]', "rael: nothing matches '*'"),
+        (
+            'names = ["a"]',
+            'names = ["empty/*"]',
+            "real: nothing matches 'empty/*' or all are validated on; each image",
+        ),
+        (
+            'names = ["a"]',
+            'names = ["junk"]',
+            "junk-pan.npy is not a plain .npy array of numbers; write it with",
+        ),
+        (
+            'names = ["a"]',
+            'names = ["odd"]',
+            "pan of (70, 70) and ms of (30, 30) pixels are not at a whole ratio",
+        ),
+        (
+            'names = ["a"]',
+            'names = ["void"]',
+            "void: no 30 x 30 pixels of the bands lie together without nodata",
+        ),
+        ("crop = 24", "crop = 24\nbands = [0, 7]", "v has 4 bands, but validation.bands asks for number 7"),
+        ('"gcpnet"', '"pnn"', "pnn takes ratio 4 alone, but the recipe has 2; set degradation.ratios"),
+        ('"gcpnet"', '"hypernet"', "unknown network 'hypernet'; known: gcpnet"),
+    ],
 )
 def test_train_refuses_in_one_line(job, tmp_path, old, new, message):
+    assert old in TEXT
+    real = tmp_path / "data" / "real"
+    (real / "empty").mkdir()
+    for name in ("junk-pan", "junk-ms"):
+        (real / f"{name}.npy").write_bytes(b"junk")
+    for name, side, value in (("odd", 70, 1.0), ("void", 60, np.nan)):
+        np.save(real / f"{name}-pan.npy", np.ones((side, side)))
+        np.save(real / f"{name}-ms.npy", np.full((4, 30, 30), value))
     make_recipe(tmp_path, TEXT.replace(old, new, 1))
     result = run("train", *job)
     assert result.exit_code == 1
     assert result.stderr.startswith("pancli: ")
     assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_loss_that_is_no_number_ends_in_one_line_and_what_was_saved_stays(job, tmp_path):
+    assert run("train", *job, "-q", "--max-minutes", 0).exit_code == 0
+    saved = tmp_path / "run" / "checkpoint.safetensors"
+    text = TEXT.replace("steps = 4", "steps = 4\nlearning_rate = 1e30")
+    make_recipe(tmp_path, text)
+    before = saved.read_bytes()
+    other = run("train", *job, "-q")
+    assert (other.exit_code, saved.read_bytes() == before) == (1, True)
+    assert "is of another recipe; use --fresh, or another --out" in other.stderr
+    folder = tmp_path / "other"
+    result = run(
+        "train",
+        *job[:-4],
+        "--out",
+        folder,
+        "--device",
+        "cpu",
+        "-q",
+        "--init",
+        tmp_path / "run" / "tiny.safetensors",
+    )
+    assert result.exit_code == 1
+    assert f"the loss of step 1 is nan; what was saved before stays in {folder}. Lower" in result.stderr
+    assert "--fresh" in result.stderr
+    assert "--init" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -1,11 +1,13 @@
 """Networks with random weights whose normalisation has settled, as after training, and random inputs."""
 
+from pathlib import Path
+
 import torch
 
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.protocol import Inputs, Network
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import Card
+from pancli.networks.weights import Card, save_weights
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -77,3 +79,11 @@ def card_of(network: Network, name: str = "made") -> Card:
         date="2026-11-21",
         figures={"landsat7 ratio 2, PSNR dB": {"exp": 30.125, "made": 31.5}},
     )
+
+
+def weights_file(folder: Path, name: str = "mine") -> Path:
+    """A GCPNet in a file whose stem is not the name on its card."""
+    network = settled_network(side=16)
+    path = folder / "trained.safetensors"
+    save_weights(network, card_of(network, name), path)
+    return path

@@ -1,18 +1,30 @@
 """Weights files: what goes in comes out, and everything else is refused in one line."""
 
+import errno
 import json
+import os
 import pickle
+import stat
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pancli.errors import WeightsError
+from pancli.errors import OutputError, WeightsError
 from pancli.methods.network import to_channels_last
 from pancli.networks import weights
 from pancli.networks.registry import NETWORKS, find_network
-from pancli.networks.weights import Card, file_sha256, load_weights, read_card, save_weights, shipped
+from pancli.networks.weights import (
+    Card,
+    file_sha256,
+    find_weights,
+    load_weights,
+    read_card,
+    save_weights,
+    shipped,
+)
 from tests.networks.made import card_of, settled_network
 
 
@@ -64,6 +76,31 @@ def test_weights_laid_out_otherwise_are_the_same_weights(saved, tmp_path):
 
 def test_saving_leaves_nothing_else_behind(saved):
     assert [path.name for path in saved.parent.iterdir()] == ["made.safetensors"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_who_may_read_the_file_follows_the_umask(saved, umask, mode):
+    network, card = load_weights(saved)
+    before = os.umask(umask)
+    try:
+        save_weights(network, card, saved)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(saved.stat().st_mode) == mode
+
+
+def test_a_file_that_cannot_be_written_is_named_and_the_one_before_stays(saved, monkeypatch):
+    network, card = load_weights(saved)
+    before = saved.read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"made.safetensors: cannot be written \(No space left on device\)"):
+        save_weights(network, card, saved)
+    assert [path.name for path in saved.parent.iterdir()] == ["made.safetensors"]
+    assert saved.read_bytes() == before
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -119,6 +156,19 @@ def test_a_card_of_another_version_is_refused_by_field(saved):
     with_card(saved, flavour="strong")
     with pytest.raises(WeightsError, match="flavour"):
         read_card(saved)
+
+
+@pytest.mark.parametrize("name", ["../mine", "a/b", "", ".hidden", "/etc/mine", "a\nb", "a\0b", " a", 7.5])
+def test_a_name_that_no_file_can_have_is_refused(saved, name):
+    with_card(saved, name=name)
+    with pytest.raises(WeightsError, match="made.safetensors: the card's name"):
+        read_card(saved)
+
+
+def test_what_ends_as_weights_files_do_is_one():
+    assert find_weights("gcpnet") == shipped()["gcpnet"]
+    assert find_weights("runs/a.safetensors") == Path("runs/a.safetensors")
+    assert find_weights("gsa") is None
 
 
 def test_an_unknown_network_is_refused_and_the_known_ones_named(saved):

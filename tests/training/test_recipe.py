@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pancli.errors import RecipeError
+from pancli.networks.registry import NETWORKS
+from pancli.training.losses import least_patch
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Loss, Optimiser
 from tests.training.made import TAUGHT, TEXT, make_recipe
@@ -73,8 +75,24 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("steps = 4", "steps = 4\ndecay = {kind = 'steps'}", "decay: period must be 1 or more"),
         ("seed = 7", "optimiser = {kind = 'lion'}", "'lion' must be one of adamw, adam, sgd"),
         ("seed = 7", "optimiser = {momentum = 1.0}", "optimiser: momentum"),
+        ('name = "tiny"', 'name = "../up"', "name '../up' must be what a file can be named"),
+        ('name = "tiny"', 'name = "a/b"', "name 'a/b' must be"),
+        ('name = "tiny"', 'name = ""', "name '' must be"),
+        ('name = "tiny"', 'name = "checkpoint"', "none of checkpoint, teacher"),
+        ('name = "tiny"', 'name = "teacher"', "none of checkpoint, teacher"),
+        ("seed = 7", "seed = -1", "seed must be 0 or more, below 2"),
+        ("seed = 7", "seed = 4294967296", "seed must be 0 or more, below 2"),
+        ("weight = 2.0", "weight = inf", "weight must be above 0, and finite"),
+        ("weight = 2.0", "weight = nan", "weight must be above 0, and finite"),
+        ("steps = 4", "steps = 4\nlearning_rate = nan", "learning_rate must be above 0"),
+        ("steps = 4", "steps = 4\ncheckpoint_minutes = nan", "checkpoint_minutes must be 0 or more"),
+        ("steps = 4", "steps = 4\ncheckpoint_minutes = -1", "checkpoint_minutes must be 0 or more"),
+        ("crop = 24", "crop = 24\nsimulated = -1", "simulated must be 0 or more"),
+        ("[validation]", "[degradation]\ngain_spread = nan\n[validation]", "gain_spread must be 0 to 1"),
         ("seed = 7", "loss = {}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = -1.0}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = 1.0, ms = -0.1}", "loss: weights must be"),
+        ("seed = 7", "loss = {l1 = 1.0, pan = inf}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
         ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
@@ -105,6 +123,12 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
     assert old in text
     with pytest.raises(RecipeError, match=message):
         read_recipe(make_recipe(tmp_path, text.replace(old, new, 1)))
+
+
+def test_what_is_computed_is_not_told_as_a_key(tmp_path):
+    with pytest.raises(RecipeError, match="known: bands, .*version$") as caught:
+        read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "sede = 7")))
+    assert "sha256" not in str(caught.value)
 
 
 def test_a_teacher_trains_as_its_student_where_it_does_not_say_otherwise(tmp_path):
@@ -168,6 +192,15 @@ def test_the_recipes_of_the_readme_can_be_read(tmp_path):
     assert recipe.teacher is not None
     assert recipe.teacher.schedule == recipe.schedule
     assert len(parts[0].strip().splitlines()) == 3
+
+
+def test_the_recipe_of_the_last_stage_of_msinn_trains_its_refinement_alone():
+    recipe = read_recipe(RECIPES / "msinn-refined.toml")
+    network = NETWORKS[recipe.network](recipe.bands, 1)
+    assert [name for name, _ in network.named_children() if name not in recipe.frozen] == ["unit1", "unit2"]
+    assert recipe.loss == Loss(l1=1.0, ms=0.1, pan=0.1)
+    assert recipe.schedule.patch >= least_patch(4)
+    assert set(recipe.degradation.ratios) == set(recipe.validation.ratios) == {4.0}
 
 
 @pytest.mark.parametrize("name", ["gcpnet-plain", "gcpnet-distilled"])

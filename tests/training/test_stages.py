@@ -3,21 +3,27 @@
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from pancli.errors import RecipeError, TrainingError
+from pancli.methods.registry import METHODS
+from pancli.metrics.reference import ReferenceSums
 from pancli.networks.msinn import MSINN
 from pancli.networks.protocol import Outcome
 from pancli.networks.weights import load_weights
 from pancli.resampling import degrade
+from pancli.scene import fuse_scene
 from pancli.tiling import Window
 from pancli.training.loop import train
 from pancli.training.objectives import Mutually, Supervised, weight_left
 from pancli.training.reading import read_recipe
+from pancli.training.recipe import Validation
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
-from pancli.training.teachers import Encoder, VariationalTeacher
+from pancli.training.teachers import Encoder, Taught, Teacher, VariationalTeacher
+from pancli.training.validation import load_cases, measure, measure_teacher
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 CPU = torch.device("cpu")
@@ -74,6 +80,49 @@ def test_a_student_that_sees_the_code_is_its_teacher_exactly(tmp_path, recipe, b
         expected = teacher(batch)
     assert torch.equal(outcome.residual + code, expected.fused)
     assert all(torch.equal(a, b) for a, b in zip(outcome.features, expected.features, strict=True))
+
+
+class Shown(Teacher):
+    """Makes of a batch what a function makes of it."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, seen):
+        return Taught(self.make(seen), (), self.weight)
+
+    def initialise(self, student):
+        raise AssertionError("only measured")
+
+
+@pytest.mark.parametrize("network", ["gcpnet", "pannet", "sfinet"])
+def test_a_teacher_that_interpolates_is_measured_as_interpolation_is(tmp_path, recipe, network):
+    """Six bands go through in two groups, whatever their order in the network."""
+    crop = 128 if network == "sfinet" else 30
+    folder = tmp_path / "data"
+    rng = np.random.default_rng(1)
+    ms = rng.integers(20, 255, (6, 130, 130), dtype=np.uint8)
+    folder.mkdir()
+    np.save(folder / "w-ms.npy", ms)
+    np.save(folder / "w-pan.npy", np.repeat(np.repeat(ms[2], 2, 0), 2, 1))
+    cases = load_cases(Validation(names=("w",), ratios=(2.0,), crop=crop), folder)
+    named = replace(recipe, network=network)
+    found = measure_teacher(Shown(lambda seen: seen.inputs.bms), named, cases)
+    side = {"gcpnet": 30, "pannet": 28, "sfinet": 128}[network]
+    exp = METHODS["exp"]
+    fused = fuse_scene(exp, cases[0].scene, exp.fit(cases[0].scene))[:, :side, :side]
+    psnr = ReferenceSums.of(fused, cases[0].truth[:, :side, :side]).psnr(255.0)
+    assert list(found) == list(measure(exp, cases))
+    assert found[cases[0].group].psnr == pytest.approx(psnr, rel=1e-5)
+    assert measure_teacher(Shown(lambda seen: seen.target), named, cases)[cases[0].group].psnr > 100
+
+
+def test_an_image_smaller_than_the_window_of_a_network_is_not_shown_to_its_teacher(tmp_path, recipe):
+    cases = load_cases(recipe.validation, make_data(tmp_path / "data"))
+    assert cases
+    assert measure_teacher(Shown(lambda seen: seen.target), replace(recipe, network="sfinet"), cases) == {}
 
 
 def test_distillation_is_nothing_where_the_student_is_the_teacher(tmp_path, recipe, batch):

@@ -1,0 +1,59 @@
+"""The benchmark of all networks: stopped, it goes on; done, it says so in a table."""
+
+import pytest
+import torch
+
+from pancli.training import loop
+from tests.benchmarks import networks
+from tests.training.made import TEXT, make_data, make_recipe
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """The benchmark on a tiny budget; what it prints."""
+    text = TEXT.replace("ratios = [2.0]", "ratios = [4.0]") + "[degradation]\nratios = [4.0]\n"
+    monkeypatch.setattr(networks, "TEMPLATE", make_recipe(tmp_path, text))
+    data = make_data(tmp_path / "data")
+
+    def call(*more, names="pnn,gcpnet"):
+        given = ["--data", data, "--out", tmp_path / "out", "--steps", 2, "--networks", names, *more]
+        networks.main([str(argument) for argument in given])
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.mark.slow
+def test_stopped_it_goes_on_and_trained_it_prints_a_table(run, monkeypatch, tmp_path):
+    first = run("--device", "cpu", "--max-minutes", "1e-6", names="pnn")
+    assert first == "time is up; the same command goes on\n"
+    told = run("--device", "cpu")
+    assert "<!-- pnn: trained -->" in told
+    rows = [line.split(" | ") for line in told.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows] == ["| network", "| exp", "| gsa", "| mtf-glp-hpm", "| pnn", "| gcpnet"]
+    assert rows[0][4] == "MPix/s, cpu"
+    assert {len(row) for row in rows} == {6}
+    assert float(rows[4][4]) > 0
+    monkeypatch.setattr(networks, "train", lambda *_: pytest.fail("there is nothing left to train"))
+    again = [line.split(" | ") for line in run("--device", "cpu").splitlines() if line.startswith("| ")]
+    assert [row[:4] + row[5:] for row in again] == [row[:4] + row[5:] for row in rows]
+
+
+def test_it_trains_and_is_timed_on_the_device_asked_for(run, monkeypatch):
+    trained, timed = [], []
+    plain = loop.train
+
+    def train(recipe, data, folder, terms):
+        trained.append((recipe.name, str(terms.ranks.device), terms.workers, 4 < terms.max_minutes < 5))
+        return plain(recipe, data, folder, terms)
+
+    def speed(method, scene):
+        timed.append(str(scene.device))
+        return 1.0
+
+    monkeypatch.setattr(networks, "find_device", lambda name: torch.device(name.replace("cuda", "cpu")))
+    monkeypatch.setattr(networks, "train", train)
+    monkeypatch.setattr(networks, "_speed", speed)
+    run("--device", "cuda:0", "--workers", "3", "--max-minutes", "5", names="pnn")
+    assert trained == [("pnn", "cpu:0", 3, True)]
+    assert timed == 4 * ["cpu:0"]
