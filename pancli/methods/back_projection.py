@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pancli.methods.mtf import LOWEST_GAIN, estimate_gain
+from pancli.methods.mtf import lowest_gain, pair_gains
+from pancli.methods.network import NetworkState
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import Placement
 from pancli.resampling import degrade_bands, low_pass_radius, reduce_masked, upsample
-from pancli.sensors import GENERIC
 from pancli.tiling import Tile, Window
 
 MOST_ROUNDS = 5
@@ -76,7 +76,7 @@ class BackProjectedState:
 
     Attributes:
         method: What the method inside fitted.
-        gains: MTF at the ms Nyquist, one per band: the sensor's, or estimated.
+        gains: MTF at the ms Nyquist, one per band.
     """
 
     method: Any
@@ -123,15 +123,13 @@ class BackProjected:
         return self.method.radius(info) + self._reach(info)
 
     def _reach(self, info: PairInfo) -> int:
-        gain = LOWEST_GAIN if info.sensor == GENERIC else min(info.gains)
-        return self.rounds * radius_per_round(info.placement, gain)
+        return self.rounds * radius_per_round(info.placement, lowest_gain(info))
 
     def fit(self, scene: Scene) -> BackProjectedState:
-        """What the method fits, and the MTF: a known sensor's, else one estimated gain for all bands."""
-        info = scene.info
+        """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
         state = self.method.fit(scene)
-        generic = info.sensor == GENERIC
-        return BackProjectedState(state, (estimate_gain(scene),) * info.bands if generic else info.gains)
+        found = state.gains if isinstance(state, NetworkState) else ()  # a network may need them itself
+        return BackProjectedState(state, found or pair_gains(scene))
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pancli.methods.moments import Moments
-from pancli.methods.protocol import Scene, TileImage
+from pancli.methods.protocol import PairInfo, Scene, TileImage
 from pancli.methods.statistics import ms_grid_margin
 from pancli.resampling import mtf_sigma, reduce_masked
 
@@ -29,6 +29,9 @@ LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
 
 SAMPLE_TILES = 16
 """Tiles of 512 x 512 it is looked for on, evenly spread; all, in scenes that have no more."""
+
+DOUBT = 0.08
+"""How far an estimate must be from what was believed before to be believed instead."""
 
 _LEAST_EXPLAINED = 0.75  # of pan's variance: below, detail that the bands do not have decides
 _CANDIDATES = 9
@@ -62,6 +65,24 @@ def estimate_gain(scene: Scene) -> float:
     if float(explained.max()) < _LEAST_EXPLAINED:
         return scene.info.mean_gain
     return _top(explained)
+
+
+def pair_gains(scene: Scene) -> tuple[float, ...]:
+    """MTF at the ms Nyquist, one per band: the sensor's, unless the pair speaks for another.
+
+    That is where the estimate differs from the sensor's mean gain by more than :data:`DOUBT`, about one and a
+    half times its usual error: published gains are of a sensor, and products are resampled and sharpened.
+
+    Args:
+        scene: As :func:`estimate_gain` takes it.
+    """
+    found, info = estimate_gain(scene), scene.info
+    return (found,) * info.bands if abs(found - info.mean_gain) > DOUBT else info.gains
+
+
+def lowest_gain(info: PairInfo) -> float:
+    """The lowest that :func:`pair_gains` can find: what a radius must provide for."""
+    return min(LOWEST_GAIN, *info.gains)
 
 
 def _samples(image: TileImage) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
-from pancli.methods.mtf import LOWEST_GAIN, estimate_gain
+from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.methods.units import Units
@@ -24,7 +24,6 @@ from pancli.methods.views import aligned_window, blend_weights, blended_windows,
 from pancli.networks.protocol import Context, Inputs, Network, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
-from pancli.sensors import GENERIC
 from pancli.tiling import Window
 
 STATISTIC_TILES = 16
@@ -41,13 +40,13 @@ class NetworkState:
         units: Of the scene.
         groups: Indices of bands.
         contexts: One per group.
-        gain: MTF at the ms Nyquist frequency that pan is brought to ms resolution with.
+        gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
     """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
-    gain: float
+    gains: tuple[float, ...] = ()
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -145,9 +144,9 @@ class NetworkMethod:
     def _reach(self, halo: int, info: PairInfo) -> int:
         """Pan pixels around what is wanted, for a network that looks ``halo`` far."""
         traits = self.network.TRAITS
-        gain = LOWEST_GAIN if info.sensor == GENERIC else info.mean_gain
-        low = low_pass_radius(coarsest_ratio(info.placement), gain) if traits.physics else 0
-        return traits.reach(halo) + low
+        if not traits.physics:
+            return traits.reach(halo)
+        return traits.reach(halo) + low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
@@ -156,20 +155,19 @@ class NetworkMethod:
         Raises:
             MethodError: The scene has no valid pixel.
         """
-        state = self.begin(scene_units(scene), scene.info)
-        if self.network.TRAITS.physics and scene.info.sensor == GENERIC:
-            state = replace(state, gain=estimate_gain(scene))
+        gains = pair_gains(scene) if self.network.TRAITS.physics else ()
+        state = self.begin(scene_units(scene), scene.info, gains)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)
             contexts = tuple((*c, new) for c, new in zip(state.contexts, found, strict=True))
             state = replace(state, contexts=contexts)
         return state
 
-    def begin(self, units: Units, info: PairInfo) -> NetworkState:
-        """A state without statistics."""
+    def begin(self, units: Units, info: PairInfo, gains: tuple[float, ...] = ()) -> NetworkState:
+        """A state without statistics; without gains, those of the sensor hold."""
         width = info.bands if self.network.TRAITS.any_bands else self.card.bands
         groups = tuple(map(units.ordered, band_groups(info.bands, width)))
-        return NetworkState(units, groups, tuple(() for _ in groups), info.mean_gain)
+        return NetworkState(units, groups, tuple(() for _ in groups), gains)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
@@ -240,8 +238,10 @@ class NetworkMethod:
             lrms = _stack([ms[members] for ms in coarse]) if coarse else None
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
             if traits.physics:
+                gains = state.gains or image.info.gains
+                low = low_pass(pan, image.info.placement, seen, sum(gains) / len(gains))
                 inputs = inputs._replace(
-                    low=stacked(low_pass(pan, image.info.placement, seen, state.gain)),
+                    low=stacked(low),
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, estimate_gain
+from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, estimate_gain, pair_gains
 from pancli.resampling import mtf_sigma
 from pancli.sensors import SENSORS
 from pancli.simulation.scenes import random_pair
@@ -40,6 +40,14 @@ def test_cameras_with_noise_and_blur_of_their_own_are_told_to_a_tenth():
     placement = pair.placement.shifted(*seen.shift)
     found = estimate_gain(scene_of(pair.pan[0].numpy(), pair.ms.numpy(), placement))
     assert found == pytest.approx(float(np.mean(between)), rel=0.1)
+
+
+@pytest.mark.parametrize(("gain", "believed"), [(0.31, True), (0.25, True), (0.4, False), (0.17, False)])
+def test_the_sensor_is_believed_unless_the_pair_speaks_for_another(gain, believed):
+    case, ikonos = make_case(), SENSORS["ikonos"]
+    ms = reduce_by_mtf(case.truth, case.placement, gain)
+    found = pair_gains(scene_of(case.pan, ms, case.placement, ikonos))
+    assert found == (ikonos.ms_gains if believed else pytest.approx((gain,) * 4, abs=0.01))
 
 
 def test_the_sensor_named_does_not_matter():

@@ -11,7 +11,6 @@ import rasterio
 
 from pancli.methods.component_substitution import GSA
 from pancli.methods.registry import METHODS
-from pancli.sensors import SENSORS
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from tests.scenes import make_scene, read, write
 from tests.sharpening.test_masks import expected_mask, run, spoil
@@ -66,11 +65,10 @@ def test_the_file_says_what_was_done(scene, tmp_path):
     sharpen(*pair, network, SharpenOptions(back_project=1))
     assert tags(known)["PANCLI_METHOD"] == "gsa+bp2"
     assert json.loads(tags(known)["PANCLI_OPTIONS"])["back_project"] == 2
-    assert tags(known)["PANCLI_MTF_GAINS"] == "0.26,0.28,0.29,0.28"
     first, *others = (float(gain) for gain in tags(blind)["PANCLI_MTF_GAINS"].split(","))
-    assert 0.12 <= first <= 0.6
+    assert 0.3 < first <= 0.6  # ms of this scene are means of pan pixels: hardly blurred beyond that
     assert others == [first] * 3
-    assert first not in SENSORS["ikonos"].ms_gains
+    assert tags(known)["PANCLI_MTF_GAINS"] == tags(blind)["PANCLI_MTF_GAINS"]  # not what the sensor says
     assert tags(network)["PANCLI_METHOD"] == "gcpnet+bp1"
     assert len(tags(network)["PANCLI_WEIGHTS_SHA256"]) == 64
 
