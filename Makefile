@@ -47,13 +47,15 @@ bench: setup ## Print the benchmark tables (minutes)
 	$(BIN)/python -m tests.benchmarks.scale
 
 # What needs a GPU, in steps of under 10 minutes that resume, so that the same command given again goes on: the
-# tests marked gpu, the training recipe, and all networks on the same budget, of which the table is printed last.
+# tests marked gpu, the training recipes, and all networks on the same budget, of which the table is printed last.
 # It needs torch, numpy, safetensors and pytest in the Python it runs, not GDAL, if DATA holds .npy arrays
 # (pancli/training/sources.py says how they are named).
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
+	$(GPU_PYTHON) -m pancli train weights/bandset-large.toml --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/bandset.toml --data $(DATA) --out runs/bandset-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m tests.benchmarks.networks --data $(DATA) --out runs/networks-gpu --device cuda --workers 12 --max-minutes 7
 

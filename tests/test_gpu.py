@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pancli.adaptation import LOSSES, AdaptTerms, adapt
+from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
 from pancli.networks.registry import NETWORKS
@@ -25,6 +26,7 @@ pytestmark = [
 
 
 def on(device, method):
+    method = with_rounds(method, None)
     case = make_case(4)
     scene = replace(array_scene(case.pan, case.ms, case.placement), device=torch.device(device))
     with torch.inference_mode():

@@ -18,10 +18,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from pancli.networks.protocol import Inputs, Mean, Network, Outcome, Steps, Traits
 
+_LEAK = 0.1  # without it, all features before the head once died in the first steps, and stayed dead
 _BOX = 7  # side of the local regressions' windows, pixels of half resolution
 _NOISE = 0.02  # variance of pan below which a local regression becomes the scene's own
 _SLOPES = (-2.0, 4.0)  # between which local slopes are kept
@@ -41,7 +42,7 @@ class Bands(nn.Module):
     def forward(self, x: Tensor, bands: int) -> Tensor:
         """(N B, n, h, w) to the same shape."""
         common = self.mean(_by_image(x, bands).mean(1))
-        inner = torch.relu(_over_bands(self.first(x), common, bands))
+        inner = leaky_relu(_over_bands(self.first(x), common, bands), _LEAK)
         out: Tensor = x + self.second(inner)
         return out
 
@@ -90,13 +91,13 @@ class BandSet(Network):
         """See :class:`pancli.networks.protocol.Network`: means of the first block's features."""
         count = inputs.bms.shape[1]
         details, own, shared = _seen(inputs)
-        x = torch.relu(_over_bands(self.own(own), self.shared(shared), count))
+        x = leaky_relu(_over_bands(self.own(own), self.shared(shared), count), _LEAK)
         x = self.blocks[0](x, count)
-        (means,) = yield (Mean(_by_image(torch.relu(x), count).flatten(1, 2)),)
+        (means,) = yield (Mean(_by_image(leaky_relu(x, _LEAK), count).flatten(1, 2)),)
         x = self._adapt(x, means.reshape(means.shape[0], count, -1))
         for block in self.blocks[1:]:
             x = block(x, count)
-        mixture, correction = self.head(torch.relu(x)).split((_DETAILS, 4), 1)
+        mixture, correction = self.head(leaky_relu(x, _LEAK)).split((_DETAILS, 4), 1)
         shares = interpolate(mixture, scale_factor=2, mode="bilinear", align_corners=False)
         residual = (shares * details).sum(1) + pixel_shuffle(correction, 2)[:, 0]
         return Outcome(_by_image(residual, count), (x,))

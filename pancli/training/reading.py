@@ -189,6 +189,7 @@ def _schedule_rules(where: str, schedule: Schedule) -> Iterator[Rule]:
     yield f"{where}: prefetch", schedule.prefetch >= 0, "0 or more"
     for name in ("steps", "regions", "region", "patches", "validate_every"):
         yield f"{where}: {name}", getattr(schedule, name) >= 1, "1 or more"
+    yield f"{where}: warm_up", 0 <= schedule.warm_up < schedule.steps, "0 or more, fewer than its steps"
     yield _one_of(f"{where}: decay: kind", decay.kind, DECAYS)
     yield f"{where}: decay: floor", 0 <= decay.floor <= 1, "0 to 1"
     yield f"{where}: decay: factor", 0 < decay.factor <= 1, "above 0, at most 1"

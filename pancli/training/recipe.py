@@ -97,6 +97,7 @@ class Schedule:
         patches: Patches cut from each region.
         patch: Side of a patch in pixels; its area is what the network's sums are rescaled to.
         learning_rate: At the start.
+        warm_up: First steps, over which it rises from zero.
         weight_decay: Of the optimiser.
         decay: How the learning rate falls.
         clip: Largest norm of a gradient.
@@ -113,6 +114,7 @@ class Schedule:
     patches: int = 2
     patch: int = 64
     learning_rate: float = 1e-3
+    warm_up: int = 0
     decay: Decay = field(default_factory=Decay)
     weight_decay: float = 1e-4
     clip: float = 1.0
@@ -121,6 +123,11 @@ class Schedule:
     checkpoint_minutes: float = 3.0
     threads: int = 0
     prefetch: int = 1
+
+    def rate(self, step: int) -> float:
+        """The learning rate that holds at a step."""
+        risen = 1.0 if step >= self.warm_up else (step + 1) / (self.warm_up + 1)
+        return self.learning_rate * risen * self.decay.rate(step, self.steps)
 
 
 @dataclass(frozen=True, slots=True)

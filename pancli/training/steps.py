@@ -68,7 +68,7 @@ def take_step(run: Run, step: int, batch: Batch, *, late: bool) -> Taken:
     # Noise inside a teacher follows from the step, so that no state of a generator needs saving.
     torch.manual_seed(step_seed(run.recipe.seed, step, ranks.rank))
     settled = step >= schedule.settle * schedule.steps
-    rate = schedule.learning_rate * schedule.decay.rate(step, schedule.steps)
+    rate = schedule.rate(step)
     for part in stage.parts.values():
         _set_mode(part, settled=settled)
         for group in part.optimiser.param_groups:

@@ -10,7 +10,7 @@ from pancli.errors import RecipeError
 from pancli.networks.registry import NETWORKS
 from pancli.training.losses import least_patch
 from pancli.training.reading import read_recipe
-from pancli.training.recipe import Decay, Loss, Optimiser
+from pancli.training.recipe import Decay, Loss, Optimiser, Schedule
 from tests.training.made import TAUGHT, TEXT, make_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,7 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "back_projections = 1", "patch must be the region where back_projections are"),
         ("[validation]", "[degradation]\nmisfit = 2.0\n[validation]", "misfit must be 0 to 1"),
         ("[validation]", "[degradation]\ngain_error = 1\n[validation]", "gain_error must be 0 or more"),
+        ("settle = 0.6", "warm_up = 4", "warm_up must be 0 or more, fewer than its steps"),
         ("settle = 0.6", "settle = 1.5", "settle must be 0 to 1"),
         ('names = ["b"]', 'names = "b"', "names: expected a list"),
         ('names = ["b"]', "names = [1]", "names: expected str"),
@@ -126,7 +127,7 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
 
 
 def test_what_is_computed_is_not_told_as_a_key(tmp_path):
-    with pytest.raises(RecipeError, match="known: bands, .*version$") as caught:
+    with pytest.raises(RecipeError, match="known: back_projections, bands, .*version$") as caught:
         read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "sede = 7")))
     assert "sha256" not in str(caught.value)
 
@@ -174,8 +175,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(not SHIPPED.exists(), reason="no source tree")
-def test_the_shipped_recipe_never_trains_on_what_it_validates_on():
-    recipe = read_recipe(SHIPPED)
+@pytest.mark.parametrize("name", ["bandset", "bandset-large", "gcpnet"])
+def test_the_shipped_recipes_never_train_on_what_they_validate_on(name):
+    recipe = read_recipe(SHIPPED.with_name(f"{name}.toml"))
     for source in recipe.sources:
         assert not Path(source.folder).is_absolute()
         if source.folder == recipe.validation.folder:
@@ -212,3 +214,11 @@ def test_the_recipes_to_compare_differ_in_the_teacher_alone(name):
     assert recipe.validation == shipped.validation
     assert recipe.schedule == replace(shipped.schedule, steps=1000, validate_every=250)
     assert (recipe.teacher is None) == (name == "gcpnet-plain")
+
+
+def test_the_rate_rises_before_it_falls():
+    schedule = Schedule(steps=8, learning_rate=0.1, warm_up=3)
+    plain = [schedule.learning_rate * schedule.decay.rate(step, 8) for step in range(8)]
+    rates = [schedule.rate(step) for step in range(8)]
+    assert rates[:3] == pytest.approx([plain[0] / 4, plain[1] / 2, plain[2] * 0.75])
+    assert rates[3:] == plain[3:]
