@@ -45,7 +45,7 @@ def _describe(name: str, kind: type[Network], weights: list[tuple[Path, Card]]) 
     return {
         "name": name,
         "summary": traits.summary,
-        "bands": bands,
+        "bands": None if traits.any_bands else bands,
         "parameters": count_parameters(kind(bands, 1)),
         "macs_per_pixel": round(macs_per_pixel(kind, bands)),
         "ratio": traits.ratio,

@@ -15,7 +15,7 @@ from pancli.methods.back_projection import MOST_ROUNDS
 from pancli.raster.output import DTYPES, FORMATS
 from pancli.raster.pair import PairOptions
 
-DEFAULT_METHOD = "gcpnet"
+DEFAULT_METHOD = "bandset"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 EXTENTS = ("intersection", "union", "none")
 MIN_TILE = 64

@@ -23,6 +23,7 @@ def test_all_networks_are_told_as_json():
     assert (gcpnet["parameters"], gcpnet["macs_per_pixel"], gcpnet["margin"]) == (86_759, 85_843, 25)
     assert (gcpnet["ratio"], gcpnet["alignment"], gcpnet["statistics"]) == (None, 1, [10, 16, 16, 22])
     assert "IEEE TGRS 2022" in gcpnet["paper"]
+    assert (rows["bandset"]["bands"], gcpnet["bands"]) == (None, 4)
     assert rows["pannet"]["ratio"] == rows["pannet"]["alignment"] == 4
     assert rows["ssml-spatial"]["reconstruction"]
     assert not gcpnet["reconstruction"]
@@ -80,5 +81,5 @@ def test_an_unknown_network_is_a_usage_error():
     result = run("hypernet")
     assert result.exit_code == 2
     words = " ".join(result.stderr.split())
-    assert "known are gcpnet" in words
+    assert "known are bandset" in words
     assert "FILE.safetensors" in words

@@ -80,7 +80,7 @@ def test_train_starts_again_when_asked(job):
         ),
         ("crop = 24", "crop = 24\nbands = [0, 7]", "v has 4 bands, but validation.bands asks for number 7"),
         ('"gcpnet"', '"pnn"', "pnn takes ratio 4 alone, but the recipe has 2; set degradation.ratios"),
-        ('"gcpnet"', '"hypernet"', "unknown network 'hypernet'; known: gcpnet"),
+        ('"gcpnet"', '"hypernet"', "unknown network 'hypernet'; known: bandset"),
     ],
 )
 def test_train_refuses_in_one_line(job, tmp_path, old, new, message):

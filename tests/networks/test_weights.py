@@ -173,7 +173,7 @@ def test_what_ends_as_weights_files_do_is_one():
 
 def test_an_unknown_network_is_refused_and_the_known_ones_named(saved):
     with_card(saved, network="hypernet")
-    with pytest.raises(WeightsError, match="'hypernet'.*gcpnet"):
+    with pytest.raises(WeightsError, match="'hypernet'.*bandset"):
         load_weights(saved)
     with pytest.raises(WeightsError, match="'hypernet'"):
         find_network("hypernet")

@@ -15,7 +15,7 @@ from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from tests.scenes import make_scene, read, write
 from tests.sharpening.test_masks import expected_mask, run, spoil
 
-LIKELY = ["exp", "gsa", "gcpnet", "gdal"]
+LIKELY = ["exp", "gsa", "bandset", "gcpnet", "gdal"]
 
 
 @pytest.mark.parametrize("method", LIKELY)
@@ -41,7 +41,7 @@ def test_masked_values_do_not_leak(tmp_path, method):
     assert np.abs(low - high)[:, mask].max() <= 1
 
 
-@pytest.mark.parametrize("method", LIKELY[:3])
+@pytest.mark.parametrize("method", LIKELY[:4])
 def test_a_constant_pair_stays_constant(tmp_path, method):
     scene = make_scene(tmp_path)
     write(scene.pan, np.full_like(scene.pan_image, 700), scene.pan_transform)
@@ -69,7 +69,7 @@ def test_the_file_says_what_was_done(scene, tmp_path):
     assert 0.3 < first <= 0.6  # ms of this scene are means of pan pixels: hardly blurred beyond that
     assert others == [first] * 3
     assert tags(known)["PANCLI_MTF_GAINS"] == tags(blind)["PANCLI_MTF_GAINS"]  # not what the sensor says
-    assert tags(network)["PANCLI_METHOD"] == "gcpnet+bp1"
+    assert tags(network)["PANCLI_METHOD"] == "bandset+bp1"
     assert len(tags(network)["PANCLI_WEIGHTS_SHA256"]) == 64
 
 
@@ -89,5 +89,5 @@ def test_a_network_is_adapted_first(tmp_path):
     options = SharpenOptions(adapt=0.5, device="cpu", back_project=1)
     report = sharpen(str(scene.pan), [str(scene.ms)], out, options)
     assert report.adaptation is not None
-    assert report.method == "gcpnet+bp1"
+    assert report.method == "bandset+bp1"
     assert tags(out)["PANCLI_ADAPTATION"] == report.adaptation.describe()

@@ -89,8 +89,8 @@ def test_the_file_explains_itself(scene, tmp_path):
         tags = dataset.tags()
         assert dataset.descriptions == ("band 3", "band 2", "band 1")
     assert tags["PANCLI_VERSION"] == __version__
-    assert tags["PANCLI_METHOD"] == "gcpnet"
-    weights = next(row for row in describe_methods() if row["name"] == "gcpnet")
+    assert tags["PANCLI_METHOD"] == "bandset+bp2"
+    weights = next(row for row in describe_methods() if row["name"] == "bandset")
     assert weights["kind"] == "network"
     assert len(tags["PANCLI_WEIGHTS_SHA256"]) == 64
     told = json.loads(tags["PANCLI_OPTIONS"])
@@ -172,7 +172,7 @@ def test_memory_decides_the_tile(scene, tmp_path):
         tile(65)
 
 
-@pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 90)])
+@pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 90), ("bandset", 130)])
 def test_little_memory_makes_the_same_image(scene, tmp_path, method, little):
     images = {}
     for megabytes in (little, 1024):
@@ -216,7 +216,7 @@ def test_bad_options_are_refused_before_anything_is_written(scene, tmp_path, cha
 
 def test_a_ratio_the_network_was_not_made_for_is_refused(tmp_path):
     scene = make_scene(tmp_path, ratio=16.0)
-    with pytest.raises(MethodError, match=r"gcpnet takes ratios .* this pair has 16"):
+    with pytest.raises(MethodError, match=r"bandset.* takes ratios .* this pair has 16"):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions())
 
 
