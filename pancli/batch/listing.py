@@ -14,6 +14,7 @@ skipped. Relative names are relative to the working directory, as on the command
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -74,7 +75,8 @@ def _json_rows(text: str, label: str) -> Iterator[_Row]:
 
 def _plain_rows(text: str, label: str) -> Iterator[_Row]:
     for number, line in _lines(text):
-        parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
+        tabs = "\t" in line
+        parts = [part.strip() for part in line.split("\t")] if tabs else list(filter(None, line.split(" ")))
         if not 2 <= len(parts) <= 3:
             raise _refusal(
                 label,
@@ -86,7 +88,7 @@ def _plain_rows(text: str, label: str) -> Iterator[_Row]:
 
 
 def _csv_rows(text: str, label: str) -> Iterator[_Row]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     header: list[str] = []
     while True:
         try:
