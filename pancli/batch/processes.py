@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
@@ -137,6 +137,7 @@ class _Worker:
         self.process = context.Process(target=_serve, args=(far, options, resume), daemon=True)
         # A terminal sends Ctrl-C to the whole group. A worker is told by its parent instead, once it can
         # clean up after itself; what is blocked here stays so in it.
+        resource_tracker.ensure_running()  # would be started by the first process, and lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
