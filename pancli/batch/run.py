@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pancli.batch.entries import Entry, check_outputs
 from pancli.batch.processes import run_processes
 from pancli.batch.scene import SceneResult, make_scene, plan_scene
 from pancli.device import find_device
-from pancli.errors import InputError, UsageError
+from pancli.errors import InputError, OutputError, UsageError
 from pancli.sensors import find_sensor
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.catalog import check_method
@@ -24,11 +25,13 @@ class BatchTerms:
         jobs: Processes; with one, scenes are made in this one.
         keep_going: Whether scenes are begun after one has failed; those being made are finished either way.
         resume: Whether what is done already is skipped.
+        folder: Is made before the first scene if it is not there.
     """
 
     jobs: int = 1
     keep_going: bool = True
     resume: bool = False
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -67,8 +70,13 @@ def run_batch(
         terms: How to run.
         progress: As :func:`pancli.sharpening.sharpen` calls it, of the scene being made; not called where
             there are several processes.
+
+    Raises:
+        OutputError: The folder cannot be made.
     """
     terms = terms or BatchTerms()
+    if terms.folder is not None:
+        _make_folder(terms.folder)
     if terms.jobs > 1:
         yield from run_processes(
             entries, options, jobs=terms.jobs, keep_going=terms.keep_going, resume=terms.resume
@@ -85,6 +93,13 @@ def plan_batch(
     entries: Sequence[Entry], options: SharpenOptions, terms: BatchTerms | None = None
 ) -> Generator[SceneResult, None, None]:
     """What :func:`run_batch` would do with every scene, without reading pixels."""
-    resume = terms is not None and terms.resume
+    terms = terms or BatchTerms()
     for entry in entries:
-        yield plan_scene(entry, options, resume=resume)
+        yield plan_scene(entry, options, resume=terms.resume, made=terms.folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

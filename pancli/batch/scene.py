@@ -82,10 +82,18 @@ def make_scene(
     return _caught(entry, make)
 
 
-def plan_scene(entry: Entry, options: SharpenOptions, *, resume: bool) -> SceneResult:
+def plan_scene(
+    entry: Entry, options: SharpenOptions, *, resume: bool, made: Path | None = None
+) -> SceneResult:
     """What :func:`make_scene` would do, without reading pixels.
 
     Neither is a shift measured, nor an old output compared; ``exists`` says whether there is one.
+
+    Args:
+        entry: What would be made.
+        options: What is asked for.
+        resume: As there.
+        made: A folder that would be made first.
     """
 
     def plan() -> tuple[str, dict[str, Any] | None]:
@@ -94,11 +102,18 @@ def plan_scene(entry: Entry, options: SharpenOptions, *, resume: bool) -> SceneR
         asked = replace(options, overwrite=options.overwrite or resume)
         if measured := options.coregister == "auto":
             asked = replace(asked, coregister="none")
-        with plan_sharpening(entry.pan, entry.ms, entry.output, asked) as found:
+        with plan_sharpening(entry.pan, entry.ms, _stand_in(Path(entry.output), made), asked) as found:
             told = found.as_dict() | {"exists": exists}
         return "planned", told | ({"shift": None} if measured else {})
 
     return _caught(entry, plan)
+
+
+def _stand_in(output: Path, made: Path | None) -> Path:
+    """An output as near as there is a folder: one that would be made can be where that one can be written."""
+    if made is None or output.parent != made or made.exists():
+        return output
+    return next(folder for folder in made.absolute().parents if folder.exists()) / f".{output.name}.planned"
 
 
 def _make(

@@ -16,7 +16,7 @@ import typer
 from pancli.cli.options import Quiet
 from pancli.cli.sharpening import takes_sharpening_options
 from pancli.cli.showing import warn
-from pancli.errors import InputError, OutputError
+from pancli.errors import InputError
 
 if TYPE_CHECKING:
     from pancli.batch import Entry, Naming, SceneResult
@@ -79,7 +79,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     """
     from pancli.batch import BatchTerms, Naming, Shard, check_batch, plan_batch, run_batch
 
-    terms, part = BatchTerms(jobs, not fail_fast, resume), Shard.parse(shard)
+    terms, part = BatchTerms(jobs, not fail_fast, resume, out_dir), Shard.parse(shard)
     entries = _entries(sources, layout, Naming(out_dir, out_name))
     check_batch(entries, options)
     if not entries:
@@ -89,7 +89,6 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         if dry_run:
             results = plan_batch(entries, options, terms)
         else:
-            _make_folder(out_dir)
             results = run_batch(entries, options, terms, show.tile)
         tally = _print(results, show)
     _judge(tally, len(entries))
@@ -116,14 +115,6 @@ def _read(source: str) -> str:
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
     return data.decode(errors="surrogateescape")
-
-
-def _make_folder(folder: Path | None) -> None:
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _print(results: Generator[SceneResult, None, None], show: _Show) -> Counter[str]:

@@ -137,13 +137,22 @@ def test_shards_make_together_what_one_run_makes(scenes):
 
 def test_a_dry_run_plans_every_scene_and_makes_nothing(scenes):
     listed = scenes / "list.txt"
-    listed.write_text(lines(scenes, "ab") + f"none.tif {scenes}/a/ms.tif d.tif\n")
+    listed.write_text(
+        lines(scenes, "a") + f"{scenes}/b/pan.tif {scenes}/b/ms.tif\nnone.tif {scenes}/a/ms.tif\n"
+    )
     plans = pancli("batch", listed, *GSA, "--out-dir", scenes / "never", "--dry-run", "--coregister", "auto")
     assert plans.exit_code == 3
     told = results(plans.stdout)
     assert [row["status"] for row in told] == ["planned", "planned", "failed"]
+    assert told[1]["output"] == str(scenes / "never" / "pan.tif")
     assert told[0]["tiles"]["count"] == 1 and told[0]["grid"]["width"] == 64
     assert contents(scenes / "out") == {} and not (scenes / "never").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(scenes):
+    refused = pancli("batch", write_list(scenes), *GSA, "--out-dir", scenes / "list.txt" / "out")
+    assert refused.exit_code == 1
+    assert refused.stderr == f"pancli: {scenes / 'list.txt' / 'out'}: cannot be made (Not a directory)\n"
 
 
 @pytest.mark.parametrize(
