@@ -17,7 +17,7 @@ from pancli.errors import InputError
 _LANDSAT = re.compile(r"(?P<scene>L[CEO]0?(?P<number>[789])\w*)_B\d+\w*(?P<suffix>\.tiff?)", re.IGNORECASE)
 _LANDSAT_PAN = "B8"
 _LANDSAT_MS = {"7": ("B1", "B2", "B3", "B4"), "8": ("B2", "B3", "B4", "B5"), "9": ("B2", "B3", "B4", "B5")}
-_PAIR = re.compile(r"(?P<scene>.+_)?(?P<word>pan|p)(?P<suffix>\.tiff?)", re.IGNORECASE)
+_PAIR = re.compile(r"(?!\.)(?P<scene>.+_)?(?P<word>pan|p)(?P<suffix>\.tiff?)", re.IGNORECASE)
 _PARTNERS = {"p": "m", "P": "M", "pan": "ms", "PAN": "MS", "Pan": "Ms"}
 
 
@@ -29,7 +29,7 @@ def find_entries(folders: Sequence[Path], layout: str, naming: Naming) -> list[E
         layout: ``landsat``: scenes of Landsat 7, 8 and 9 with one file per band as USGS names them; pan is
             band 8, ms are blue, green, red and near infrared (L7: 1 to 4; L8, L9: 2 to 5). ``pairs``:
             ``X_P.tif`` with ``X_M.tif``, ``X_PAN.tif`` with ``X_MS.tif``, ``pan.tif`` with ``ms.tif``, in
-            either case.
+            either case; hidden files are none.
         naming: Names the outputs; a scene's stem is its identifier, or what comes before ``_P`` or ``_PAN``,
             or the name of the folder.
 

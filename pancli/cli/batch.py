@@ -122,7 +122,7 @@ def _print(results: Generator[SceneResult, None, None], show: _Show) -> Counter[
     with closing(results):
         for result in results:
             tally[result.status] += 1
-            typer.echo(json.dumps(result.as_dict(), allow_nan=False))
+            show.line(json.dumps(result.as_dict(), allow_nan=False))
             show.scene(result)
     return tally
 
@@ -138,10 +138,11 @@ def _judge(tally: Counter[str], count: int) -> None:
 
 @dataclass(frozen=True)
 class _Show:
-    """How what happens is shown: the tiles of a scene, and a scene that has ended."""
+    """How what happens is shown: the tiles of a scene, a scene that has ended, and its line of JSON."""
 
     tile: Callable[[str, int, int], None] | None
     scene: Callable[[SceneResult], None]
+    line: Callable[[str], None] = typer.echo
 
 
 @contextmanager
@@ -166,7 +167,8 @@ def _bar(count: int) -> Iterator[_Show]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as progress:
+    console = Console(stderr=True, markup=False, highlight=False)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("batch", total=count)
 
         def tile(stage: str, done: int, total: int) -> None:
@@ -176,9 +178,13 @@ def _bar(count: int) -> Iterator[_Show]:
         def scene(result: SceneResult) -> None:
             progress.update(task, description="batch", advance=1)
             if result.failed:
-                progress.console.print(f"{result.entry.output}: {_describe(result)}", highlight=False)
+                line(f"{result.entry.output}: {_describe(result)}")
 
-        yield _Show(tile, scene)
+        def line(text: str) -> None:
+            console.print(text, soft_wrap=True)
+
+        # Where stdout is the terminal as well, its lines go above the bar, not into it.
+        yield _Show(tile, scene, line if sys.stdout.isatty() else typer.echo)
 
 
 def _plain(count: int) -> _Show:

@@ -52,7 +52,7 @@ def test_a_scene_of_which_a_file_is_missing_is_not_passed_over(tmp_path):
 
 def test_pairs_are_found_by_the_ends_of_their_names(tmp_path):
     touch(tmp_path, "a_P.tif", "a_M.tif", "B_PAN.TIF", "B_MS.TIF", "c_pan.tiff", "d_p.tif", "deep/er/pan.tif")
-    touch(tmp_path, "map.tif", "xpan.tif", "a_P.tif.aux.xml", "e_P.png", "f_pAn.tif", ".a_P.tif.1-2.tmp.tif")
+    touch(tmp_path, "map.tif", "xpan.tif", "a_P.tif.aux.xml", "e_P.png", "f_pAn.tif", "._a_P.tif")
     assert found(tmp_path, "pairs") == [
         ("B_PAN.TIF", ["B_MS.TIF"], "out/B.tif"),
         ("a_P.tif", ["a_M.tif"], "out/a.tif"),

@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -239,6 +241,31 @@ def test_processes_make_the_same_files_from_the_command_line(scenes):
     assert process.returncode == 0, errors
     assert sorted(row["line"] for row in results(told)) == [1, 2, 3]
     assert contents(scenes / "out") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True])
+def test_on_a_terminal_a_bar_and_the_lines_do_not_mix(scenes, both):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "pancli", "batch", str(write_list(scenes)), *GSA]
+    with subprocess.Popen(command, stdout=theirs if both else subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal is hung up when the program ends
+            while part := os.read(ours, 4096):
+                shown += part
+        written = b"" if process.stdout is None else process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"3/3" in shown
+    text = (
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+        if both
+        else written.decode()
+    )
+    rows = [line for line in text.splitlines() if '"status"' in line]
+    assert [json.loads(row)["status"] for row in rows] == ["done"] * 3
+    assert both or b'"status"' not in shown
 
 
 def wait_for_writing(folder, process):
