@@ -229,7 +229,9 @@ def test_the_network_is_loaded_once(entry, tmp_path, monkeypatch):
     assert len(loads) == 2
 
 
-def test_a_plan_reads_no_pixels_and_writes_nothing(entry, tmp_path, monkeypatch):
+def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch):
+    files = make_files(tmp_path / "scene", size=(512, 512))  # enough for a shift to be measured
+    entry = Entry(str(files.pan), (str(files.ms),), str(tmp_path / "out.tif"))
     make(entry)
     entries = [entry, replace(entry, output=str(tmp_path / "new.tif"), pan="none.tif")]
     before = sorted(tmp_path.iterdir())
