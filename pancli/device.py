@@ -21,8 +21,13 @@ def find_device(name: str) -> torch.device:
         return torch.device("cpu")
     if not re.fullmatch(r"cuda(:\d+)?", name):
         raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = device_count()
     number = int(name.partition(":")[2] or 0)
     if number >= count:
         raise UsageError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto")
     return torch.device("cuda", number)
+
+
+def device_count() -> int:
+    """CUDA devices of this machine."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pancli import __version__
-from pancli.cli import check, compare, degrade, evaluate, methods, networks, sharpen, simulate, train
+from pancli.cli import batch, check, compare, degrade, evaluate, methods, networks, sharpen, simulate, train
 from pancli.errors import PancliError
 
 INTERRUPTED = 130
@@ -60,7 +60,7 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    for command in (sharpen, check, methods, networks, train, simulate, degrade, evaluate, compare):
+    for command in (sharpen, batch, check, methods, networks, train, simulate, degrade, evaluate, compare):
         command.register(app)
     return app
 

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancli.cli.options import (
-    BidxText,
-    Coregister,
-    Device,
-    Json,
-    MsFiles,
-    NodataText,
-    Overwrite,
-    PanFile,
-    Quiet,
-    Reproject,
-    SensorName,
-    pair_options,
-    parse_coregister,
-)
+from pancli.cli.options import Json, MsFiles, PanFile, Quiet
 from pancli.cli.progress import tile_progress
+from pancli.cli.sharpening import takes_sharpening_options
 from pancli.cli.showing import warn
 
 if TYPE_CHECKING:
@@ -32,7 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("sharpen")(_command)
+    app.command("sharpen")(takes_sharpening_options(_command))
 
 
 def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
@@ -45,105 +31,14 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Output, instead of the last FILE.")
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            "--method", metavar="NAME|FILE", help="See 'pancli methods', or weights; default: the network."
-        ),
-    ] = None,
-    device: Device = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="auto|float32|bfloat16|float16", help="Of a network.")
-    ] = "auto",
-    tile: Annotated[
-        int | None, typer.Option("--tile", metavar="N", help="Side of a tile, in PAN pixels.")
-    ] = None,
-    max_memory: Annotated[
-        int, typer.Option("--max-memory", metavar="MB", help="For pixels and caches.")
-    ] = 1024,
-    num_threads: Annotated[
-        str, typer.Option("-j", "--num-threads", metavar="N|ALL_CPUS", help="CPU threads.")
-    ] = "ALL_CPUS",
-    bidx: BidxText = None,
-    aoi: Annotated[
-        Path | None,
-        typer.Option("--aoi", metavar="FILE", help="Sharpen only these polygons (GeoJSON, any CRS)."),
-    ] = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option("--bbox", metavar="W S E N", help="Sharpen only this box, in PAN's CRS."),
-    ] = None,
-    nodata: NodataText = None,
-    dtype: Annotated[
-        str | None, typer.Option("-t", "--dtype", metavar="TYPE", help="Output type; default: that of MS.")
-    ] = None,
-    driver: Annotated[str, typer.Option("-f", "--of", metavar="GTiff|COG", help="Output format.")] = "GTiff",
-    creation: Annotated[
-        list[str] | None, typer.Option("--co", metavar="K=V", help="GDAL creation option; repeatable.")
-    ] = None,
-    overwrite: Overwrite = False,
-    sensor: SensorName = "generic",
-    coregister: Coregister = "none",
-    reproject: Reproject = False,
-    back_project: Annotated[
-        int | None,
-        typer.Option(
-            "--back-project",
-            metavar="N",
-            help="Rounds of adding what MS has and the result lacks, 0 to 5; default: the method's own.",
-        ),
-    ] = None,
-    adapt: Annotated[
-        float | None,
-        typer.Option("--adapt", metavar="SECONDS", help="Fine-tune the network on this scene first."),
-    ] = None,
-    adapt_loss: Annotated[
-        str,
-        typer.Option(
-            "--adapt-loss", metavar="reduced|full", help="Learn from MS a ratio coarser, or from consistency."
-        ),
-    ] = "reduced",
-    extent: Annotated[
-        str,
-        typer.Option(
-            "--spatial-extent-adjustment",
-            metavar="intersection|union|none",
-            help="Output: PAN where MS is, PAN and MS together, or all of PAN.",
-        ),
-    ] = "intersection",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and stop.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    *,
+    options: SharpenOptions,
 ) -> None:
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
     pan, ms, output = split_files(files or [], pan, ms or [], output)
-    pair, shift = pair_options(nodata, bidx, reproject), parse_coregister(coregister)
-    threads, creating = _threads(num_threads), _creation(creation or [])
-
-    from pancli.sharpening import SharpenOptions
-    from pancli.sharpening.options import DEFAULT_METHOD
-
-    options = SharpenOptions(
-        method=method or DEFAULT_METHOD,
-        device=device,
-        precision=precision,
-        tile=tile,
-        max_memory=max_memory,
-        threads=threads,
-        pair=pair,
-        aoi=aoi,
-        bbox=bbox,
-        dtype=dtype,
-        driver=driver,
-        creation=creating,
-        overwrite=overwrite,
-        sensor=sensor,
-        coregister=shift,
-        back_project=back_project,
-        adapt=adapt,
-        adapt_loss=adapt_loss,
-        extent=extent,
-    )
     if dry_run:
         _print_plan(pan, ms, output, options)
     else:
@@ -203,23 +98,3 @@ def split_files(
         lacking = "PAN" if pan is None else "OUT" if output is None else "MS"
         raise typer.BadParameter(f"{lacking} is missing; the order is PAN MS [MS ...] OUT")
     return pan, ms, output
-
-
-def _threads(text: str) -> int | None:
-    if text.upper() == "ALL_CPUS":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise typer.BadParameter(
-            f"'{text}' is neither a number from 1 nor ALL_CPUS", param_hint="--num-threads"
-        )
-    return int(text)
-
-
-def _creation(texts: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"'{text}' is not KEY=VALUE", param_hint="--co")
-        pairs[key] = value
-    return pairs

@@ -133,7 +133,7 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
             written does not read back.
     """
     check_output(spec.path, overwrite=spec.overwrite)
-    temporary = spec.path.with_name(f".{spec.path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = spec.path.with_name(f"{_leftover_stem(spec.path, os.getpid())}{secrets.token_hex(4)}.tmp")
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
@@ -145,9 +145,24 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
                 _make_cog(tiff, finished, spec)
         _commit(finished, spec)
     finally:
-        for leftover in temporary.parent.glob(f"{temporary.name}*"):
-            with suppress(FileNotFoundError):
-                leftover.unlink()
+        _remove(temporary.parent, temporary.name)
+
+
+def remove_leftovers(path: Path, process: int) -> None:
+    """Remove what a killed process on this machine left beside an output it was making."""
+    _remove(path.parent, _leftover_stem(path, process))
+
+
+def _remove(folder: Path, beginning: str) -> None:
+    """Remove the files of a folder whose names begin so; a name may hold characters that glob would read."""
+    with suppress(FileNotFoundError):
+        for leftover in list(folder.iterdir()):
+            if leftover.name.startswith(beginning):
+                leftover.unlink(missing_ok=True)
+
+
+def _leftover_stem(path: Path, process: int) -> str:
+    return f".{path.name}.{process}-"
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,34 +65,56 @@ def shown_name(method: str) -> str:
     return read_card(Path(method)).name if method.endswith(SUFFIX) else method
 
 
-@contextmanager
-def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> Iterator[Method]:
-    """The method asked for, ready for this pair and device.
+def check_method(options: SharpenOptions) -> None:
+    """Refuse what can be refused of the method asked for before there is a pair.
 
     Raises:
         UsageError: No such method, or an option it does not take.
-        WeightsError: Its weights cannot be used.
-        MethodError: It does not take this pair.
+        WeightsError: There is no such weights file, or it has no card.
     """
     name = options.method
-    weights = find_weights(name)
-    if weights is None and name not in method_names():
+    if (weights := find_weights(name)) is not None:
+        read_card(weights)
+        return
+    if name not in method_names():
         raise UsageError(
             f"--method {name}: not known; known are {', '.join(method_names())}, or FILE{SUFFIX}"
         )
-    if weights is not None:
-        yield NetworkMethod.load(weights, device, options.precision)
-        return
     if options.adapt is not None:
         raise UsageError(f"--adapt is for networks; {name} has nothing to learn")
     if options.precision not in ("auto", "float32"):
         raise UsageError(f"--precision {options.precision} is for networks; {name} computes in float32")
     if name == GDAL:
         _check_gdal(options)
+
+
+@contextmanager
+def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> Iterator[Method]:
+    """The method asked for, ready for this pair and device.
+
+    A network stays in memory: the next scene of the same process does not load it again.
+
+    Raises:
+        UsageError: No such method, or an option it does not take.
+        WeightsError: Its weights cannot be used.
+        MethodError: It does not take this pair.
+    """
+    check_method(options)
+    weights = find_weights(options.method)
+    if weights is not None:
+        found = weights.stat()
+        yield _load(weights.resolve(), (found.st_mtime_ns, found.st_size), device, options.precision)
+    elif options.method == GDAL:
         with open_gdal_brovey(pair) as vrt:
             yield GdalMethod(vrt)
-        return
-    yield METHODS[name]
+    else:
+        yield METHODS[options.method]
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, _stamp: tuple[int, int], device: torch.device, precision: str) -> NetworkMethod:
+    """A network as it was when the file had that time and size."""
+    return NetworkMethod.load(path, device, precision)
 
 
 def _check_gdal(options: SharpenOptions) -> None:

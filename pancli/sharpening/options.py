@@ -45,6 +45,7 @@ class SharpenOptions:
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         back_project: Rounds of back-projection; None for as many as the method asks for.
         extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
+        inputs_sha256: What a batch knows the result by again (:mod:`pancli.batch.record`); goes to a tag.
     """
 
     method: str = DEFAULT_METHOD
@@ -66,6 +67,7 @@ class SharpenOptions:
     adapt_loss: str = "reduced"
     back_project: int | None = None
     extent: str = "intersection"
+    inputs_sha256: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("--precision", self.precision, PRECISIONS)

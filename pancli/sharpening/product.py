@@ -16,6 +16,8 @@ from pancli.raster.pair import Pair
 from pancli.sharpening.options import SharpenOptions
 from pancli.tiling import Window
 
+INPUTS_TAG = "PANCLI_INPUTS_SHA256"
+
 
 def describe_output(
     pair: Pair, path: Path, window: Window, options: SharpenOptions, *, partial: bool
@@ -81,6 +83,8 @@ def tag_output(
     weights = getattr(method, "weights_sha256", None)
     if weights:
         made["PANCLI_WEIGHTS_SHA256"] = weights
+    if options.inputs_sha256:
+        made[INPUTS_TAG] = options.inputs_sha256
     return replace(spec, tags=kept | made)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
 from pancli.raster.grid import Grid
-from pancli.raster.output import OutputBand, OutputSpec, atomic_output
+from pancli.raster.output import OutputBand, OutputSpec, atomic_output, remove_leftovers
 from pancli.tiling import Window
 
 GRID = Grid(CRS.from_epsg(32631), Affine(1 / 3, 0, 500000.1, 0, -1 / 3, 4000000.7), (700, 600))
@@ -173,3 +174,23 @@ def test_a_cog_satisfies_the_validator(tmp_path):
     valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
     assert (valid, errors, warnings) == (True, [], [])
     assert names(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("name", ["[1]*.tif", "$(id); a?.tif", "a|b>c`d`.tif"])
+@pytest.mark.parametrize("stop", [None, 256])
+def test_names_are_names_whatever_characters_they_have(tmp_path, name, stop):
+    with pytest.raises(KeyboardInterrupt) if stop else nullcontext():
+        with atomic_output(spec(tmp_path / name)) as output:
+            fill(output, stop)
+            if stop:
+                raise KeyboardInterrupt
+    assert names(tmp_path) == ([] if stop else [name])
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    others = (".a.tif.1234-0badcafe.tmp.tif", ".b.tif.123-0badcafe.tmp.tif", "a.tif")
+    for name in (*others, ".a.tif.123-0badcafe.tmp.tif", ".a.tif.123-0badcafe.tmp.tif.msk"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a.tif", 123)
+    assert names(tmp_path) == sorted(others)
+    remove_leftovers(tmp_path / "gone" / "a.tif", 123)

@@ -1,0 +1,148 @@
+"""One scene of a batch: made, skipped or failed, never an exception."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pancli.batch.entries import Entry
+from pancli.batch.record import is_done, record_of, recorded
+from pancli.errors import OutputError, PancliError
+from pancli.raster.output import check_output
+from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
+from pancli.sharpening.run import Progress
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What came of an entry.
+
+    Attributes:
+        entry: What was asked for.
+        status: ``done``, ``skipped`` (resuming: it was done before, of the same inputs and options),
+            ``planned`` (a dry run) or ``failed``.
+        seconds: Wall time of all of it.
+        report: What :class:`pancli.sharpening.SharpenReport` or, in a dry run, the plan says; else empty.
+        error: Why it failed.
+        trace: Where, if that is a bug.
+    """
+
+    entry: Entry
+    status: str
+    seconds: float
+    report: dict[str, Any] | None = None
+    error: str | None = None
+    trace: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no good output."""
+        return self.status == "failed"
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of JSON; ``seconds.total`` has more in it than the report's: the hashes of the inputs."""
+        report = self.report or {}
+        found = {
+            "status": self.status,
+            "line": self.entry.line,
+            "pan": self.entry.pan,
+            "ms": list(self.entry.ms),
+            **report,
+            "output": self.entry.output,
+            "seconds": {**report.get("seconds", {}), "total": round(self.seconds, 3)},
+        }
+        if self.error is not None:
+            found["error"] = self.error
+        if self.trace is not None:
+            found["trace"] = self.trace
+        return found
+
+
+def make_scene(
+    entry: Entry, options: SharpenOptions, *, resume: bool, progress: Progress | None = None
+) -> SceneResult:
+    """Sharpen one scene; whatever goes wrong with it is in the result.
+
+    Args:
+        entry: What to make.
+        options: What is asked for.
+        resume: Whether what is done already is left as it is, and what a batch made of other inputs or
+            options, or is damaged, is replaced. Files that no batch made are replaced with
+            ``options.overwrite`` only.
+        progress: As :func:`pancli.sharpening.sharpen` calls it.
+    """
+
+    def make() -> tuple[str, dict[str, Any] | None]:
+        return _make(entry, options, resume, progress)
+
+    return _caught(entry, make)
+
+
+def plan_scene(
+    entry: Entry, options: SharpenOptions, *, resume: bool, made: Path | None = None
+) -> SceneResult:
+    """What :func:`make_scene` would do, without reading pixels.
+
+    Neither is a shift measured, nor an old output compared; ``exists`` says whether there is one.
+
+    Args:
+        entry: What would be made.
+        options: What is asked for.
+        resume: As there.
+        made: A folder that would be made first.
+    """
+
+    def plan() -> tuple[str, dict[str, Any] | None]:
+        exists = os.path.lexists(entry.output)
+        # With --resume an output that exists is no refusal yet: whether it may stay is found when it is read.
+        asked = replace(options, overwrite=options.overwrite or resume)
+        if measured := options.coregister == "auto":
+            asked = replace(asked, coregister="none")
+        with plan_sharpening(entry.pan, entry.ms, _stand_in(Path(entry.output), made), asked) as found:
+            told = found.as_dict() | {"exists": exists}
+        return "planned", told | ({"shift": None} if measured else {})
+
+    return _caught(entry, plan)
+
+
+def _stand_in(output: Path, made: Path | None) -> Path:
+    """An output as near as there is a folder: one that would be made can be where that one can be written."""
+    if made is None or output.parent != made or made.exists():
+        return output
+    return next(folder for folder in made.absolute().parents if folder.exists()) / f".{output.name}.planned"
+
+
+def _make(
+    entry: Entry, options: SharpenOptions, resume: bool, progress: Progress | None
+) -> tuple[str, dict[str, Any] | None]:
+    output = Path(entry.output)
+    if not resume:
+        check_output(output, overwrite=options.overwrite)
+    record = record_of(entry, options)
+    if resume and is_done(output, record):
+        return "skipped", None
+    ours = resume and recorded(output) is not None
+    asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours)
+    try:
+        return "done", sharpen(entry.pan, entry.ms, output, asked, progress).as_dict()
+    except OutputError:
+        if resume and is_done(output, record):  # another process was faster
+            return "skipped", None
+        raise
+
+
+def _caught(entry: Entry, work: Any) -> SceneResult:
+    start = time.perf_counter()
+    report, error, trace = None, None, None
+    try:
+        status, report = work()
+    except PancliError as refusal:
+        status, error = "failed", str(refusal)
+    except Exception as bug:  # noqa: BLE001 - one scene's bug must not take the others with it; it is told
+        status, error = "failed", f"unexpected {type(bug).__name__}: {bug}"
+        trace = traceback.format_exc()
+    return SceneResult(entry, status, time.perf_counter() - start, report, error, trace)

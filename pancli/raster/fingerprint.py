@@ -1,0 +1,108 @@
+"""What a raster is, as a hash of its contents; and whether one on disk can be read to its last block."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import rasterio
+from rasterio.enums import Compression, Interleaving
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from pancli.raster.source import SourceName, gdal_env, open_source, reading, without_georeferencing
+
+_PLACE = ("OFFSET", "SIZE")
+
+
+def content_sha256(name: str) -> str:
+    """SHA-256 of what the user named: every file that GDAL counts to it, and the bands asked for.
+
+    Files are hashed as they lie on the disk, with masks and headers beside them, by their names without
+    folders: the same delivery in another folder is the same. What does not lie there as files (in archives,
+    on servers) is hashed as decoded pixels with their header. Memory does not grow with the image.
+
+    Args:
+        name: Path, URI, or ``path,band=N``.
+
+    Raises:
+        InputError: It cannot be opened or read.
+    """
+    source = SourceName.parse(name)
+    with gdal_env(), open_source(source) as dataset:
+        files = sorted({Path(file) for file in dataset.files}, key=lambda file: (file.name, file))
+        with reading(source.path):
+            if files and all(file.is_file() for file in files):
+                parts = [(file.name, file_sha256(file)) for file in files]
+            else:
+                parts = [(Path(dataset.files[0] if files else source.path).name, _pixels_sha256(dataset))]
+    return hashlib.sha256(repr((parts, source.bands)).encode(errors="surrogateescape")).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of any size, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pixels_sha256(dataset: DatasetReader) -> str:
+    header = (
+        sorted((key, str(value)) for key, value in dataset.profile.items()),
+        dataset.descriptions,
+        dataset.scales,
+        dataset.offsets,
+        dataset.units,
+        dataset.nodatavals,
+        [interpretation.name for interpretation in dataset.colorinterp],
+        [sorted(dataset.tags(band).items()) for band in (0, *dataset.indexes)],
+    )
+    digest = hashlib.sha256(repr(header).encode(errors="surrogateescape"))
+    for _, window in dataset.block_windows(1):
+        digest.update(dataset.read(window=window).tobytes())
+        digest.update(dataset.read_masks(window=window).tobytes())
+    return digest.hexdigest()
+
+
+def read_tag(path: Path, tag: str) -> str | None:
+    """A dataset tag of a local file; None where the file is no raster or has no such tag."""
+    try:
+        with gdal_env(), without_georeferencing(), rasterio.open(path) as dataset:
+            value: Any = dataset.tags().get(tag)
+    except RasterioError:
+        return None
+    return None if value is None else str(value)
+
+
+def opens_whole(path: Path) -> bool:
+    """Whether every block of every band, and of the mask, can be read and decoded.
+
+    Of DEFLATE, which pancli writes by default, the checksum of every block is compared as well: GDAL stops
+    decoding when it has its pixels, and so passes over many a flipped byte.
+    """
+    try:
+        with gdal_env(), without_georeferencing(), rasterio.open(path) as dataset, path.open("rb") as file:
+            if dataset.driver == "GTiff" and dataset.compression == Compression.deflate:
+                _check_sums(dataset, file)
+            for _, window in dataset.block_windows(1):
+                dataset.read(window=window)
+                dataset.read_masks(1, window=window)
+    except (RasterioError, OSError, zlib.error):
+        return False
+    return True
+
+
+def _check_sums(dataset: DatasetReader, file: BinaryIO) -> None:
+    """Inflate every block that was ever written; zlib.error where one does not come to its checksum."""
+    bands = dataset.indexes if dataset.interleaving == Interleaving.band else (1,)
+    for band in bands:
+        for (row, col), _ in dataset.block_windows(band):
+            where = [dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=band) for what in _PLACE]
+            if None not in where:
+                file.seek(int(where[0]))
+                zlib.decompress(file.read(int(where[1])))

@@ -1,0 +1,76 @@
+"""Folders as delivered."""
+
+from pathlib import Path
+
+import pytest
+
+from pancli.batch.entries import Naming
+from pancli.batch.layouts import find_entries
+from pancli.errors import InputError
+
+NAMING = Naming(Path("out"))
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def found(folder, layout):
+    return [
+        (str(Path(e.pan).relative_to(folder)), [Path(m).name for m in e.ms], e.output)
+        for e in find_entries([folder], layout, NAMING)
+    ]
+
+
+def test_landsat_scenes_are_found_by_their_bands(tmp_path):
+    eight, seven, old = (
+        "LC08_L1TP_041027_20150604_20170226_01_T1",
+        "LE70410272007125EDC00",
+        "LC80410272015155LGN00",
+    )
+    touch(
+        tmp_path, *(f"b/{eight}_B{n}.TIF" for n in range(1, 12)), f"b/{eight}_BQA.TIF", f"b/{eight}_MTL.txt"
+    )
+    touch(tmp_path, *(f"a/{seven}_B{n}.tif" for n in (1, 2, 3, 4, 5, "6_VCID_1", 7, 8)))
+    touch(tmp_path, *(f"a/{old}_B{n}.TIF" for n in range(1, 12)))
+    touch(tmp_path, "a/LT05_L1TP_041027_20100604_20170226_01_T1_B1.TIF", "a/L8-B8-Elkton-VA.tiff")
+    assert found(tmp_path, "landsat") == [
+        (f"a/{old}_B8.TIF", [f"{old}_B{n}.TIF" for n in (2, 3, 4, 5)], f"out/{old}.tif"),
+        (f"a/{seven}_B8.tif", [f"{seven}_B{n}.tif" for n in (1, 2, 3, 4)], f"out/{seven}.tif"),
+        (f"b/{eight}_B8.TIF", [f"{eight}_B{n}.TIF" for n in (2, 3, 4, 5)], f"out/{eight}.tif"),
+    ]
+
+
+def test_a_scene_of_which_a_file_is_missing_is_not_passed_over(tmp_path):
+    touch(tmp_path, "LC09_L1TP_1_02_T1_B2.TIF")
+    assert found(tmp_path, "landsat")[0][0] == "LC09_L1TP_1_02_T1_B8.TIF"
+    touch(tmp_path, "town_P.tif")
+    assert found(tmp_path, "pairs") == [("town_P.tif", ["town_M.tif"], "out/town.tif")]
+
+
+def test_pairs_are_found_by_the_ends_of_their_names(tmp_path):
+    touch(tmp_path, "a_P.tif", "a_M.tif", "B_PAN.TIF", "B_MS.TIF", "c_pan.tiff", "d_p.tif", "deep/er/pan.tif")
+    touch(tmp_path, "map.tif", "xpan.tif", "a_P.tif.aux.xml", "e_P.png", "f_pAn.tif", "._a_P.tif")
+    assert found(tmp_path, "pairs") == [
+        ("B_PAN.TIF", ["B_MS.TIF"], "out/B.tif"),
+        ("a_P.tif", ["a_M.tif"], "out/a.tif"),
+        ("c_pan.tiff", ["c_ms.tiff"], "out/c.tif"),
+        ("d_p.tif", ["d_m.tif"], "out/d.tif"),
+        ("deep/er/pan.tif", ["ms.tif"], "out/er.tif"),
+    ]
+
+
+def test_a_folder_named_twice_is_searched_once(tmp_path):
+    touch(tmp_path, "sub/a_P.tif")
+    assert len(find_entries([tmp_path, tmp_path / "sub"], "pairs", NAMING)) == 1
+
+
+def test_a_folder_without_scenes_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path, "a_P.tif")
+    with pytest.raises(InputError, match="empty: no scene of layout 'pairs'"):
+        find_entries([tmp_path, tmp_path / "empty"], "pairs", NAMING)
+    with pytest.raises(InputError, match="none: cannot be searched"):
+        find_entries([tmp_path / "none"], "pairs", NAMING)

@@ -1,0 +1,272 @@
+"""Scenes that are made once, and again only when they would be another image."""
+
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from pancli.batch import BatchTerms, Entry, check_batch, plan_batch, run_batch
+from pancli.batch import scene as scene_module
+from pancli.batch.record import _SAME_IMAGE, record_of
+from pancli.batch.scene import make_scene
+from pancli.errors import InputError, OutputError, UsageError, WeightsError
+from pancli.methods.network import NetworkMethod
+from pancli.raster.pair import Pair, PairOptions
+from pancli.sharpening import SharpenOptions, sharpen
+from pancli.sharpening.product import INPUTS_TAG
+from tests.networks.made import weights_file
+from tests.scenes import make_scene as make_files
+from tests.scenes import read, write
+
+GSA = SharpenOptions(method="gsa", device="cpu")
+
+
+@pytest.fixture
+def entry(tmp_path):
+    files = make_files(tmp_path / "scene", size=(64, 64))
+    return Entry(str(files.pan), (str(files.ms),), str(tmp_path / "out.tif"), 1)
+
+
+def make(entry, options=GSA, *, resume=True):
+    return make_scene(entry, options, resume=resume)
+
+
+def rewrite(path, change=None):
+    """The same file anew, with other pixels where that is asked for."""
+    with rasterio.open(path) as dataset:
+        image, transform, names = dataset.read(), dataset.transform, dataset.descriptions
+    write(Path(path), image if change is None else change(image), transform, names=names)
+
+
+def test_a_scene_is_what_sharpen_makes_of_it(entry, tmp_path):
+    result = make(entry, resume=False)
+    report = sharpen(entry.pan, list(entry.ms), tmp_path / "alone.tif", GSA)
+    assert result.status == "done" and result.error is None
+    assert (read(entry.output) == read(tmp_path / "alone.tif")).all()
+    told = result.as_dict()
+    assert set(told) == set(report.as_dict()) | {"status", "line", "pan", "ms"}
+    assert told["output"] == entry.output and told["seconds"]["total"] >= told["seconds"]["fuse"]
+
+
+def test_what_is_done_is_skipped_and_left_as_it_is(entry):
+    make(entry)
+    before = Path(entry.output).stat()
+    result = make(entry)
+    assert (result.status, result.report) == ("skipped", None)
+    assert (Path(entry.output).stat().st_ino, Path(entry.output).stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
+
+
+@pytest.mark.parametrize("which", ["pan", "ms"])
+def test_an_input_that_changed_is_sharpened_again_and_one_rewritten_is_not(entry, which):
+    make(entry)
+    path = entry.pan if which == "pan" else entry.ms[0]
+    rewrite(path)
+    assert make(entry).status == "skipped"
+    rewrite(path, lambda image: image + 100 * (np.arange(image.shape[-1]) % 3 == 0).astype(image.dtype))
+    old = read(entry.output)
+    assert make(entry).status == "done"
+    assert (read(entry.output) != old).any()
+    assert make(entry).status == "skipped"
+
+
+def test_every_option_that_makes_another_image_is_in_the_record(entry, tmp_path):
+    """An option that is added to SharpenOptions must be named here, one way or the other."""
+    area = tmp_path / "area.geojson"
+    area.write_text("{}")
+    other: dict[str, Any] = {
+        "method": "brovey",
+        "precision": "bfloat16",
+        "pair": PairOptions(nodata=0.0),
+        "aoi": area,
+        "bbox": (0.0, 0.0, 1.0, 1.0),
+        "dtype": "float32",
+        "driver": "COG",
+        "creation": {"COMPRESS": "LZW"},
+        "sensor": "ikonos",
+        "coregister": (1.0, 0.0),
+        "adapt": 1.0,
+        "adapt_loss": "full",
+        "back_project": 1,
+        "extent": "none",
+    }
+    assert set(other) | _SAME_IMAGE == {field.name for field in fields(SharpenOptions)}
+    records = {record_of(entry, replace(GSA, **{name: value})) for name, value in other.items()}
+    assert len(records | {record_of(entry, GSA)}) == len(other) + 1
+    same: dict[str, Any] = {"device": "auto", "threads": 1, "tile": 64, "max_memory": 512, "overwrite": True}
+    assert record_of(entry, replace(GSA, **same)) == record_of(entry, GSA)
+    before = record_of(entry, replace(GSA, aoi=area))
+    area.write_text('{"other": 1}')
+    assert record_of(entry, replace(GSA, aoi=area)) != before
+
+
+def test_weights_are_known_by_their_contents(entry, tmp_path):
+    def of(path):
+        return record_of(entry, replace(GSA, method=str(path)))
+
+    for folder in "abc":
+        (tmp_path / folder).mkdir()
+    first = weights_file(tmp_path / "a")
+    copy = shutil.copy(first, tmp_path / "b" / "renamed.safetensors")
+    assert of(first) == of(copy) != of(weights_file(tmp_path / "c", "another"))
+
+
+def test_order_and_roles_of_inputs_are_in_the_record(entry, tmp_path):
+    other = shutil.copy(entry.ms[0], tmp_path / "other.tif")
+    records = {
+        record_of(replace(entry, pan=pan, ms=ms), GSA)
+        for pan, ms in [
+            (entry.pan, (entry.ms[0],)),
+            (entry.pan, (entry.ms[0], str(other))),
+            (entry.pan, (str(other), entry.ms[0])),
+            (entry.ms[0], (entry.pan,)),
+            (entry.pan, (f"{entry.ms[0]},band=1",)),
+        ]
+    }
+    assert len(records) == 5
+
+
+def test_a_damaged_output_of_a_batch_is_made_again(entry):
+    make(entry)
+    whole = Path(entry.output).read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:-3000] + bytes(50) + whole[-2950:]):
+        Path(entry.output).write_bytes(damaged)
+        assert make(entry).status == "done"
+        assert Path(entry.output).read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["of sharpen", "no raster", ""])
+def test_a_file_that_no_batch_made_is_never_taken_or_replaced_unasked(entry, content):
+    output = Path(entry.output)
+    if content == "of sharpen":
+        sharpen(entry.pan, list(entry.ms), output, GSA)
+    else:
+        output.write_text(content)
+    before = output.read_bytes()
+    result = make(entry)
+    assert result.failed and "exists already; use --overwrite" in str(result.error)
+    assert output.read_bytes() == before
+    assert make(entry, replace(GSA, overwrite=True)).status == "done"
+    assert make(entry, replace(GSA, overwrite=True)).status == "skipped"
+
+
+def test_without_resume_existence_is_a_refusal_and_overwrite_makes_anew(entry):
+    make(entry)
+    result = make(entry, resume=False)
+    assert result.failed and "exists already" in str(result.error)
+    before = Path(entry.output).stat().st_ino
+    assert make(entry, replace(GSA, overwrite=True), resume=False).status == "done"
+    assert Path(entry.output).stat().st_ino != before
+
+
+def test_the_record_in_the_tags_is_that_of_the_inputs(entry):
+    make(entry)
+    with rasterio.open(entry.output) as dataset:
+        assert dataset.tags()[INPUTS_TAG] == record_of(entry, GSA)
+
+
+def test_a_result_that_another_process_made_meanwhile_is_good(entry, monkeypatch):
+    def slower(*args, **kwargs):
+        sharpen(*args, **kwargs)
+        raise OutputError(f"{entry.output}: appeared while it was being made")
+
+    monkeypatch.setattr(scene_module, "sharpen", slower)
+    assert make(entry).status == "skipped"
+
+
+def test_one_scene_that_fails_leaves_the_others_alone(entry, tmp_path, monkeypatch):
+    bad = replace(entry, pan=str(tmp_path / "none.tif"), output=str(tmp_path / "bad.tif"), line=2)
+    last = replace(entry, output=str(tmp_path / "last.tif"), line=3)
+    results = list(run_batch([entry, bad, last], GSA))
+    assert [r.status for r in results] == ["done", "failed", "done"]
+    assert str(results[1].error).endswith("none.tif: no such file") and results[1].trace is None
+    assert not Path(bad.output).exists()
+    options = replace(GSA, overwrite=True)
+    first = list(run_batch([bad, entry], options, BatchTerms(keep_going=False)))
+    assert [r.status for r in first] == ["failed"]
+
+    def buggy(*_args, **_kwargs):
+        raise TypeError("oh no")
+
+    monkeypatch.setattr(scene_module, "sharpen", buggy)
+    result = make(entry, options, resume=False)
+    assert result.error == "unexpected TypeError: oh no" and "in buggy" in result.as_dict()["trace"]
+
+
+def test_an_interrupt_is_no_failure(entry, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scene_module, "sharpen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(entry)
+
+
+def test_the_network_is_loaded_once(entry, tmp_path, monkeypatch):
+    loads = []
+    load = NetworkMethod.load
+
+    def counted(*args):
+        loads.append(args)
+        return load(*args)
+
+    monkeypatch.setattr(NetworkMethod, "load", counted)
+    weights = weights_file(tmp_path)
+    options = replace(GSA, method=str(weights))
+    entries = [replace(entry, output=str(tmp_path / f"{n}.tif")) for n in range(3)]
+    assert [r.status for r in run_batch(entries, options)] == ["done"] * 3
+    assert len(loads) == 1
+    weights.unlink()
+    weights_file(tmp_path, "another")  # other weights under the same name are loaded
+    results = list(run_batch(entries, options, BatchTerms(resume=True)))
+    assert [(r.report or {})["method"] for r in results] == ["another"] * 3
+    assert len(loads) == 2
+
+
+def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch):
+    files = make_files(tmp_path / "scene", size=(512, 512))  # enough for a shift to be measured
+    entry = Entry(str(files.pan), (str(files.ms),), str(tmp_path / "out.tif"))
+    make(entry)
+    entries = [entry, replace(entry, output=str(tmp_path / "new.tif"), pan="none.tif")]
+    before = sorted(tmp_path.iterdir())
+
+    def read_pixels(*_args, **_kwargs):
+        raise AssertionError
+
+    for reads in ("read_pan", "read_ms"):
+        monkeypatch.setattr(Pair, reads, read_pixels)
+    options = replace(GSA, coregister="auto")
+    planned, failed = plan_batch(entries, options, BatchTerms(resume=True))
+    assert planned.status == "planned" and (told := planned.report or {})["exists"] and told["shift"] is None
+    assert failed.error == "none.tif: no such file"
+    assert "exists already" in str(next(plan_batch(entries, options)).error)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        ({"method": "magic"}, UsageError, "--method magic: not known"),
+        ({"method": "none.safetensors"}, WeightsError, "no such weights file"),
+        ({"method": "gdal", "coregister": "auto"}, UsageError, "--coregister"),
+        ({"adapt": 1.0}, UsageError, "--adapt is for networks"),
+        ({"precision": "bfloat16"}, UsageError, "--precision bfloat16 is for networks"),
+        ({"sensor": "eyes"}, UsageError, "eyes"),
+        ({"device": "abacus"}, UsageError, "--device abacus"),
+        ({"aoi": Path("none.geojson")}, InputError, "none.geojson: no such file"),
+    ],
+)
+def test_what_is_wrong_with_all_scenes_is_refused_before_any(entry, change, kind, says):
+    with pytest.raises(kind, match=says):
+        check_batch([entry], replace(GSA, **change))
+
+
+def test_less_than_one_process_is_refused():
+    with pytest.raises(UsageError, match="--jobs 0"):
+        BatchTerms(jobs=0)

@@ -1,0 +1,346 @@
+"""``pancli batch`` as a user meets it: lists, streams, exit codes, signals."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pancli.cli.app import build
+from tests.scenes import make_scene, read, write
+
+RUNNER = CliRunner()
+GSA = ("--method", "gsa", "--device", "cpu")
+
+
+def pancli(*args, stdin=None):
+    return RUNNER.invoke(build(), [str(a) for a in args], input=stdin)
+
+
+def start(*args, **kwargs):
+    command = [sys.executable, "-m", "pancli", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def results(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Three small pairs in folders a, b, c, and where fused images go."""
+    for number, name in enumerate("abc"):
+        make_scene(tmp_path / name, size=(64, 64), origin=(500000.0 + 100 * number, 4000000.0))
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+def lines(folder, names="abc"):
+    return "".join(f"{folder}/{n}/pan.tif {folder}/{n}/ms.tif {folder}/out/{n}.tif\n" for n in names)
+
+
+def write_list(folder, names="abc"):
+    path = folder / "list.txt"
+    path.write_text(lines(folder, names))
+    return path
+
+
+def test_every_scene_is_a_line_of_json_and_a_file(scenes):
+    done = pancli("batch", write_list(scenes), *GSA)
+    assert done.exit_code == 0, done.output
+    told = results(done.stdout)
+    assert [(row["status"], row["line"], Path(row["output"]).name) for row in told] == [
+        ("done", 1, "a.tif"), ("done", 2, "b.tif"), ("done", 3, "c.tif"),
+    ]  # fmt: skip
+    assert set(told[0]) >= {"pan", "ms", "method", "width", "seconds", "mpix_per_s", "shift", "warnings"}
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["1 of 3", "2 of 3", "3 of 3"]
+    for name in "abc":
+        single = scenes / "single.tif"
+        pancli(
+            "sharpen", scenes / name / "pan.tif", scenes / name / "ms.tif", single, *GSA, "--overwrite", "-q"
+        )
+        assert (read(scenes / "out" / f"{name}.tif") == read(single)).all()
+
+
+def test_a_list_comes_from_stdin_and_outputs_may_be_named_by_rule(scenes):
+    text = "pan,ms\n" + "".join(f"{scenes}/{n}/pan.tif,{scenes}/{n}/ms.tif\n" for n in "abc")
+    out = scenes / "new" / "er"
+    done = pancli("batch", "-", *GSA, "--out-dir", out, "--out-name", "{folder}-{stem}.tif", "-q", stdin=text)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert sorted(contents(out)) == ["a-pan.tif", "b-pan.tif", "c-pan.tif"]
+
+
+def test_scenes_are_found_in_folders(scenes):
+    for band in (1, 2, 3):
+        (scenes / "landsat").mkdir(exist_ok=True)
+        shutil.copy(scenes / "a" / "ms.tif", scenes / "landsat" / f"LC09_X_B{band}.TIF")
+    found = pancli("batch", "--layout", "pairs", scenes, *GSA, "--out-dir", scenes / "out")
+    assert found.exit_code == 0, found.output
+    assert sorted(contents(scenes / "out")) == ["a.tif", "b.tif", "c.tif"]
+    landsat = pancli("batch", "--layout", "landsat", scenes, *GSA, "--out-dir", scenes / "out")
+    assert landsat.exit_code == 1
+    assert "LC09_X_B8.TIF: no such file" in results(landsat.stdout)[0]["error"]
+
+
+def test_the_exit_code_tells_some_from_all(scenes):
+    listed = scenes / "list.txt"
+    listed.write_text(lines(scenes) + f"none.tif {scenes}/a/ms.tif {scenes}/out/d.tif\n")
+    some = pancli("batch", listed, *GSA)
+    assert some.exit_code == 3
+    assert [row["status"] for row in results(some.stdout)] == ["done"] * 3 + ["failed"]
+    assert results(some.stdout)[3]["error"] == "none.tif: no such file"
+    assert some.stderr.endswith("pancli: 1 of 4 scenes failed\n")
+    rest = pancli("batch", listed, *GSA)
+    assert rest.exit_code == 1
+    assert all("exists already" in row["error"] for row in results(rest.stdout)[:3])
+    again = pancli("batch", listed, *GSA, "--resume", "-q")
+    assert again.exit_code == 3
+    assert [row["status"] for row in results(again.stdout)] == ["skipped"] * 3 + ["failed"]
+    assert again.stderr == "pancli: 1 of 4 scenes failed\n"
+
+
+def test_fail_fast_begins_nothing_after_a_failure(scenes):
+    listed = scenes / "list.txt"
+    listed.write_text(f"none.tif {scenes}/a/ms.tif {scenes}/out/d.tif\n" + lines(scenes))
+    fast = pancli("batch", listed, *GSA, "--fail-fast")
+    assert fast.exit_code == 1
+    assert len(results(fast.stdout)) == 1
+    assert fast.stderr.endswith("pancli: 1 of 4 scenes failed; 3 not begun\n")
+    assert contents(scenes / "out") == {}
+
+
+def test_shards_make_together_what_one_run_makes(scenes):
+    listed = write_list(scenes)
+    assert pancli("batch", listed, *GSA).exit_code == 0
+    whole = contents(scenes / "out")
+    shutil.rmtree(scenes / "out")
+    (scenes / "out").mkdir()
+    rows = []
+    for index in range(4):
+        part = pancli("batch", listed, *GSA, "--shard", f"{index}/4")
+        assert part.exit_code == 0
+        rows += results(part.stdout)
+    assert sorted(row["line"] for row in rows) == [1, 2, 3]
+    assert contents(scenes / "out") == whole
+
+
+def test_a_dry_run_plans_every_scene_and_makes_nothing(scenes):
+    listed = scenes / "list.txt"
+    listed.write_text(
+        lines(scenes, "a") + f"{scenes}/b/pan.tif {scenes}/b/ms.tif\nnone.tif {scenes}/a/ms.tif\n"
+    )
+    plans = pancli("batch", listed, *GSA, "--out-dir", scenes / "never", "--dry-run", "--coregister", "auto")
+    assert plans.exit_code == 3
+    told = results(plans.stdout)
+    assert [row["status"] for row in told] == ["planned", "planned", "failed"]
+    assert told[1]["output"] == str(scenes / "never" / "pan.tif")
+    assert told[0]["tiles"]["count"] == 1 and told[0]["grid"]["width"] == 64
+    assert contents(scenes / "out") == {} and not (scenes / "never").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(scenes):
+    refused = pancli("batch", write_list(scenes), *GSA, "--out-dir", scenes / "list.txt" / "out")
+    assert refused.exit_code == 1
+    assert refused.stderr == f"pancli: {scenes / 'list.txt' / 'out'}: cannot be made (Not a directory)\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["{list}", "--method", "magic"], 2, "--method magic"),
+        (["{list}", "--shard", "3/3"], 2, "--shard 3/3"),
+        (["{list}", "--jobs", "0"], 2, "--jobs 0"),
+        (["{list}", "--out-name", "{{name}}"], 2, "--out-name"),
+        (["{list}", "{list}"], 2, "one list too many"),
+        (["--layout", "heap", "{folder}"], 2, "--layout"),
+        (["--layout", "pairs", "{folder}"], 2, "--out-dir"),
+        (["--layout", "landsat", "{folder}", "--out-dir", "{folder}"], 1, "no scene of layout 'landsat'"),
+        (["{folder}/none.txt"], 1, "none.txt: cannot be read (No such file or directory)"),
+        (["{bad}"], 2, "bad.txt, line 4: has 1 fields"),
+        (["{twice}"], 2, "made twice: by line 1 and by line 4"),
+        (["{list}", "--nodata", "white"], 2, "--nodata"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_what_is_wrong_is_refused_before_anything_runs(scenes, args, code, says):
+    (scenes / "bad.txt").write_text(lines(scenes) + "alone\n")
+    (scenes / "twice.txt").write_text(lines(scenes) + lines(scenes, "a"))
+    names = {
+        "list": write_list(scenes),
+        "folder": scenes,
+        "bad": scenes / "bad.txt",
+        "twice": scenes / "twice.txt",
+    }
+    refused = pancli("batch", *(arg.format(**names) for arg in args), "--device", "cpu")
+    assert refused.exit_code == code
+    assert says in refused.stderr
+    assert refused.stdout == ""
+    assert contents(scenes / "out") == {}
+
+
+def test_an_empty_list_is_done_with_a_warning(scenes):
+    done = pancli("batch", "-", *GSA, stdin="\n")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "pancli: warning: -: no scenes in it\n"
+
+
+def test_names_are_file_names_and_nothing_more(scenes, monkeypatch):
+    monkeypatch.chdir(scenes)
+    odd = [
+        "$(touch pwned)",
+        "x;touch pwned",
+        "`touch pwned`",
+        "|touch pwned",
+        "[ab]*?",
+        "two  words",
+        "'\"",
+        "~",
+    ]
+    rows = []
+    for name in odd:
+        shutil.copy("a/pan.tif", f"{name}.tif")
+        rows.append({"pan": f"b/../{name}.tif", "ms": "a/ms.tif", "out": f"out/../out/{name}.tif"})
+    text = "\n".join(map(json.dumps, rows))
+    done = pancli("batch", "-", *GSA, stdin=text)
+    assert done.exit_code == 0, done.output
+    assert sorted(contents(scenes / "out")) == sorted(f"{name}.tif" for name in odd)
+    assert not list(scenes.rglob("pwned"))
+    again = pancli("batch", "-", *GSA, "--resume", stdin=text)
+    assert {row["status"] for row in results(again.stdout)} == {"skipped"}
+
+
+def test_an_output_folder_that_is_gone_fails_its_scenes_alone(scenes):
+    listed = scenes / "list.txt"
+    listed.write_text(lines(scenes, "a").replace("/out/", "/gone/") + lines(scenes, "b"))
+    done = pancli("batch", listed, *GSA)
+    assert done.exit_code == 3
+    assert "does not exist; create it first" in results(done.stdout)[0]["error"]
+    assert sorted(contents(scenes / "out")) == ["b.tif"]
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_files_from_the_command_line(scenes):
+    listed = write_list(scenes)
+    assert pancli("batch", listed, *GSA, "-q").exit_code == 0
+    whole = contents(scenes / "out")
+    with start("batch", listed, *GSA, "--jobs", 2, "--overwrite") as process:
+        told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert sorted(row["line"] for row in results(told)) == [1, 2, 3]
+    assert contents(scenes / "out") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True])
+def test_on_a_terminal_a_bar_and_the_lines_do_not_mix(scenes, both):
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "pancli", "batch", str(write_list(scenes)), *GSA]
+    with subprocess.Popen(command, stdout=theirs if both else subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal is hung up when the program ends
+            while part := os.read(ours, 4096):
+                shown += part
+        written = b"" if process.stdout is None else process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"3/3" in shown
+    text = (
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+        if both
+        else written.decode()
+    )
+    rows = [line for line in text.splitlines() if '"status"' in line]
+    assert [json.loads(row)["status"] for row in rows] == ["done"] * 3
+    assert both or b'"status"' not in shown
+
+
+def wait_for_writing(folder, process):
+    deadline = time.monotonic() + 60
+    while not any(folder.iterdir()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_signals_leave_nothing_and_exit_130(tmp_path, number, jobs):
+    (tmp_path / "out").mkdir()
+    for name in "ab":
+        make_scene(tmp_path / name, size=(2048, 2048))
+    listed = write_list(tmp_path, "ab")
+    process = start(
+        "batch", listed, "--method", "gfpca", "--tile", 128, "--jobs", jobs, start_new_session=True
+    )
+    wait_for_writing(tmp_path / "out", process)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
+    else:
+        process.send_signal(number)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "pancli: interrupted\n"
+    assert told == ""
+    assert contents(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize(
+    "jobs", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.long)]
+)
+def test_killed_at_any_moment_and_resumed_it_makes_the_same_bytes(tmp_path, jobs):
+    """SIGKILL to the batch alone: with several processes, those that are left must end by themselves.
+
+    When they do, they may still finish what they are making, so that a file may appear after the next begins.
+    """
+    (tmp_path / "out").mkdir()
+    for name in "abcd":
+        make_scene(tmp_path / name, size=(256, 256))
+    command = ("batch", write_list(tmp_path, "abcd"), "--method", "gfpca", "--tile", 64, "--jobs", jobs)
+    with start(*command, "-q") as process:
+        begun = time.monotonic()
+        process.communicate(timeout=120)
+        took = time.monotonic() - begun
+    assert process.returncode == 0
+    whole = contents(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    moments = random.Random(0)
+    for _ in range(2):
+        with start(*command, "--resume", "-q") as process:
+            time.sleep(moments.uniform(0.4, 0.95) * took)
+            process.kill()
+        for name, content in contents(tmp_path / "out").items():
+            if not name.startswith("."):
+                assert content == whole[name]
+    with start(*command, "--resume") as process:
+        told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert {row["status"] for row in results(told)} <= {"done", "skipped"}
+    made = contents(tmp_path / "out")
+    assert {name: made[name] for name in whole} == whole
+    assert all(name.startswith(".") and ".tmp" in name for name in set(made) - set(whole))
+
+
+def test_a_changed_input_alone_is_made_again(scenes):
+    listed = write_list(scenes)
+    assert pancli("batch", listed, *GSA, "-q").exit_code == 0
+    scene = make_scene(scenes / "fresh", size=(64, 64), origin=(500100.0, 4000000.0))
+    write(scenes / "b" / "ms.tif", scene.ms_image + 1, scene.ms_transform)
+    again = pancli("batch", listed, *GSA, "--resume", "-q")
+    assert [row["status"] for row in results(again.stdout)] == ["skipped", "done", "skipped"]
+    other = pancli("batch", listed, *GSA, "--resume", "-q", "--dtype", "float32")
+    assert [row["status"] for row in results(other.stdout)] == ["done"] * 3
