@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.env import Env
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
@@ -17,6 +20,13 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from pancli.errors import InputError
+
+_CORRUPT = "the file may be truncated or corrupt"
+_MADE_UP = re.compile(
+    r"corrupt|premature|truncat|inconsisten|discarding|not terminated|not enough|lack of data|bad code",
+    re.IGNORECASE,
+)
+"""What decoders say where they went on without data. Not every warning counts: servers ask to try again."""
 
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
 
@@ -62,15 +72,51 @@ def without_georeferencing() -> Iterator[None]:
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turn a failed read inside the block into an :class:`InputError` that names the file."""
+    """Turn a failed read inside the block into an :class:`InputError` that names the file.
+
+    A decoder that ran out of data and made the rest up has failed, though GDAL only warns of it.
+    """
     try:
-        yield
-    except RasterioError as error:
-        detail = str(error.__cause__ or error).strip().splitlines()
-        reason = detail[0] if detail else "read error"
-        raise InputError(
-            f"{path}: cannot be read ({reason}); the file may be truncated or corrupt"
-        ) from error
+        with hearing() as heard:
+            yield
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{path}: cannot be read ({_reason(error)}); {_CORRUPT}") from error
+    for message in heard:
+        if _MADE_UP.search(message):
+            raise InputError(f"{path}: cannot be read ({message}); {_CORRUPT}")
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """What GDAL warns of in this thread inside the block; it goes on to whoever else listens."""
+    ear = _Ear()
+    loggers = [logging.getLogger(f"rasterio.{name}") for name in ("_env", "_err")]
+    for logger in loggers:
+        logger.addFilter(ear)
+    try:
+        yield ear.messages
+    finally:
+        for logger in loggers:
+            logger.removeFilter(ear)
+
+
+class _Ear(logging.Filter):
+    """Notes warnings of the thread that made it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread == self._thread and record.levelno >= logging.WARNING:
+            self.messages.append(record.getMessage().partition(":")[2].strip() or record.getMessage())
+        return True
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else "read error"
 
 
 def open_source(name: SourceName) -> DatasetReader:
@@ -89,8 +135,21 @@ def open_source(name: SourceName) -> DatasetReader:
         raise InputError(_why_not(name.path, error)) from error
     except RasterioError as error:
         raise InputError(f"{name.path}: cannot be opened ({error})") from error
+    _settle(dataset, name)
     _check_bands(dataset, name)
     return dataset
+
+
+def _settle(dataset: DatasetReader, name: SourceName) -> None:
+    """Make GDAL read what it puts off: georeferencing, tags and masks, where a header can be broken, too.
+
+    Colours come last: asking for them raises what went wrong before and was not raised then.
+    """
+    try:
+        for _ in (dataset.crs, dataset.gcps, dataset.tags(), dataset.mask_flag_enums, dataset.colorinterp):
+            pass
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name.path}: cannot be opened ({_reason(error)}); {_CORRUPT}") from error
 
 
 def _why_not(path: str, error: Exception) -> str:
