@@ -25,6 +25,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import OutputError
+from pancli.raster.carried import IMAGERY, GroundModel
 from pancli.raster.grid import Grid
 from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.tiling import Window
@@ -44,6 +45,7 @@ class OutputBand:
     units: str | None = None
     colorinterp: ColorInterp = ColorInterp.undefined
     tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class OutputSpec:
         nodata: Value of invalid pixels, or None.
         masked: Whether invalid pixels may occur; without a nodata value they go to an internal mask.
         tags: Dataset tags.
+        imagery: What is known of the acquisition.
+        ground: RPCs, and control points instead of a geotransform.
         driver: One of :data:`FORMATS`.
         creation: GDAL creation options over the defaults.
         overwrite: Whether an existing file may be replaced.
@@ -71,6 +75,8 @@ class OutputSpec:
     nodata: float | None = None
     masked: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
+    ground: GroundModel = field(default_factory=GroundModel)
     driver: str = "GTiff"
     creation: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
@@ -238,7 +244,7 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         "alpha": "UNSPECIFIED",
         "num_threads": spec.threads,
     }
-    if spec.grid.georeferenced:
+    if spec.grid.georeferenced and not spec.ground.points:  # a GeoTIFF holds one or the other
         profile["transform"] = spec.grid.transform
     if spec.driver == "GTiff":
         profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
@@ -258,6 +264,12 @@ def _user_options(creation: Mapping[str, str]) -> dict[str, Any]:
 
 def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
     dataset.update_tags(**spec.tags)
+    if spec.imagery:
+        dataset.update_tags(ns=IMAGERY, **spec.imagery)
+    if spec.ground.rpc:
+        dataset.update_tags(ns="RPC", **spec.ground.rpc)
+    if spec.ground.points:
+        dataset.gcps = (list(spec.ground.points), spec.ground.crs)
     dataset.colorinterp = [band.colorinterp for band in spec.bands]
     dataset.scales = [band.scale for band in spec.bands]
     dataset.offsets = [band.offset for band in spec.bands]
@@ -268,6 +280,8 @@ def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
             dataset.set_band_unit(index, band.units)
         if band.tags:
             dataset.update_tags(index, **band.tags)
+        if band.imagery:
+            dataset.update_tags(index, ns=IMAGERY, **band.imagery)
 
 
 def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> None:

@@ -23,12 +23,15 @@ from pancli.errors import InputError
 
 _CORRUPT = "the file may be truncated or corrupt"
 _MADE_UP = re.compile(
-    r"corrupt|premature|truncat|inconsisten|discarding|not terminated|not enough|lack of data|bad code",
+    r"corrupt|premature|truncat|invalid|inconsisten|discarding|not terminated|not enough|lack of|bad code",
     re.IGNORECASE,
 )
 """What decoders say where they went on without data. Not every warning counts: servers ask to try again."""
 
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
+
+MOST_BANDS = 1024
+"""More than any imager has; a broken header can speak of thousands, which take minutes to open."""
 
 GDAL_CACHE_BYTES = 64 * 2**20
 """GDAL's block cache. In bytes: rasterio hands integers to GDAL unscaled."""
@@ -135,8 +138,8 @@ def open_source(name: SourceName) -> DatasetReader:
         raise InputError(_why_not(name.path, error)) from error
     except RasterioError as error:
         raise InputError(f"{name.path}: cannot be opened ({error})") from error
-    _settle(dataset, name)
     _check_bands(dataset, name)
+    _settle(dataset, name)
     return dataset
 
 
@@ -165,6 +168,10 @@ def _why_not(path: str, error: Exception) -> str:
 
 
 def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
+    if dataset.count > MOST_BANDS:
+        raise InputError(
+            f"{name.path}: has {dataset.count} bands, and pancli takes up to {MOST_BANDS}; {_CORRUPT}"
+        )
     if dataset.count == 0:
         inside = ", ".join(dataset.subdatasets[:3])
         hint = f"; name one of its parts, such as {inside}" if inside else ""
@@ -189,4 +196,5 @@ def alpha_band(dataset: DatasetReader | WarpedVRT, name: SourceName) -> int | No
 
 def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[int, ...]:
     """The bands to fuse: those asked for, or all that are not alpha."""
-    return name.bands or tuple(i for i in dataset.indexes if i != alpha_band(dataset, name))
+    alpha = alpha_band(dataset, name)
+    return name.bands or tuple(i for i in dataset.indexes if i != alpha)

@@ -116,6 +116,17 @@ def test_a_stream_that_runs_past_its_block_is_refused(tmp_path, interleave, repr
         sharpen(*paths)
 
 
+def test_a_header_that_speaks_of_thousands_of_bands_is_refused_at_once(tmp_path):
+    scene = make_scene(tmp_path, size=(64, 64), bands=1)
+    path = tmp_path / "many.tif"
+    with rasterio.open(scene.ms) as dataset:
+        profile = dataset.profile | {"count": 1025, "interleave": "pixel", "sparse_ok": True}
+    with rasterio.open(path, "w", **profile):
+        pass
+    with pytest.raises(InputError, match="has 1025 bands"):
+        sharpen(str(scene.pan), [str(path)], tmp_path / "out.tif", SharpenOptions(method="exp"))
+
+
 def test_the_judges_decode_what_is_whole_and_see_what_is_not(tmp_path):
     for kind in KINDS:
         for original in originals(tmp_path, kind).values():
