@@ -136,8 +136,10 @@ def open_source(name: SourceName) -> DatasetReader:
             dataset = rasterio.open(name.path)
     except RasterioIOError as error:
         raise InputError(_why_not(name.path, error)) from error
-    except RasterioError as error:
-        raise InputError(f"{name.path}: cannot be opened ({error})") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(name.path, error) from error
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name.path}: cannot be opened ({_reason(error)})") from error
     _check_bands(dataset, name)
     _settle(dataset, name)
     return dataset
@@ -149,10 +151,23 @@ def _settle(dataset: DatasetReader, name: SourceName) -> None:
     Colours come last: asking for them raises what went wrong before and was not raised then.
     """
     try:
-        for _ in (dataset.crs, dataset.gcps, dataset.tags(), dataset.mask_flag_enums, dataset.colorinterp):
+        for band in (0, *dataset.indexes):
+            for domain in dataset.tag_namespaces(band):
+                dataset.tags(band, ns=domain)
+        for _ in (dataset.gcps, dataset.descriptions, dataset.units, dataset.mask_flag_enums):
             pass
+        _ = dataset.colorinterp
+    except UnicodeDecodeError as error:
+        raise _not_text(name.path, error) from error
     except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"{name.path}: cannot be opened ({_reason(error)}); {_CORRUPT}") from error
+
+
+def _not_text(path: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(
+        f"{path}: cannot be opened (what it says of its CRS is not UTF-8 text: {error.reason}); "
+        f"name it anew (gdal_edit -a_srs), or {_CORRUPT}"
+    )
 
 
 def _why_not(path: str, error: Exception) -> str:

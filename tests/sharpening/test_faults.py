@@ -127,6 +127,15 @@ def test_a_header_that_speaks_of_thousands_of_bands_is_refused_at_once(tmp_path)
         sharpen(str(scene.pan), [str(path)], tmp_path / "out.tif", SharpenOptions(method="exp"))
 
 
+def test_a_crs_whose_name_is_not_text_is_refused(tmp_path):
+    scene = make_scene(tmp_path, size=(64, 64), crs='LOCAL_CS["somewhere",UNIT["metre",1]]')
+    content = scene.ms.read_bytes()
+    assert b"somewhere" in content
+    scene.ms.write_bytes(content.replace(b"somewhere", b"somewh\xa5re"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method="exp"))
+
+
 def test_the_judges_decode_what_is_whole_and_see_what_is_not(tmp_path):
     for kind in KINDS:
         for original in originals(tmp_path, kind).values():
