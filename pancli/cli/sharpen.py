@@ -103,6 +103,10 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
             "--adapt-loss", metavar="reduced|full", help="Learn from MS a ratio coarser, or from consistency."
         ),
     ] = "reduced",
+    quicklook: Annotated[
+        Path | None,
+        typer.Option("--quicklook", metavar="PNG", help="Write a picture of the output, too."),
+    ] = None,
     extent: Annotated[
         str,
         typer.Option(
@@ -142,6 +146,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         back_project=back_project,
         adapt=adapt,
         adapt_loss=adapt_loss,
+        quicklook=quicklook,
         extent=extent,
     )
     if dry_run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,19 @@ class OutputBand:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A small file that is made of the output when it is complete, and appears with it or not at all.
+
+    Attributes:
+        path: Its name.
+        make: Called with the complete output, under a temporary name still, and with where to write.
+    """
+
+    path: Path
+    make: Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """The file to be written.
 
@@ -66,6 +79,7 @@ class OutputSpec:
         creation: GDAL creation options over the defaults.
         overwrite: Whether an existing file may be replaced.
         threads: Compression threads: a number, or ALL_CPUS.
+        companions: What is to appear beside it.
     """
 
     path: Path
@@ -81,6 +95,7 @@ class OutputSpec:
     creation: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     threads: str = "ALL_CPUS"
+    companions: tuple[Companion, ...] = ()
 
     @property
     def needs_mask(self) -> bool:
@@ -138,8 +153,9 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
         OutputError: It exists already, its folder is missing or not writable, the disk is full, or what was
             written does not read back.
     """
-    check_output(spec.path, overwrite=spec.overwrite)
-    temporary = spec.path.with_name(f".{spec.path.name}.{secrets.token_hex(4)}.tmp")
+    for path in (spec.path, *(companion.path for companion in spec.companions)):
+        check_output(path, overwrite=spec.overwrite)
+    temporary, *beside = (_hidden(path) for path in (spec.path, *(one.path for one in spec.companions)))
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
@@ -149,11 +165,19 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
             if spec.driver == "COG":
                 finished = temporary.with_name(temporary.name + ".cog.tif")
                 _make_cog(tiff, finished, spec)
-        _commit(finished, spec)
+            for companion, target in zip(spec.companions, beside, strict=True):
+                _make_companion(companion, finished, target)
+        named = [(target, one.path) for one, target in zip(spec.companions, beside, strict=True)]
+        _commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
     finally:
-        for leftover in temporary.parent.glob(f"{temporary.name}*"):
-            with suppress(FileNotFoundError):
-                leftover.unlink()
+        for hidden in (temporary, *beside):
+            for leftover in hidden.parent.glob(f"{hidden.name}*"):
+                with suppress(FileNotFoundError):
+                    leftover.unlink()
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -339,20 +363,45 @@ def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
         os.fsync(file.fileno())
 
 
-def _commit(finished: Path, spec: OutputSpec) -> None:
+def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
+    """Write a companion of the finished file under a temporary name."""
+    try:
+        companion.make(finished, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, RasterioError) as error:
+        raise _write_error(companion.path, error) from error
+
+
+def _commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Give files their names; the last is the output, so that it is never without its companions."""
+    fresh = []
+    try:
+        for temporary, path in files:
+            existed = os.path.lexists(path)
+            _commit(temporary, path, overwrite=overwrite)
+            if not existed:
+                fresh.append(path)
+    except BaseException:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
     """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
     try:
-        if spec.overwrite:
-            finished.replace(spec.path)
+        if overwrite:
+            finished.replace(path)
         else:
-            _link(finished, spec.path)
+            _link(finished, path)
     except FileExistsError as error:
         raise OutputError(
-            f"{spec.path}: appeared while it was being made; use --overwrite to replace it"
+            f"{path}: appeared while it was being made; use --overwrite to replace it"
         ) from error
     except OSError as error:
-        raise _write_error(spec.path, error) from error
-    folder = os.open(spec.path.parent, os.O_RDONLY)
+        raise _write_error(path, error) from error
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
