@@ -107,6 +107,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         Path | None,
         typer.Option("--quicklook", metavar="PNG", help="Write a picture of the output, too."),
     ] = None,
+    stac: Annotated[
+        bool, typer.Option("--stac", help="Write a STAC item, too: OUT with the ending .json.")
+    ] = False,
     extent: Annotated[
         str,
         typer.Option(
@@ -147,6 +150,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         adapt=adapt,
         adapt_loss=adapt_loss,
         quicklook=quicklook,
+        stac=stac,
         extent=extent,
     )
     if dry_run:

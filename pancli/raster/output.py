@@ -349,6 +349,7 @@ def _read_last_block(dataset: Any, touched: npt.NDArray[np.bool_]) -> None:
 def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
+    options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
     try:
         with _options_understood(spec):

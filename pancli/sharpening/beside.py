@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from pancli.errors import UsageError
 from pancli.pictures import coloured, limits, true_colour
 from pancli.raster.output import Companion
+from pancli.raster.pair import Pair
 from pancli.raster.quicklook import band_names, read_small, write_png
+from pancli.raster.stac import acquired, stac_item
 from pancli.sensors import Sensor
 from pancli.sharpening.options import SharpenOptions
 
@@ -26,13 +30,33 @@ def companions(path: Path, options: SharpenOptions, sensor: Sensor, bands: int) 
     made = []
     if options.quicklook is not None:
         made.append(Companion(options.quicklook, partial(draw_quicklook, sensor, numbers)))
+    if options.stac:
+        item = path.with_suffix(".json")
+        made.append(Companion(item, partial(write_stac_item, path, options.quicklook)))
     names = [path.absolute(), *(one.path.absolute() for one in made)]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(
-                f"{name}: two files cannot have one name; name the output or the picture otherwise"
-            )
+            raise UsageError(f"{name}: two files cannot have one name; name one otherwise")
     return tuple(made)
+
+
+def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:
+    """Warnings about what a STAC item will have to leave open."""
+    warnings = []
+    if options.stac and acquired(pair.imagery) is None:
+        warnings.append(
+            "--stac: neither PAN nor MS says when it was taken (ACQUISITIONDATETIME in GDAL's domain "
+            "IMAGERY); the item's datetime is null, between 1900 and now"
+        )
+    if options.stac and pair.pan_grid.crs is None:
+        warnings.append("--stac: PAN has no CRS; the item's geometry is null")
+    return warnings
+
+
+def write_stac_item(output: Path, quicklook: Path | None, source: Path, target: Path) -> None:
+    """Write the STAC item of a complete file that is to be called ``output``."""
+    item = stac_item(source, output, quicklook, datetime.now(UTC))
+    target.write_text(json.dumps(item, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def draw_quicklook(sensor: Sensor, numbers: Sequence[int], source: Path, target: Path) -> None:

@@ -45,7 +45,7 @@ class SharpenOptions:
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         back_project: Rounds of back-projection; None for as many as the method asks for.
         quicklook: PNG to be written beside the output.
-        stac: Write a STAC item beside the output, too.
+        stac: Write a STAC item beside the output, of its name with ``.json``.
         extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
     """
 

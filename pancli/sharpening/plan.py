@@ -20,7 +20,7 @@ from pancli.raster.source import GDAL_CACHE_BYTES
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
-from pancli.sharpening.beside import companions
+from pancli.sharpening.beside import companions, what_is_not_known
 from pancli.sharpening.catalog import open_method
 from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
@@ -157,7 +157,7 @@ def plan_sharpening(
             tile_size=size,
             shift=shift,
             options=options,
-            warnings=(*pair.warnings, *warnings),
+            warnings=(*pair.warnings, *warnings, *what_is_not_known(pair, options)),
         )
 
 

@@ -1,7 +1,8 @@
-"""What appears beside the output: a picture of it."""
+"""What appears beside the output: a picture of it, and a STAC item."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -177,3 +178,30 @@ def test_a_picture_of_gigabytes_takes_megabytes(tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code), tmp_path / "a.tif"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 200 * 1024  # KB; it takes 80 MB, whatever the size
+
+
+@pytest.mark.parametrize(("method", "driver"), [("gsa", "GTiff"), ("gcpnet", "COG")])
+def test_a_stac_item_tells_of_the_output(tmp_path, method, driver):
+    scene = make_scene(tmp_path, size=(64, 64))
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2020-05-01 10:00:00")
+    out, _ = fuse(scene, method=method, driver=driver, stac=True)
+    assert names(tmp_path) == ["ms.tif", "out.json", "out.png", "out.tif", "pan.tif"]
+    item = json.loads((tmp_path / "out.json").read_text())
+    assert item["id"] == "out"
+    assert item["properties"]["datetime"] == "2020-05-01T10:00:00Z"
+    assert [item["assets"][name]["href"] for name in ("image", "quicklook")] == ["./out.tif", "./out.png"]
+    assert ("cloud-optimized" in item["assets"]["image"]["type"]) == (driver == "COG")
+    with rasterio.open(out) as dataset:
+        weights = dataset.tags().get("PANCLI_WEIGHTS_SHA256")
+        assert item["properties"]["proj:transform"] == list(dataset.transform)[:6]
+    assert (weights is None) == (method == "gsa")
+    assert (weights or method) in item["properties"]["processing:lineage"]
+
+
+def test_a_time_that_nobody_knows_is_a_warning(tmp_path):
+    scene = make_scene(tmp_path, size=(64, 64))
+    out = tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", stac=True))
+    assert [w for w in report.warnings if "datetime is null" in w]
+    assert json.loads((tmp_path / "out.json").read_text())["properties"]["datetime"] is None

@@ -13,6 +13,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import RPCTransformer
+from rio_cogeo.cogeo import cog_validate
 
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
@@ -62,10 +63,16 @@ def test_rpcs_of_pan_are_those_of_the_whole(tmp_path, driver):
     scene = make_scene(tmp_path)
     tag(scene.pan, "RPC", **RPC)
     tag(scene.ms, "RPC", **RPC | {"LINE_OFF": "20", "SAMP_OFF": "24"})
+    tag(scene.ms, "IMAGERY", SATELLITEID="X1")
+    tag(scene.ms, "IMAGERY", 2, FWHM_UM="0.06")
     out = fuse(scene, SharpenOptions(method="exp", driver=driver))
     with rasterio.open(out) as fused, rasterio.open(scene.pan) as pan:
         assert fused.tags(ns="RPC") == pan.tags(ns="RPC")
+        assert fused.tags(ns="IMAGERY") == {"SATELLITEID": "X1"}
+        assert fused.tags(2, ns="IMAGERY") == {"FWHM_UM": "0.06"}
+        assert fused.tags()["PANCLI_METHOD"] == "exp"
     assert (seen_at(out) == seen_at(scene.pan)).all()
+    assert driver != "COG" or cog_validate(out, strict=True, quiet=True)[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ms.tif", "out.tif", "pan.tif"]
 
 
