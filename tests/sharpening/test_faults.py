@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import faulthandler
+import struct
 import sys
 import tempfile
 import zlib
@@ -125,6 +126,18 @@ def test_a_header_that_speaks_of_thousands_of_bands_is_refused_at_once(tmp_path)
         pass
     with pytest.raises(InputError, match="has 1025 bands"):
         sharpen(str(scene.pan), [str(path)], tmp_path / "out.tif", SharpenOptions(method="exp"))
+
+
+def test_a_header_that_breaks_only_when_it_is_asked_is_refused(tmp_path):
+    """GDAL looks for masks late, and rasterio raises what goes wrong then from a tree of its own."""
+    scene = make_scene(tmp_path, size=(64, 64))
+    content = bytearray(scene.pan.read_bytes())
+    (first,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, first)
+    struct.pack_into("<I", content, first + 2 + 12 * entries, 27)  # where the next directory is to be found
+    scene.pan.write_bytes(content)
+    with pytest.raises(InputError, match=r"pan\.tif: cannot be opened \(TIFFReadDirectory"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method="exp"))
 
 
 def test_a_crs_whose_name_is_not_text_is_refused(tmp_path):
