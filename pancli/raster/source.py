@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyproj
+import pyproj.exceptions
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.env import Env
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
@@ -148,7 +150,7 @@ def open_source(name: SourceName) -> DatasetReader:
 def _settle(dataset: DatasetReader, name: SourceName) -> None:
     """Make GDAL read what it puts off: georeferencing, tags and masks, where a header can be broken, too.
 
-    Colours come last: asking for them raises what went wrong before and was not raised then.
+    Asking for colours raises what went wrong before them and was not raised then.
     """
     try:
         for band in (0, *dataset.indexes):
@@ -157,8 +159,12 @@ def _settle(dataset: DatasetReader, name: SourceName) -> None:
         for _ in (dataset.gcps, dataset.descriptions, dataset.units, dataset.mask_flag_enums):
             pass
         _ = dataset.colorinterp
+        if dataset.crs is not None:
+            pyproj.CRS.from_wkt(dataset.crs.to_wkt())
     except UnicodeDecodeError as error:
         raise _not_text(name.path, error) from error
+    except (CRSError, pyproj.exceptions.CRSError) as error:
+        raise InputError(f"{name.path}: its CRS cannot be understood; {_CORRUPT}") from error
     except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"{name.path}: cannot be opened ({_reason(error)}); {_CORRUPT}") from error
 

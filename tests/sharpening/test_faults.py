@@ -140,12 +140,15 @@ def test_a_header_that_breaks_only_when_it_is_asked_is_refused(tmp_path):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method="exp"))
 
 
-def test_a_crs_whose_name_is_not_text_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "says"), [(b"somewh\xa5re", "not UTF-8"), (b"some{here", "CRS cannot be understood")]
+)
+def test_a_crs_whose_name_is_broken_is_refused(tmp_path, name, says):
     scene = make_scene(tmp_path, size=(64, 64), crs='LOCAL_CS["somewhere",UNIT["metre",1]]')
     content = scene.ms.read_bytes()
     assert b"somewhere" in content
-    scene.ms.write_bytes(content.replace(b"somewhere", b"somewh\xa5re"))
-    with pytest.raises(InputError, match="not UTF-8"):
+    scene.ms.write_bytes(content.replace(b"somewhere", name))
+    with pytest.raises(InputError, match=says):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method="exp"))
 
 
