@@ -15,7 +15,7 @@ from pancli.raster.fingerprint import content_sha256, file_sha256, opens_whole, 
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.product import INPUTS_TAG
 
-_SAME_IMAGE = {"device", "threads", "tile", "max_memory", "overwrite", "inputs_sha256"}
+_SAME_IMAGE = {"device", "threads", "tile", "max_memory", "overwrite", "inputs_sha256", "quicklook", "stac"}
 """Options that decide how the image is computed, not which."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +33,13 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Output, instead of the last FILE.")
     ] = None,
+    quicklook: Annotated[
+        Path | None,
+        typer.Option("--quicklook", metavar="PNG", help="Write a picture of the output, too."),
+    ] = None,
+    stac: Annotated[
+        bool, typer.Option("--stac", help="Write a STAC item, too: OUT with the ending .json.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan as JSON and stop.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -39,6 +48,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 ) -> None:
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
     pan, ms, output = split_files(files or [], pan, ms or [], output)
+    options = replace(options, quicklook=quicklook, stac=stac)
     if dry_run:
         _print_plan(pan, ms, output, options)
     else:

@@ -21,18 +21,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pancli import __version__
 from pancli.comparing.bench import Bench
 from pancli.comparing.options import BASELINE, CompareOptions
-from pancli.comparing.pictures import (
-    false_colour,
-    heat,
-    heat_bar,
-    limits,
-    round_up,
-    stretch,
-    true_colour,
-)
+from pancli.comparing.pictures import heat, heat_bar, round_up, stretch
 from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult
 from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views, shrink
 from pancli.errors import OutputError
+from pancli.pictures import false_colour, limits, true_colour
 from pancli.raster.image import read_image
 from pancli.raster.pair import Pair
 from pancli.sensors import find_sensor

@@ -64,7 +64,8 @@ def _spec(
         path=path,
         grid=grid,
         bands=tuple(
-            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags) for b in bands
+            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags, b.imagery)
+            for b in bands
         ),
         dtype=dtype,
         nodata=_nodata([band.nodata for band in bands], dtype, asked=options.pair.nodata is not None),

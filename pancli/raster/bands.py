@@ -17,6 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import InputError
+from pancli.raster.checksums import BlockChecks, block_checks
 from pancli.raster.source import SourceName, alpha_band, gdal_env, reading
 from pancli.tiling import Window
 
@@ -66,6 +67,7 @@ class Band:
     nodata: float | None
     alpha: int | None
     has_mask: bool
+    checks: BlockChecks | None
 
     @property
     def masked(self) -> bool:
@@ -85,7 +87,8 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     nodata = dataset.nodatavals[index - 1] if override is None else override
     has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     alpha = alpha_band(dataset, name)
-    return Band(dataset, index, name.path, None if nodata == "none" else nodata, alpha, has_mask)
+    value = None if nodata == "none" else nodata
+    return Band(dataset, index, name.path, value, alpha, has_mask, block_checks(dataset, index))
 
 
 def read_bands(
@@ -111,7 +114,17 @@ def read_bands(
                 values[position] = layer
                 _drop_invalid(valid, layer, band)
             _drop_masked(valid, dataset, group[0][1], target)
+        _verify([band for _, band in group], window)
     return values, valid
+
+
+def _verify(bands: Sequence[Band], window: Window) -> None:
+    """Check what was read; bands that share their blocks are checked by the first."""
+    for band in bands:
+        if band.checks is not None:
+            band.checks.verify(window)
+            if band.checks.shared:
+                return
 
 
 def _by_dataset(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import OutputError
+from pancli.raster.carried import IMAGERY, GroundModel
 from pancli.raster.grid import Grid
 from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.tiling import Window
@@ -44,6 +45,20 @@ class OutputBand:
     units: str | None = None
     colorinterp: ColorInterp = ColorInterp.undefined
     tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A small file that is made of the output when it is complete, and appears with it or not at all.
+
+    Attributes:
+        path: Its name.
+        make: Called with the complete output, under a temporary name still, and with where to write.
+    """
+
+    path: Path
+    make: Callable[[Path, Path], None]
 
 
 @dataclass(frozen=True)
@@ -58,10 +73,13 @@ class OutputSpec:
         nodata: Value of invalid pixels, or None.
         masked: Whether invalid pixels may occur; without a nodata value they go to an internal mask.
         tags: Dataset tags.
+        imagery: What is known of the acquisition.
+        ground: RPCs, and control points instead of a geotransform.
         driver: One of :data:`FORMATS`.
         creation: GDAL creation options over the defaults.
         overwrite: Whether an existing file may be replaced.
         threads: Compression threads: a number, or ALL_CPUS.
+        companions: What is to appear beside it.
     """
 
     path: Path
@@ -71,10 +89,13 @@ class OutputSpec:
     nodata: float | None = None
     masked: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
+    ground: GroundModel = field(default_factory=GroundModel)
     driver: str = "GTiff"
     creation: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     threads: str = "ALL_CPUS"
+    companions: tuple[Companion, ...] = ()
 
     @property
     def needs_mask(self) -> bool:
@@ -132,8 +153,9 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
         OutputError: It exists already, its folder is missing or not writable, the disk is full, or what was
             written does not read back.
     """
-    check_output(spec.path, overwrite=spec.overwrite)
-    temporary = spec.path.with_name(f"{_leftover_stem(spec.path, os.getpid())}{secrets.token_hex(4)}.tmp")
+    for path in (spec.path, *(companion.path for companion in spec.companions)):
+        check_output(path, overwrite=spec.overwrite)
+    temporary, *beside = (_hidden(path) for path in (spec.path, *(one.path for one in spec.companions)))
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
@@ -143,9 +165,13 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
             if spec.driver == "COG":
                 finished = temporary.with_name(temporary.name + ".cog.tif")
                 _make_cog(tiff, finished, spec)
-        _commit(finished, spec)
+            for companion, target in zip(spec.companions, beside, strict=True):
+                _make_companion(companion, finished, target)
+        named = [(target, one.path) for one, target in zip(spec.companions, beside, strict=True)]
+        _commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
     finally:
-        _remove(temporary.parent, temporary.name)
+        for hidden in (temporary, *beside):
+            _remove(hidden.parent, hidden.name)
 
 
 def remove_leftovers(path: Path, process: int) -> None:
@@ -163,6 +189,10 @@ def _remove(folder: Path, beginning: str) -> None:
 
 def _leftover_stem(path: Path, process: int) -> str:
     return f".{path.name}.{process}-"
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f"{_leftover_stem(path, os.getpid())}{secrets.token_hex(4)}.tmp")
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -253,7 +283,7 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         "alpha": "UNSPECIFIED",
         "num_threads": spec.threads,
     }
-    if spec.grid.georeferenced:
+    if spec.grid.georeferenced and not spec.ground.points:  # a GeoTIFF holds one or the other
         profile["transform"] = spec.grid.transform
     if spec.driver == "GTiff":
         profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
@@ -273,6 +303,12 @@ def _user_options(creation: Mapping[str, str]) -> dict[str, Any]:
 
 def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
     dataset.update_tags(**spec.tags)
+    if spec.imagery:
+        dataset.update_tags(ns=IMAGERY, **spec.imagery)
+    if spec.ground.rpc:
+        dataset.update_tags(ns="RPC", **spec.ground.rpc)
+    if spec.ground.points:
+        dataset.gcps = (list(spec.ground.points), spec.ground.crs)
     dataset.colorinterp = [band.colorinterp for band in spec.bands]
     dataset.scales = [band.scale for band in spec.bands]
     dataset.offsets = [band.offset for band in spec.bands]
@@ -283,6 +319,8 @@ def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
             dataset.set_band_unit(index, band.units)
         if band.tags:
             dataset.update_tags(index, **band.tags)
+        if band.imagery:
+            dataset.update_tags(index, ns=IMAGERY, **band.imagery)
 
 
 def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> None:
@@ -326,6 +364,7 @@ def _read_last_block(dataset: Any, touched: npt.NDArray[np.bool_]) -> None:
 def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
+    options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
     try:
         with _options_understood(spec):
@@ -340,20 +379,45 @@ def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
         os.fsync(file.fileno())
 
 
-def _commit(finished: Path, spec: OutputSpec) -> None:
+def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
+    """Write a companion of the finished file under a temporary name."""
+    try:
+        companion.make(finished, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, RasterioError) as error:
+        raise _write_error(companion.path, error) from error
+
+
+def _commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Give files their names; the last is the output, so that it is never without its companions."""
+    fresh = []
+    try:
+        for temporary, path in files:
+            existed = os.path.lexists(path)
+            _commit(temporary, path, overwrite=overwrite)
+            if not existed:
+                fresh.append(path)
+    except BaseException:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
     """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
     try:
-        if spec.overwrite:
-            finished.replace(spec.path)
+        if overwrite:
+            finished.replace(path)
         else:
-            _link(finished, spec.path)
+            _link(finished, path)
     except FileExistsError as error:
         raise OutputError(
-            f"{spec.path}: appeared while it was being made; use --overwrite to replace it"
+            f"{path}: appeared while it was being made; use --overwrite to replace it"
         ) from error
     except OSError as error:
-        raise _write_error(spec.path, error) from error
-    folder = os.open(spec.path.parent, os.O_RDONLY)
+        raise _write_error(path, error) from error
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

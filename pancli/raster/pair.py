@@ -17,6 +17,7 @@ from rasterio.warp import calculate_default_transform
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
+from pancli.raster.carried import GroundModel, band_imagery, ground_model, scene_imagery, scene_tags
 from pancli.raster.grid import Grid, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
 from pancli.tiling import Window
@@ -51,6 +52,7 @@ class BandInfo:
     units: str | None
     colorinterp: ColorInterp
     tags: dict[str, str]
+    imagery: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class Pair:
         bands: What the ms bands say of themselves, in order.
         pan_nodata: Nodata value of pan as read, or None.
         point: Whether pan's tags say AREA_OR_POINT=Point.
-        tags: Dataset tags of the (first) ms file.
+        tags: Dataset tags that all ms files share; pan's date, where they have none.
+        imagery: What they say of the acquisition, and pan where they do not.
+        ground: How pan's pixels were seen: RPCs, control points.
         warnings: How the images were placed, where that was a guess.
     """
 
@@ -76,6 +80,8 @@ class Pair:
     pan_dtype: str
     point: bool
     tags: dict[str, str]
+    imagery: dict[str, str]
+    ground: GroundModel
     warnings: tuple[str, ...]
     _pan: Band
     _ms: tuple[Band, ...]
@@ -155,7 +161,8 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         ms_grid = _common_grid(sources)
         placement, warnings = place(pan_grid, ms_grid)
         bands = _stack(sources, options)
-        first = sources[0][1]
+        datasets = [dataset for _, dataset in sources]
+        ground, lost = ground_model(pan_data, pan_name.path)
         gate = Gate()
         stack.callback(gate.close)
         yield Pair(
@@ -166,8 +173,10 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             pan_path=pan,
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
-            tags=first.tags(),
-            warnings=(*warnings, *_alpha_warnings(sources)),
+            tags=scene_tags(pan_data, datasets),
+            imagery=scene_imagery(pan_data, datasets),
+            ground=ground,
+            warnings=(*warnings, *lost, *_alpha_warnings(sources)),
             _pan=pan_band,
             _ms=tuple(bands),
             _gate=gate,
@@ -286,4 +295,5 @@ def _band_info(band: Band) -> BandInfo:
         units=dataset.units[i],
         colorinterp=dataset.colorinterp[i],
         tags={k: v for k, v in dataset.tags(band.index).items() if not k.startswith("STATISTICS_")},
+        imagery=band_imagery(dataset, band.index),
     )

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyproj
+import pyproj.exceptions
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.env import Env
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from pancli.errors import InputError
 
+_CORRUPT = "the file may be truncated or corrupt"
+_MADE_UP = re.compile(
+    r"corrupt|premature|truncat|invalid|inconsisten|discarding|not terminated|not enough|lack of|bad code",
+    re.IGNORECASE,
+)
+"""What decoders say where they went on without data. Not every warning counts: servers ask to try again."""
+
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
+
+MOST_BANDS = 1024
+"""More than any imager has; a broken header can speak of thousands, which take minutes to open."""
 
 GDAL_CACHE_BYTES = 64 * 2**20
 """GDAL's block cache. In bytes: rasterio hands integers to GDAL unscaled."""
@@ -62,15 +77,51 @@ def without_georeferencing() -> Iterator[None]:
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turn a failed read inside the block into an :class:`InputError` that names the file."""
+    """Turn a failed read inside the block into an :class:`InputError` that names the file.
+
+    A decoder that ran out of data and made the rest up has failed, though GDAL only warns of it.
+    """
     try:
-        yield
-    except RasterioError as error:
-        detail = str(error.__cause__ or error).strip().splitlines()
-        reason = detail[0] if detail else "read error"
-        raise InputError(
-            f"{path}: cannot be read ({reason}); the file may be truncated or corrupt"
-        ) from error
+        with hearing() as heard:
+            yield
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{path}: cannot be read ({_reason(error)}); {_CORRUPT}") from error
+    for message in heard:
+        if _MADE_UP.search(message):
+            raise InputError(f"{path}: cannot be read ({message}); {_CORRUPT}")
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """What GDAL warns of in this thread inside the block; it goes on to whoever else listens."""
+    ear = _Ear()
+    loggers = [logging.getLogger(f"rasterio.{name}") for name in ("_env", "_err")]
+    for logger in loggers:
+        logger.addFilter(ear)
+    try:
+        yield ear.messages
+    finally:
+        for logger in loggers:
+            logger.removeFilter(ear)
+
+
+class _Ear(logging.Filter):
+    """Notes warnings of the thread that made it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.thread == self._thread and record.levelno >= logging.WARNING:
+            self.messages.append(record.getMessage().partition(":")[2].strip() or record.getMessage())
+        return True
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else "read error"
 
 
 def open_source(name: SourceName) -> DatasetReader:
@@ -87,10 +138,42 @@ def open_source(name: SourceName) -> DatasetReader:
             dataset = rasterio.open(name.path)
     except RasterioIOError as error:
         raise InputError(_why_not(name.path, error)) from error
-    except RasterioError as error:
-        raise InputError(f"{name.path}: cannot be opened ({error})") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(name.path, error) from error
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name.path}: cannot be opened ({_reason(error)})") from error
     _check_bands(dataset, name)
+    _settle(dataset, name)
     return dataset
+
+
+def _settle(dataset: DatasetReader, name: SourceName) -> None:
+    """Make GDAL read what it puts off: georeferencing, tags and masks, where a header can be broken, too.
+
+    Asking for colours raises what went wrong before them and was not raised then.
+    """
+    try:
+        for band in (0, *dataset.indexes):
+            for domain in dataset.tag_namespaces(band):
+                dataset.tags(band, ns=domain)
+        for _ in (dataset.gcps, dataset.descriptions, dataset.units, dataset.mask_flag_enums):
+            pass
+        _ = dataset.colorinterp
+        if dataset.crs is not None:
+            pyproj.CRS.from_wkt(dataset.crs.to_wkt())
+    except UnicodeDecodeError as error:
+        raise _not_text(name.path, error) from error
+    except (CRSError, pyproj.exceptions.CRSError) as error:
+        raise InputError(f"{name.path}: its CRS cannot be understood; {_CORRUPT}") from error
+    except (RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{name.path}: cannot be opened ({_reason(error)}); {_CORRUPT}") from error
+
+
+def _not_text(path: str, error: UnicodeDecodeError) -> InputError:
+    return InputError(
+        f"{path}: cannot be opened (what it says of its CRS is not UTF-8 text: {error.reason}); "
+        f"name it anew (gdal_edit -a_srs), or {_CORRUPT}"
+    )
 
 
 def _why_not(path: str, error: Exception) -> str:
@@ -106,6 +189,10 @@ def _why_not(path: str, error: Exception) -> str:
 
 
 def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
+    if dataset.count > MOST_BANDS:
+        raise InputError(
+            f"{name.path}: has {dataset.count} bands, and pancli takes up to {MOST_BANDS}; {_CORRUPT}"
+        )
     if dataset.count == 0:
         inside = ", ".join(dataset.subdatasets[:3])
         hint = f"; name one of its parts, such as {inside}" if inside else ""
@@ -130,4 +217,5 @@ def alpha_band(dataset: DatasetReader | WarpedVRT, name: SourceName) -> int | No
 
 def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[int, ...]:
     """The bands to fuse: those asked for, or all that are not alpha."""
-    return name.bands or tuple(i for i in dataset.indexes if i != alpha_band(dataset, name))
+    alpha = alpha_band(dataset, name)
+    return name.bands or tuple(i for i in dataset.indexes if i != alpha)

@@ -20,6 +20,7 @@ from pancli.raster.source import GDAL_CACHE_BYTES
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
+from pancli.sharpening.beside import companions, what_is_not_known
 from pancli.sharpening.catalog import open_method
 from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
@@ -129,6 +130,9 @@ def plan_sharpening(
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)
         info = PairInfo(len(pair.bands), pair.placement, sensor)
+        beside = companions(path, options, sensor, info.bands)
+        for companion in beside:
+            check_output(companion.path, overwrite=options.overwrite)
         _check_contract(method, info)
         area, window = _areas(pair, options)
         bounds = pair.overlap()
@@ -138,6 +142,7 @@ def plan_sharpening(
         partial = window != area.window or area.outline is not None
         spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
+        spec = replace(spec, companions=beside)
         fitting = _choose_tile(scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
@@ -152,7 +157,7 @@ def plan_sharpening(
             tile_size=size,
             shift=shift,
             options=options,
-            warnings=(*pair.warnings, *warnings),
+            warnings=(*pair.warnings, *warnings, *what_is_not_known(pair, options)),
         )
 
 

@@ -39,11 +39,14 @@ def describe_output(
         path=path,
         grid=pair.pan_grid.crop(window),
         bands=tuple(
-            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags) for b in pair.bands
+            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags, b.imagery)
+            for b in pair.bands
         ),
         dtype=dtype,
         nodata=_output_nodata(pair, options, dtype),
         masked=partial or pair.masked,
+        imagery=pair.imagery,
+        ground=pair.ground.of_window(window),
         driver=options.driver,
         creation=options.creation,
         overwrite=options.overwrite,

@@ -268,3 +268,18 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     """Peak resident size of a process that sharpens 4096 and 16384 pixels square."""
     peaks = [scale.run(tmp_path, side, "gsa", COMPRESS="NONE")["peak_mb"] for side in (4096, 16384)]
     assert peaks[1] < 1.15 * peaks[0]
+
+
+def test_a_picture_and_a_stac_item_come_with_the_output(scene, tmp_path):
+    out, png = tmp_path / "out.tif", tmp_path / "look.png"
+    done = pancli("sharpen", *scene.args(), out, "--method", "exp", "--quicklook", png, "--stac")
+    assert done.exit_code == 0
+    assert "datetime is null" in done.stderr
+    assert png.read_bytes()[1:4] == b"PNG"
+    assert json.loads((tmp_path / "out.json").read_text())["assets"]["quicklook"]["href"] == "./look.png"
+    again = pancli("sharpen", *scene.args(), tmp_path / "b.tif", "--method", "exp", "--quicklook", png)
+    assert again.exit_code == 1
+    assert "look.png" in again.stderr
+    wrong = pancli("sharpen", *scene.args(), tmp_path / "b.tif", "--quicklook", tmp_path / "look.jpg")
+    assert wrong.exit_code == 2
+    assert "--quicklook" in wrong.stderr

@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from pancli.comparing.pictures import (
-    false_colour,
-    heat,
-    heat_bar,
-    limits,
-    round_up,
-    stretch,
-    true_colour,
-)
+from pancli.comparing.pictures import heat, heat_bar, round_up, stretch
+from pancli.pictures import false_colour, limits, true_colour
 from pancli.sensors import find_sensor
 
 GENERIC = find_sensor("generic")

@@ -165,6 +165,46 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, driver, comp
     assert names(tmp_path) == ["a.tif"]
 
 
+@pytest.mark.parametrize(("creation", "version"), [({}, 43), ({"BIGTIFF": "NO"}, 42)])
+def test_what_may_pass_4_gb_is_a_bigtiff_unless_told_otherwise(tmp_path, creation, version):
+    """Nothing is written into it, so that 6.4 GB of pixels are a file of some hundred KB."""
+    path = tmp_path / "a.tif"
+    grid = Grid(GRID.crs, GRID.transform, (40_000, 40_000))
+    with atomic_output(spec(path, grid=grid, creation=creation)):
+        pass
+    assert path.read_bytes()[:4] == b"II" + bytes([version, 0])
+
+
+def test_what_fits_is_a_plain_tiff(tmp_path):
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path)) as output:
+        fill(output)
+    assert path.read_bytes()[:4] == b"II*\0"
+
+
+def test_a_cog_that_may_pass_4_gb_is_asked_for_as_bigtiff(tmp_path, monkeypatch):
+    asked = {}
+    copy = rasterio.shutil.copy
+    monkeypatch.setattr(rasterio.shutil, "copy", lambda *a, **k: (asked.update(k), copy(*a, **k)))
+    with atomic_output(spec(tmp_path / "a.tif", driver="COG")) as output:
+        fill(output)
+    assert asked["BIGTIFF"] == "IF_SAFER"
+
+
+@pytest.mark.parametrize("nodata", [None, 0.0])
+def test_the_overviews_of_a_cog_show_the_image_and_its_mask(tmp_path, nodata):
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, driver="COG", nodata=nodata)) as output:
+        flat = np.full((2, 512, 600), 900, "uint16")
+        output.write(Window(0, 0, 512, 600), flat, np.ones((512, 600), bool))
+    with rasterio.open(path) as dataset:
+        assert dataset.overviews(1) == [2]
+        small = dataset.read(1, out_shape=(350, 300), masked=True)
+    assert (small[:256] == 900).all()
+    assert small.mask[256:].all()
+    assert not small.mask[:256].any()
+
+
 def test_a_cog_satisfies_the_validator(tmp_path):
     from rio_cogeo.cogeo import cog_validate
 

@@ -1,0 +1,103 @@
+"""What images say of themselves beside pixels and grid, and what of it is true of an image made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+
+from pancli.tiling import Window
+
+IMAGERY = "IMAGERY"
+"""GDAL's domain for what a delivery says of satellite, time, clouds and wavelengths."""
+
+_DATE = "TIFFTAG_DATETIME"
+# What is said of other pixels than ours: their range, and how large they were to be printed.
+_OF_PIXELS = (
+    "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE",
+    "TIFFTAG_XRESOLUTION",
+    "TIFFTAG_YRESOLUTION",
+    "TIFFTAG_RESOLUTIONUNIT",
+)
+_OFFSETS = ("LINE_OFF", "SAMP_OFF")
+
+
+@dataclass(frozen=True)
+class GroundModel:
+    """How pixels were seen from where they were taken: what an image may have beside, or for, a geotransform.
+
+    Attributes:
+        rpc: Rational polynomial coefficients, as GDAL's domain RPC has them; empty for none.
+        points: Ground control points.
+        crs: Of the points.
+    """
+
+    rpc: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[GroundControlPoint, ...] = ()
+    crs: CRS | None = None
+
+    def of_window(self, window: Window) -> GroundModel:
+        """The model of a window, which may reach beyond the image; rows and columns count from its corner.
+
+        An RPC is line = LINE_OFF + LINE_SCALE * p(lat, long, height), and the same along the row, so that
+        a window asks for other offsets and nothing else.
+        """
+        rpc = dict(self.rpc)
+        for key, start in zip(_OFFSETS, (window.row, window.col), strict=True):
+            if rpc and start:
+                rpc[key] = repr(float(rpc[key]) - start)
+        points = tuple(
+            GroundControlPoint(p.row - window.row, p.col - window.col, p.x, p.y, p.z, p.id, p.info)
+            for p in self.points
+        )
+        return replace(self, rpc=rpc, points=points)
+
+
+def ground_model(dataset: DatasetReader, path: str) -> tuple[GroundModel, list[str]]:
+    """The model of an open image, and warnings about what of it cannot be used.
+
+    Where there is a geotransform it is what places the image, and control points are left out.
+    """
+    points, crs = dataset.gcps if dataset.transform == Affine.identity() else ([], None)
+    rpc, warnings = dataset.tags(ns="RPC"), []
+    try:
+        for key in _OFFSETS:
+            float(rpc.get(key, "0" if not rpc else ""))
+    except ValueError:
+        warnings.append(f"{path}: its RPCs lack a number for LINE_OFF or SAMP_OFF and are left out")
+        rpc = {}
+    return GroundModel(rpc, tuple(points), crs), warnings
+
+
+def scene_tags(pan: DatasetReader, ms: Sequence[DatasetReader | WarpedVRT]) -> dict[str, str]:
+    """The dataset tags of a pair: what all ms files say alike; of pan the date, where ms has none."""
+    tags = _alike([dataset.tags() for dataset in ms])
+    tags = {key: value for key, value in tags.items() if key not in _OF_PIXELS}
+    date = pan.tags().get(_DATE)
+    return tags if date is None else {_DATE: date} | tags
+
+
+def scene_imagery(pan: DatasetReader, ms: Sequence[DatasetReader | WarpedVRT]) -> dict[str, str]:
+    """The acquisition of a pair: what all ms files say alike, filled up from pan."""
+    return dict(pan.tags(ns=IMAGERY)) | _alike([_own(dataset).tags(ns=IMAGERY) for dataset in ms])
+
+
+def band_imagery(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
+    """What one band's own metadata say of its wavelengths and calibration."""
+    return dict(_own(dataset).tags(index, ns=IMAGERY))
+
+
+def _own(dataset: DatasetReader | WarpedVRT) -> DatasetReader:
+    """The file itself: a warp hands on the default domain only."""
+    return dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset
+
+
+def _alike(said: Sequence[dict[str, str]]) -> dict[str, str]:
+    return reduce(lambda a, b: {key: value for key, value in a.items() if b.get(key) == value}, said)

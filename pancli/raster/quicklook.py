@@ -1,0 +1,59 @@
+"""Small pictures of large files, as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+
+from pancli.raster.source import without_georeferencing
+
+
+@dataclass(frozen=True)
+class SmallImage:
+    """Some bands of a file, made small.
+
+    Attributes:
+        values: (B, h, w) float32: means of the pixels that fall together.
+        valid: (h, w).
+    """
+
+    values: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+
+
+def band_names(path: Path) -> list[str | None]:
+    """What the bands of a file are called: by colour where there are red, green and blue, else as told."""
+    with without_georeferencing(), rasterio.open(path) as dataset:
+        colours = [colour.name for colour in dataset.colorinterp]
+        return colours if {"red", "green", "blue"} <= set(colours) else list(dataset.descriptions)
+
+
+def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:
+    """Bands, from 1, of a file, shrunk to at most ``most`` pixels along the longer side.
+
+    GDAL reads overviews where there are any, else block by block: memory does not grow with the file.
+    """
+    with without_georeferencing(), rasterio.open(path) as dataset:
+        factor = max(1.0, max(dataset.shape) / most)
+        height, width = (max(1, int(side / factor)) for side in dataset.shape)
+        values = dataset.read(
+            list(bands), out_shape=(len(bands), height, width), resampling=Resampling.average
+        )
+        valid = dataset.dataset_mask(out_shape=(height, width)) > 0
+    small = np.asarray(values, np.float32)
+    return SmallImage(small, valid & np.isfinite(small).all(axis=0))
+
+
+def write_png(path: Path, picture: npt.NDArray[Any]) -> None:
+    """Write (h, w, 4) of red, green, blue and opacity."""
+    height, width, _ = picture.shape
+    profile = {"driver": "PNG", "height": height, "width": width, "count": 4, "dtype": "uint8"}
+    with without_georeferencing(), rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(np.moveaxis(picture, -1, 0))

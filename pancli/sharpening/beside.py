@@ -1,0 +1,74 @@
+"""What is written beside the output: a picture of it, and a STAC item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from pancli.errors import UsageError
+from pancli.pictures import coloured, limits, true_colour
+from pancli.raster.output import Companion
+from pancli.raster.pair import Pair
+from pancli.raster.quicklook import band_names, read_small, write_png
+from pancli.raster.stac import acquired, stac_item
+from pancli.sensors import Sensor
+from pancli.sharpening.options import SharpenOptions
+
+_QUICKLOOK = 1024  # at most so many pixels along the longer side
+
+
+def companions(path: Path, options: SharpenOptions, sensor: Sensor, bands: int) -> tuple[Companion, ...]:
+    """The files asked for beside the output ``path`` of ``bands`` bands.
+
+    Raises:
+        UsageError: Two of them have one name.
+    """
+    numbers = options.pair.bidx or range(1, bands + 1)
+    made = []
+    if options.quicklook is not None:
+        made.append(Companion(options.quicklook, partial(draw_quicklook, sensor, numbers)))
+    if options.stac:
+        item = path.with_suffix(".json")
+        made.append(Companion(item, partial(write_stac_item, path, options.quicklook)))
+    names = [path.absolute(), *(one.path.absolute() for one in made)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name}: two files cannot have one name; name one otherwise")
+    return tuple(made)
+
+
+def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:
+    """Warnings about what a STAC item will have to leave open."""
+    warnings = []
+    if options.stac and acquired(pair.imagery) is None:
+        warnings.append(
+            "--stac: neither PAN nor MS says when it was taken (ACQUISITIONDATETIME in GDAL's domain "
+            "IMAGERY); the item's datetime is null, between 1900 and now"
+        )
+    if options.stac and pair.pan_grid.crs is None:
+        warnings.append("--stac: PAN has no CRS; the item's geometry is null")
+    return warnings
+
+
+def write_stac_item(output: Path, quicklook: Path | None, source: Path, target: Path) -> None:
+    """Write the STAC item of a complete file that is to be called ``output``."""
+    item = stac_item(source, output, quicklook, datetime.now(UTC))
+    target.write_text(json.dumps(item, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def draw_quicklook(sensor: Sensor, numbers: Sequence[int], source: Path, target: Path) -> None:
+    """Draw a picture of a file in the stretch of ``pancli compare``: darkest and brightest 2 % of each band.
+
+    Args:
+        sensor: Whose bands they are, where neither their colours nor their names tell.
+        numbers: Which of the sensor's bands they are, from 1.
+        source: The file.
+        target: The PNG.
+    """
+    bands = true_colour(sensor, band_names(source), numbers)
+    image = read_small(source, [band + 1 for band in bands], _QUICKLOOK)
+    black_white = limits(image.values, image.valid)
+    write_png(target, coloured(image.values, image.valid, black_white, range(len(bands))))
