@@ -16,6 +16,7 @@ from pancli.placement import AxisMap, Placement
 from pancli.tiling import Window
 
 MIN_RATIO = 1.5
+_BEYOND = 1e15  # pixels: no two images lie so far apart, nor differ so much in size
 _MAX_DRIFT = 0.05  # ms pixels that two grids may turn against each other from one end to the other
 
 
@@ -132,6 +133,11 @@ def _place_by_transform(pan: Grid, ms: Grid) -> Placement:
     if pan.transform.determinant == 0 or ms.transform.determinant == 0:
         raise PairError("PAN or MS has a degenerate geotransform (pixels without area)")
     to_ms = ~ms.transform * pan.transform
+    if to_ms.determinant == 0 or not all(abs(v) < _BEYOND for v in (*to_ms, *~to_ms)):
+        raise PairError(
+            f"PAN at {pan.describe()} and MS at {ms.describe()} cannot be pixels of one place; "
+            "is a geotransform corrupt?"
+        )
     drift = max(abs(to_ms.b) * pan.shape[0], abs(to_ms.d) * pan.shape[1])
     if drift > _MAX_DRIFT:
         angle = math.degrees(math.atan2(to_ms.d, to_ms.a))

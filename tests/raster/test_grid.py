@@ -103,3 +103,18 @@ def test_crs_are_compared_by_meaning():
     assert not same_crs(UTM31, UTM32)
     assert not same_crs(UTM31, None)
     assert crs_name(None) == "none"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Affine(2, 0, 1e300, 0, -2, 5e6),
+        Affine(1e-300, 0, 3e5, 0, -2, 5e6),
+        Affine(1e200, 0, 3e5, 0, -1e-200, 5e6),
+        Affine(float("nan"), 0, 3e5, 0, -2, 5e6),
+    ],
+)
+def test_numbers_beyond_all_measure_are_refused(broken):
+    for pan, ms in ((grid(), Grid(UTM31, broken, (20, 25))), (grid(broken), ms_of(grid()))):
+        with pytest.raises(PairError, match=r"corrupt|without area"):
+            place(pan, ms)
