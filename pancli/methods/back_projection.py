@@ -21,6 +21,9 @@ from pancli.placement import Placement
 from pancli.resampling import degrade_bands, low_pass_radius, reduce_masked, upsample
 from pancli.tiling import Tile, Window
 
+ALIASED = 0.5
+"""MTF gain above which ms is not what a low-pass leaves: resampled, sharpened, or hardly blurred at all."""
+
 MOST_ROUNDS = 5
 """More change little, and each makes the radius larger."""
 
@@ -77,15 +80,17 @@ class BackProjectedState:
     Attributes:
         method: What the method inside fitted.
         gains: MTF at the ms Nyquist, one per band.
+        rounds: How many are made.
     """
 
     method: Any
     gains: tuple[float, ...]
+    rounds: int
 
     def describe(self) -> str:
         """The gains, for a tag.
 
-        >>> BackProjectedState(None, (0.3, 0.28125)).describe()
+        >>> BackProjectedState(None, (0.3, 0.28125), 2).describe()
         '0.3,0.2812'
         """
         return ",".join(f"{gain:.4g}" for gain in self.gains)
@@ -98,15 +103,18 @@ class BackProjected:
     Attributes:
         method: Any other.
         rounds: At least 1.
+        own: Whether nobody asked for them but the method itself. Then none is made where ms is aliased: its
+            aliases and ringing would be taken for what the fused image lacks.
     """
 
     method: Method
     rounds: int
+    own: bool = False
 
     @property
     def name(self) -> str:
         """For tables and tags; ``--method`` takes the name before the plus."""
-        return f"{self.method.name}+bp{self.rounds}"
+        return self.method.name if self.own else f"{self.method.name}+bp{self.rounds}"
 
     @property
     def contract(self) -> Contract:
@@ -129,7 +137,9 @@ class BackProjected:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
         state = self.method.fit(scene)
         found = state.gains if isinstance(state, NetworkState) else ()  # a network may need them itself
-        return BackProjectedState(state, found or pair_gains(scene))
+        gains = found or pair_gains(scene)
+        aliased = sum(gains) / len(gains) > ALIASED
+        return BackProjectedState(state, gains, 0 if self.own and aliased else self.rounds)
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
@@ -137,7 +147,7 @@ class BackProjected:
         core = tile.core.grow(self._reach(info)).intersect(tile.window)
         fused = self.method.fuse(replace(image, tile=Tile(core, tile.window)), state.method)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
-        for _ in range(self.rounds):
+        for _ in range(state.rounds):
             fused = back_project(
                 fused,
                 image.ms,
@@ -152,4 +162,4 @@ class BackProjected:
 def with_rounds(method: Method, rounds: int | None) -> Method:
     """The method with so many rounds of back-projection; None for as many as its contract asks for."""
     asked = method.contract.back_projections if rounds is None else rounds
-    return BackProjected(method, asked) if asked else method
+    return BackProjected(method, asked, own=rounds is None) if asked else method

@@ -160,7 +160,8 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> None:
         state = plan.method.fit(plan.scene)
     spec = plan.spec
     if isinstance(state, BackProjectedState):
-        spec = replace(spec, tags={**spec.tags, "PANCLI_MTF_GAINS": state.describe()})
+        found = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(state.rounds)}
+        spec = replace(spec, tags={**spec.tags, **found})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):
             _fuse_tiles(plan, state, output, clock, progress)

@@ -180,10 +180,23 @@ class Asking:
 
 
 def test_rounds_a_method_asks_for_are_done_unless_others_are_asked_for():
-    assert with_rounds(Asking(), None) == BackProjected(Asking(), 2)
+    assert with_rounds(Asking(), None) == BackProjected(Asking(), 2, own=True)
+    assert (with_rounds(Asking(), None).name, with_rounds(Asking(), 2).name) == ("asking", "asking+bp2")
     assert with_rounds(Asking(), 0) == Asking()
     assert with_rounds(Asking(), 3) == BackProjected(Asking(), 3)
     assert BackProjected(Asking(), 2).contract.back_projections == 0
+
+
+@pytest.mark.parametrize(("gain", "own"), [(0.44, 2), (0.56, 0)])
+def test_a_method_s_own_rounds_are_left_out_where_ms_is_aliased(gain, own):
+    case = make_case()
+    scene = scene_of(case.pan, reduce_by_mtf(case.truth, case.placement, gain), case.placement)
+    asks, asked = with_rounds(Asking(), None), with_rounds(Asking(), 2)
+    assert (asks.fit(scene).rounds, asked.fit(scene).rounds) == (own, 2)
+    image = whole_image(scene)
+    fused = [method.fuse(image, method.fit(scene)) for method in (asks, asked, Asking())]
+    assert torch.equal(fused[0], fused[1]) == (own == 2)
+    assert torch.equal(fused[0], fused[2]) == (own == 0)
 
 
 def seams(method, scene, tile):

@@ -69,6 +69,7 @@ def test_the_file_says_what_was_done(scene, tmp_path):
     assert 0.3 < first <= 0.6  # ms of this scene are means of pan pixels: hardly blurred beyond that
     assert others == [first] * 3
     assert tags(known)["PANCLI_MTF_GAINS"] == tags(blind)["PANCLI_MTF_GAINS"]  # not what the sensor says
+    assert tags(known)["PANCLI_BACK_PROJECTIONS"] == "2"
     assert tags(network)["PANCLI_METHOD"] == "bandset+bp1"
     assert len(tags(network)["PANCLI_WEIGHTS_SHA256"]) == 64
 

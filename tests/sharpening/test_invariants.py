@@ -89,7 +89,7 @@ def test_the_file_explains_itself(scene, tmp_path):
         tags = dataset.tags()
         assert dataset.descriptions == ("band 3", "band 2", "band 1")
     assert tags["PANCLI_VERSION"] == __version__
-    assert tags["PANCLI_METHOD"] == "bandset+bp2"
+    assert tags["PANCLI_METHOD"] == "bandset"
     weights = next(row for row in describe_methods() if row["name"] == "bandset")
     assert weights["kind"] == "network"
     assert len(tags["PANCLI_WEIGHTS_SHA256"]) == 64
