@@ -127,9 +127,10 @@ def test_closing_the_results_ends_the_processes_and_cleans_up(tmp_path):
 
 @pytest.mark.slow
 def test_after_a_failure_fail_fast_begins_nothing(tmp_path):
-    entries = make_entries(tmp_path, 6, size=(64, 64))
+    # Slow enough that the other process cannot make all before the first has begun.
+    entries = make_entries(tmp_path, 6, size=(512, 512))
     entries[0] = replace(entries[0], pan="none.tif")
-    results = list(run_batch(entries, GSA, BatchTerms(jobs=2, keep_going=False)))
+    results = list(run_batch(entries, SLOW, BatchTerms(jobs=2, keep_going=False)))
     assert 1 <= len(results) <= 4 and sum(r.failed for r in results) == 1
     assert len(names(tmp_path / "out")) == len(results) - 1
     assert Path(entries[5].output).exists() is False
