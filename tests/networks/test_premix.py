@@ -159,7 +159,7 @@ def test_high_pass_takes_the_published_blur_away():
 def test_histograms_do_not_count_invalid_pixels():
     """What fills them reaches as far as convolutions do, but not as far as histograms."""
     network = PreMixH(4, 1).eval()
-    bms, pan, _, _ = random_inputs(PreMixH, 4, (64, 128))
+    bms, pan, *_ = random_inputs(PreMixH, 4, (64, 128))
     valid = torch.ones(1, 1, 64, 128)
     valid[..., 44:] = 0
     other = torch.where(valid > 0, bms, 3.0)
