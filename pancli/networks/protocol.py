@@ -266,7 +266,10 @@ class Network(nn.Module, ABC):
         """Run: yield the statistics of each stage, be sent their values, return the outcome."""
 
     def start_near_interpolation(self) -> None:
-        """Scale fresh weights so that little is added to ``bms`` at first, where the network can do that."""
+        """Scale fresh weights so that little is added to ``bms`` at first, where the network can do that.
+
+        One that sees physics begins with what classical methods add instead.
+        """
 
     def forward(self, inputs: Inputs, context: Context | None = None) -> Outcome:
         """Run.

@@ -97,3 +97,13 @@ def test_the_local_detail_follows_the_local_slope():
     added = mixing(2)(inputs._replace(bms=steep)).residual
     share = (added / (inputs.pan - inputs.low))[..., 16:-16, 16:-16]
     assert 2.6 < float(share.median()) < 3.0
+
+
+@pytest.mark.parametrize("kind", [BandSet, BandSetLarge])
+@torch.no_grad()
+def test_a_fresh_network_begins_near_the_mean_of_the_details_a_little_damped(kind):
+    network, inputs = settled(kind, 2), random_inputs(kind, 2, (HEIGHT, WIDTH))
+    details = torch.stack([mixing(detail)(inputs).residual for detail in range(4)])
+    network.start_near_interpolation()
+    apart = network(inputs).residual - 0.9 * details.mean(0)
+    assert float(apart.std()) < 0.3 * float(details.mean(0).std())

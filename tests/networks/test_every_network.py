@@ -46,7 +46,10 @@ COSTLY = {name for name in ALL if SIZES[name][1] > 8}
 # Networks that look so far, or cost so much, are shown strips: seconds instead of minutes.
 FAR = COSTLY | {name for name in TILED if NETWORKS[name].TRAITS.halo > 150}
 DAMPED = [
-    name for name in ALL if NETWORKS[name].start_near_interpolation is not Network.start_near_interpolation
+    name
+    for name in ALL
+    if NETWORKS[name].start_near_interpolation is not Network.start_near_interpolation
+    and not NETWORKS[name].TRAITS.physics  # which begin with classical detail instead
 ]
 
 

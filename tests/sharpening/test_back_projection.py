@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from pancli.methods.back_projection import BackProjected
 from pancli.methods.component_substitution import GSA
 from pancli.methods.registry import METHODS
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
@@ -77,9 +78,10 @@ def test_the_file_says_what_was_done(scene, tmp_path):
 def test_a_method_may_ask_for_it(scene, tmp_path, monkeypatch):
     asking = replace(GSA, contract=replace(GSA.contract, back_projections=2))
     monkeypatch.setitem(METHODS, "gsa", asking)
-    for rounds, name in ((None, "gsa+bp2"), (0, "gsa"), (1, "gsa+bp1")):
+    for rounds, wrapped, name in ((None, True, "gsa"), (0, False, "gsa"), (1, True, "gsa+bp1")):
         options = SharpenOptions(method="gsa", back_project=rounds)
         with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+            assert isinstance(plan.method, BackProjected) == wrapped
             assert plan.method.name == name
 
 

@@ -143,7 +143,7 @@ def test_bands_that_are_repeated_are_mixed_as_one():
     batch, fused, _ = coarse()
 
     def told(*chosen):
-        few = [part[:, chosen] for part in batch[1:]]
+        few = [part[:, chosen] for part in (batch.target, batch.weight, batch.scale, batch.mean)]
         inputs = batch.inputs._replace(lrms=batch.inputs.lrms[:, chosen])
         return float(supervised_terms(Loss(pan=1.0), fused[:, chosen], Batch(inputs, *few))["pan"])
 
