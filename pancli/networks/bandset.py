@@ -14,6 +14,7 @@ Most is computed at half of pan's resolution, where 2 x 2 pixels are channels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -114,16 +115,11 @@ class BandSet(Network):
 class BandSetLarge(BandSet):
     """The accurate one."""
 
-    TRAITS: ClassVar[Traits] = Traits(
+    TRAITS: ClassVar[Traits] = replace(
+        BandSet.TRAITS,
         summary="bandset with half a million parameters: better and slower",
-        paper=BandSet.TRAITS.paper,
-        reconstruction="",
         halo=36,
-        stages=(12,),
-        align=2,
         workspace=90,
-        any_bands=True,
-        physics=True,
     )
     WIDTH: ClassVar[int] = 64
     DEPTH: ClassVar[int] = 6
