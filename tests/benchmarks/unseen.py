@@ -1,0 +1,195 @@
+"""Methods on sensors no weights were trained on, without and with back-projection; prints Markdown tables.
+
+    python -m tests.benchmarks.unseen --data DATA --out FOLDER [--methods exp,gsa,mtf-glp-hpm,gcpnet,bandset]
+        [--back-project 2] [--report]
+
+DATA holds ikonos, worldview2, worldview3 and quickbird (``pan.tif``, ``ms.tif``), which are reduced by Wald's
+protocol and compared at full resolution too; rgbn (four-band images, of which a pan is made); gaofen2-reduced
+and reduced-8bit (``pan.tif``, ``ms.tif`` and the truth, ``gt.tif``, in folders); gaofen2-full and rotterdam
+(pairs in folders), at full resolution alone. What is not there is left out. A figure is the mean over a set.
+
+Every method is measured without and with rounds of back-projection. FOLDER gets ``unseen.csv``, a row for
+every method and pair, and with --report a page with pictures of the first pair of each set. Nothing may be
+chosen by what this prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+
+from pancli.comparing import CompareOptions, compare
+from pancli.comparing.report import CompareReport
+from pancli.evaluation.report import append_row, check_csv
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade
+from pancli.sensors import GENERIC
+from pancli.tiling import Window
+from tests.scenes import write
+
+_SENSORS = {"ikonos": "IKONOS", "worldview2": "WorldView-2", "worldview3": "WorldView-3"}
+_FOUR = ",band=1,band=2,band=3,band=4"  # the fourth is tagged alpha
+_QUICKBIRD = (2.0, -2.5)  # down, right: where pan is to be moved, in its pixels, as pancli check finds
+_RATIO = 4  # of what is made of rgbn
+_AGAINST_TRUTH = (("psnr", 2), ("sam", 2), ("ergas", 2))
+_WITHOUT = (("hqnr", 3), ("rqnr", 3), ("consistency_ergas", 2))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pair, compared in one way.
+
+    Attributes:
+        group: The row of the table.
+        pan: As ``pancli compare`` takes it.
+        ms: Likewise.
+        sensor: Whose MTF is assumed.
+        reference: The truth; None where there is none, or ms is.
+        reduced: Whether the pair is reduced first.
+    """
+
+    group: str
+    pan: str
+    ms: str
+    sensor: str = GENERIC.name
+    reference: str | None = None
+    reduced: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a truth."""
+        return self.reduced or self.reference is not None
+
+
+def trials(data: Path, scratch: Path) -> Iterator[Trial]:
+    """Everything there is, the same set's one after the other.
+
+    Args:
+        data: As said at the top.
+        scratch: For files that have to be made first.
+    """
+    pairs = [(title, data / name, name, data / name / "pan.tif") for name, title in _SENSORS.items()]
+    if (data / "quickbird").is_dir():
+        moved = _move(data / "quickbird" / "pan.tif", scratch / "quickbird.tif")
+        pairs.append(("QuickBird, registered", data / "quickbird", "quickbird", moved))
+    pairs = [pair for pair in pairs if pair[1].is_dir()]
+    for title, folder, sensor, placed in pairs:
+        yield Trial(title, f"{placed}", f"{folder / 'ms.tif'}", sensor, reduced=True)
+    for image in sorted((data / "rgbn").glob("*.tif")):
+        pan, ms, truth = _observe(image, scratch)
+        yield Trial("RGBN, pan made", f"{pan}", f"{ms}", reference=f"{truth}")
+    for name, group, sensor, bands in (
+        ("gaofen2-reduced", "GaoFen-2 with truth", "gaofen2", ""),
+        ("reduced-8bit", "8 bit with truth", GENERIC.name, _FOUR),
+    ):
+        for folder in _folders(data / name):
+            files = folder / "pan.tif", f"{folder / 'ms.tif'}{bands}", f"{folder / 'gt.tif'}{bands}"
+            yield Trial(group, f"{files[0]}", files[1], sensor, files[2])
+    for title, folder, sensor, placed in pairs:
+        yield Trial(title, f"{placed}", f"{folder / 'ms.tif'}", sensor)
+    for name, title, sensor in (
+        ("gaofen2-full", "GaoFen-2", "gaofen2"),
+        ("rotterdam", "Rotterdam", "generic"),
+    ):
+        for folder in _folders(data / name):
+            yield Trial(title, f"{folder / 'pan.tif'}", f"{folder / 'ms.tif'}", sensor)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if (path / "pan.tif").is_file())
+
+
+def _move(pan: Path, out: Path) -> Path:
+    """The same image, placed where ms says it is."""
+    with rasterio.open(pan) as image:
+        transform = image.transform @ rasterio.Affine.translation(_QUICKBIRD[1], _QUICKBIRD[0])
+        return write(out, image.read(), transform, image.crs)
+
+
+def _observe(image: Path, scratch: Path) -> tuple[Path, Path, Path]:
+    """Pan, ms and truth of four bands: pan is their mean, ms what the generic sensor leaves of them."""
+    with rasterio.open(image) as opened:
+        bands, transform, crs = opened.read(), opened.transform, opened.crs
+    sides = [side - side % _RATIO for side in bands.shape[1:]]
+    bands = bands[:4, : sides[0], : sides[1]]
+    placement = Placement(*(AxisMap(1 / _RATIO, 0.0, side // _RATIO) for side in sides))
+    windows = Window(0, 0, *sides), Window(0, 0, *placement.ms_shape)
+    truth = torch.from_numpy(bands.astype(np.float32))
+    ms = degrade(truth, placement, *windows, GENERIC.ms_gains[0]).numpy()
+    coarse = transform @ rasterio.Affine.scale(_RATIO)
+    made = [scratch / f"{image.stem}-{role}.tif" for role in ("pan", "ms", "truth")]
+    write(made[0], bands.mean(0, keepdims=True).round().astype(np.uint8), transform, crs)
+    write(made[1], ms.round().astype(np.uint8), coarse, crs)
+    write(made[2], bands, transform, crs)
+    return made[0], made[1], made[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--methods", default="exp,gsa,mtf-glp-hpm,gcpnet,bandset")
+    parser.add_argument("--back-project", type=int, default=2)
+    parser.add_argument("--report", action="store_true")
+    asked = parser.parse_args(arguments)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    table = asked.out / "unseen.csv"
+    check_csv(table)
+    found: dict[tuple[bool, str], list[dict[str, dict[str, float | None]]]] = {}
+    for trial in trials(asked.data, asked.out):
+        key = trial.judged, trial.group
+        page = asked.report and key not in found
+        report = _compare(trial, asked.methods.split(","), asked.back_project, asked.out if page else None)
+        for row in report.as_rows():
+            append_row(table, row)
+        found.setdefault(key, []).append({row.method: row.figures for row in report.rows})
+        print(f"<!-- {trial.group}: {trial.pan} -->", flush=True)
+    for judged, figures in ((True, _AGAINST_TRUTH), (False, _WITHOUT)):
+        groups = {group: values for (kind, group), values in found.items() if kind == judged}
+        _print(groups, figures)
+
+
+def _compare(trial: Trial, methods: Sequence[str], rounds: int, out: Path | None) -> CompareReport:
+    """Every method without and with rounds; a page is written where there is somewhere for it."""
+    page = None if out is None else out / f"{trial.group} {'truth' if trial.judged else 'full'}"
+    options = CompareOptions(
+        methods=methods,
+        reduced=trial.reduced,
+        reference=trial.reference,
+        sensor=trial.sensor,
+        back_project=rounds,
+        report=page,
+        overwrite=True,
+    )
+    return compare(trial.pan, [trial.ms], options)
+
+
+def _print(
+    groups: dict[str, list[dict[str, dict[str, float | None]]]], figures: tuple[tuple[str, int], ...]
+) -> None:
+    methods = list(dict.fromkeys(method for values in groups.values() for one in values for method in one))
+    print(f"\n{' / '.join(key for key, _ in figures)}\n\n| set | {' | '.join(methods)} |")
+    print("|---" * (len(methods) + 1) + "|")
+    for group, values in groups.items():
+        cells = [
+            " / ".join(_mean([one[method].get(key) for one in values], digits) for key, digits in figures)
+            for method in methods
+        ]
+        print(f"| {group}, {len(values)} | {' | '.join(cells)} |")
+
+
+def _mean(values: Sequence[float | None], digits: int) -> str:
+    """Of all pairs; a figure that one of them lacks is not a figure of the set."""
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.{digits}f}" if len(known) == len(values) else "-"
+
+
+if __name__ == "__main__":
+    main()
