@@ -14,21 +14,18 @@ import torch
 from torch import Tensor
 
 from pancli.methods.mtf import lowest_gain, pair_gains
-from pancli.methods.network import NetworkState
+from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import Placement
 from pancli.resampling import degrade_bands, low_pass_radius, reduce_masked, upsample
 from pancli.tiling import Tile, Window
 
-ALIASED = 0.5
-"""MTF gain above which ms is not what a low-pass leaves: resampled, sharpened, or hardly blurred at all."""
-
 MOST_ROUNDS = 5
 """More change little, and each makes the radius larger."""
 
 
-def back_project(
+def lacking(
     fused: Tensor,
     ms: Tensor,
     placement: Placement,
@@ -36,7 +33,7 @@ def back_project(
     gains: tuple[float, ...],
     masks: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """One round: fused + upsample(ms - degrade(fused)). Any units; gradients flow.
+    """What a round adds to a fused image: upsample(ms - degrade(fused)). Any units; gradients flow.
 
     Only ms pixels whose centres lie on the pan window say something; around them the nearest one does.
 
@@ -56,7 +53,7 @@ def back_project(
     pan_window, ms_window = windows
     seen = placement.ms_inside(pan_window).intersect(ms_window)
     if seen.size == 0:
-        return fused
+        return torch.zeros_like(fused)
     inside = seen.slices_in(ms_window)
     where = pan_window, seen
     if masks is None:
@@ -65,7 +62,7 @@ def back_project(
         reduced, whole = reduce_masked(fused, masks[0], placement, where, gains)
         missing = ms[..., *inside] - reduced.to(ms.dtype)
         missing = torch.where(whole & masks[1][inside], missing, torch.zeros_like(missing))
-    return fused + upsample(missing, placement, seen, pan_window)
+    return upsample(missing, placement, seen, pan_window)
 
 
 def radius_per_round(placement: Placement, gain: float) -> int:
@@ -103,8 +100,7 @@ class BackProjected:
     Attributes:
         method: Any other.
         rounds: At least 1.
-        own: Whether nobody asked for them but the method itself. Then none is made where ms is aliased: its
-            aliases and ringing would be taken for what the fused image lacks.
+        own: Whether nobody asked for them but the method itself.
     """
 
     method: Method
@@ -137,18 +133,16 @@ class BackProjected:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
         state = self.method.fit(scene)
         found = state.gains if isinstance(state, NetworkState) else ()  # a network may need them itself
-        gains = found or pair_gains(scene)
-        aliased = sum(gains) / len(gains) > ALIASED
-        return BackProjectedState(state, gains, 0 if self.own and aliased else self.rounds)
+        return BackProjectedState(state, found or pair_gains(scene), self.rounds)
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
         tile, info = image.tile, image.info
         core = tile.core.grow(self._reach(info)).intersect(tile.window)
-        fused = self.method.fuse(replace(image, tile=Tile(core, tile.window)), state.method)
+        fused, trust = self._fused(replace(image, tile=Tile(core, tile.window)), state)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
         for _ in range(state.rounds):
-            fused = back_project(
+            missing = lacking(
                 fused,
                 image.ms,
                 info.placement,
@@ -156,7 +150,14 @@ class BackProjected:
                 state.gains,
                 None if whole else (image.valid, image.ms_valid),
             )
+            fused = fused + (missing if trust is None else trust * missing)
         return fused
+
+    def _fused(self, image: TileImage, state: BackProjectedState) -> tuple[Tensor, Tensor | None]:
+        """What the method makes, and how far a network trusts in what then is lacking."""
+        if isinstance(self.method, NetworkMethod):
+            return self.method.fuse_with_trust(image, state.method)
+        return self.method.fuse(image, state.method), None
 
 
 def with_rounds(method: Method, rounds: int | None) -> Method:

@@ -19,9 +19,9 @@ from pancli.methods.moments import Moments
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
-from pancli.methods.units import Units
+from pancli.methods.units import Units, optics
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
-from pancli.networks.protocol import Context, Inputs, Network, Statistic
+from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 from pancli.tiling import Window
@@ -186,13 +186,23 @@ class NetworkMethod:
     @torch.no_grad()
     def fuse(self, image: TileImage, state: NetworkState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
+        return self.fuse_with_trust(image, state)[0]
+
+    @torch.no_grad()
+    def fuse_with_trust(self, image: TileImage, state: NetworkState) -> tuple[Tensor, Tensor | None]:
+        """As :meth:`fuse`; and how much of each round of back-projection to add, where the network says it.
+
+        Returns:
+            Two images (B, H, W) covering ``image.tile.window``, both exact on its core; the second 0 to 1.
+        """
         side = self.network.TRAITS.window
-        if side is None:
-            window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
-            residual = cut(self._residuals(image, state, (window,))[0], window, image.tile.window)
-        else:
-            residual = self._blended(image, state, side)
-        return image.upsampled + state.units.detail(residual)
+        if side is not None:
+            return image.upsampled + state.units.detail(self._blended(image, state, side)), None
+        window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
+        residuals, trusts = self._outcomes(image, state, (window,))
+        residual = cut(residuals[0], window, image.tile.window)
+        trust = None if trusts is None else cut(trusts[0], window, image.tile.window)
+        return image.upsampled + state.units.detail(residual), trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
         """The residual over a tile's window, of overlapping windows of one side."""
@@ -201,7 +211,7 @@ class NetworkMethod:
         windows = blended_windows(image.tile, side)
         for start in range(0, len(windows), _BATCH):
             batch = windows[start : start + _BATCH]
-            for window, residual in zip(batch, self._residuals(image, state, batch), strict=True):
+            for window, residual in zip(batch, self._outcomes(image, state, batch)[0], strict=True):
                 seen = window.intersect(image.tile.window)
                 weight = cut(blend_weights(side).to(residual), window, seen)
                 there = seen.slices_in(image.tile.window)
@@ -209,16 +219,20 @@ class NetworkMethod:
                 weights[:, *there] += weight
         return total / weights.clamp_min(torch.finfo(weights.dtype).tiny)
 
-    def _residuals(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Tensor:
-        """(windows, B, h, w) in units: what the network adds in windows of one shape."""
-        found = torch.empty(len(windows), image.info.bands, *windows[0].shape, device=image.pan.device)
+    def _outcomes(
+        self, image: TileImage, state: NetworkState, windows: Sequence[Window]
+    ) -> tuple[Tensor, Tensor | None]:
+        """(windows, B, h, w) in units: what the network adds in windows of one shape, and its trust."""
+        shape = len(windows), image.info.bands, *windows[0].shape
+        residual, trust = torch.empty(shape, device=image.pan.device), None
         views = self.views(image, state, windows)
         for group, inputs, context in zip(state.groups, views, state.contexts, strict=True):
-            residual = self._run(inputs, context)
-            # Backwards: a band that is repeated takes its first result.
-            for position in reversed(range(len(group))):
-                found[:, group[position]] = residual[:, position]
-        return found
+            outcome = self._run(inputs, context)
+            _put(outcome.residual, group, residual)
+            if outcome.trust is not None:
+                trust = torch.empty_like(residual) if trust is None else trust
+                _put(outcome.trust, group, trust)
+        return residual, trust
 
     def views(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
         """What the network sees of a tile in some windows, group after group."""
@@ -245,15 +259,22 @@ class NetworkMethod:
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
+                    optics=optics(sum(gains) / len(gains), image.info.placement.ratio).to(pan)[None],
                 )
             yield inputs
 
-    def _run(self, inputs: Inputs, context: Context) -> Tensor:
+    def _run(self, inputs: Inputs, context: Context) -> Outcome:
         low = self.precision not in ("auto", "float32")
         dtype = getattr(torch, self.precision) if low else None
         with torch.autocast(inputs.pan.device.type, dtype=dtype, enabled=low):
-            residual: Tensor = self.network(inputs, context).residual
-        return residual.float()
+            outcome: Outcome = self.network(inputs, context)
+        return outcome
+
+
+def _put(part: Tensor, group: Sequence[int], whole: Tensor) -> None:
+    """A group of bands (N, K, H, W) to its places in (N, B, H, W); a repeated band takes its first result."""
+    for position in reversed(range(len(group))):
+        whole[:, group[position]] = part[:, position]
 
 
 @dataclass

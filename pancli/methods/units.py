@@ -6,6 +6,7 @@ order, what every band lacks, whatever the sensor, the bit depth and the band's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,11 @@ from torch import Tensor
 from pancli.methods.moments import Moments
 
 _LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
+
+
+def optics(gain: float, ratio: float) -> Tensor:
+    """(2,), what networks are told of a sensor: the MTF gain at the ms Nyquist, and log2 of the ratio."""
+    return torch.tensor([gain, math.log2(ratio)])
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,17 @@ in the network's units (MTF-GLP-CBD; Alparone et al., IEEE TGRS 2007), in propor
 filter of He et al., IEEE TPAMI 2013, does), and against the bands' own intensity (GSA; Aiazzi et al., IEEE
 TGRS 2007). Bands learn of each other through means over bands (Zaheer et al., "Deep sets", NIPS
 2017), and of the scene as a whole through means over its pixels, which scale and shift all features (FiLM;
-Perez et al., AAAI 2018): so that less can be injected where pan and ms do not agree.
+Perez et al., AAAI 2018), as what is known of the sensor does: so that less can be injected where pan and ms
+do not agree. For the same end it says how far each round of back-projection is to be trusted at each pixel.
 
-Most is computed at half of pan's resolution, where 2 x 2 pixels are channels.
+Most is computed at half of pan's resolution, where 2 x 2 pixels are channels. Features fill much memory, and
+memory is slower than arithmetic: what can be done in place is.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ _NOISE = 0.02  # variance of pan below which a local regression becomes the scen
 _SLOPES = (-2.0, 4.0)  # between which local slopes are kept
 _FACTORS = (0.0, 3.0)  # between which a band's relative brightness is kept
 _OWN, _SHARED, _DETAILS = 12, 7, 4  # channels of a band, of pan; details that are mixed
+_OPTICS = 2  # numbers that say what the sensor is like
+_TRUST = 2.0  # logit of the trust in back-projection at first
 
 
 class Bands(nn.Module):
@@ -42,9 +46,9 @@ class Bands(nn.Module):
 
     def forward(self, x: Tensor, bands: int) -> Tensor:
         """(N B, n, h, w) to the same shape."""
-        common = self.mean(_by_image(x, bands).mean(1))
-        inner = leaky_relu(_over_bands(self.first(x), common, bands), _LEAK)
-        out: Tensor = x + self.second(inner)
+        common = self.mean(_mean(_by_image(x, bands)))
+        inner = _activated(self.first(x), common, bands)
+        out: Tensor = self.second(inner).add_(x)
         return out
 
 
@@ -61,7 +65,7 @@ class BandSet(Network):
         paper="none: pancli's own, see pancli/networks/bandset.py",
         reconstruction="",
         halo=24,
-        stages=(12,),
+        stages=(10,),
         align=2,
         workspace=60,
         any_bands=True,
@@ -76,8 +80,11 @@ class BandSet(Network):
         self.own = nn.Conv2d(_OWN, width, 3, padding=1)
         self.shared = nn.Conv2d(_SHARED, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Bands(width) for _ in range(self.DEPTH))
-        self.context = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 2 * width))
-        self.head = nn.Conv2d(width, _DETAILS + 4, 3, padding=1)
+        known = 2 * width + _OPTICS
+        self.context = nn.Sequential(
+            nn.Linear(known, width), nn.LeakyReLU(_LEAK), nn.Linear(width, 2 * width)
+        )
+        self.head = nn.Conv2d(width, _DETAILS + 4 + 1, 3, padding=1)
 
     @torch.no_grad()
     def start_near_interpolation(self) -> None:
@@ -85,31 +92,31 @@ class BandSet(Network):
         self.head.weight.mul_(0.1)
         self.head.bias.zero_()  # type: ignore[union-attr]
         self.head.bias[:_DETAILS] = 0.225  # type: ignore[index]
+        self.head.bias[-1] = _TRUST  # type: ignore[index]
         for parameter in self.context[-1].parameters():
             parameter.mul_(0.1)
 
     def steps(self, inputs: Inputs) -> Steps:
-        """See :class:`pancli.networks.protocol.Network`: means of the first block's features."""
+        """See :class:`pancli.networks.protocol.Network`: means of the first features."""
         count = inputs.bms.shape[1]
-        details, own, shared = _seen(inputs)
-        x = leaky_relu(_over_bands(self.own(own), self.shared(shared), count), _LEAK)
-        x = self.blocks[0](x, count)
-        (means,) = yield (Mean(_by_image(leaky_relu(x, _LEAK), count).flatten(1, 2)),)
-        x = self._adapt(x, means.reshape(means.shape[0], count, -1))
-        for block in self.blocks[1:]:
+        seen = _see(inputs)
+        x = _activated(self.own(seen.own), self.shared(seen.shared), count)
+        (means,) = yield (Mean(x),)
+        x = self._adapt(x, _by_image(means, count), seen.optics)
+        for block in self.blocks:
             x = block(x, count)
-        mixture, correction = self.head(leaky_relu(x, _LEAK)).split((_DETAILS, 4), 1)
-        shares = interpolate(mixture, scale_factor=2, mode="bilinear", align_corners=False)
-        residual = (shares * details).sum(1) + pixel_shuffle(correction, 2)[:, 0]
-        return Outcome(_by_image(residual, count), (x,))
+        said = self.head(leaky_relu(x, _LEAK))
+        mixture, correction, trust = said.split((_DETAILS, 4, 1), 1)
+        residual = seen.mixed(_fine(mixture)) + _by_image(pixel_shuffle(correction, 2)[:, 0], count)
+        return Outcome(residual, (x,), _by_image(_fine(trust.sigmoid())[:, 0], count))
 
-    def _adapt(self, x: Tensor, means: Tensor) -> Tensor:
-        """Scale and shift features (N B, n, h, w) by what the scene is like, (N or 1, B, n)."""
+    def _adapt(self, x: Tensor, means: Tensor, optics: Tensor) -> Tensor:
+        """Scale and shift features (N B, n, h, w) by what scene (N or 1, B, n) and sensor (N, 2) are like."""
         common = means.mean(1, keepdim=True).expand_as(means)
-        scale, shift = self.context(torch.cat((means, common), 2))[..., None, None].chunk(2, 2)
-        bands = _by_image(x, means.shape[1])
-        adapted: Tensor = bands * (1 + scale) + shift
-        return adapted.flatten(0, 1)
+        sensor = optics[:, None].expand(-1, means.shape[1], -1)
+        parts = [part.expand(len(optics), -1, -1) for part in (means, common)]
+        scale, shift = self.context(torch.cat((*parts, sensor), 2)).flatten(0, 1)[..., None, None].chunk(2, 1)
+        return torch.addcmul(shift.to(x), x, 1 + scale.to(x))
 
 
 class BandSetLarge(BandSet):
@@ -130,36 +137,80 @@ def _by_image(x: Tensor, bands: int) -> Tensor:
     return x.reshape(-1, bands, *x.shape[1:])
 
 
-def _over_bands(x: Tensor, common: Tensor, bands: int) -> Tensor:
-    """Add to every band of (N B, n, h, w) what all have in common, (N, n, h, w)."""
-    return (_by_image(x, bands) + common[:, None]).flatten(0, 1)
+def _mean(x: Tensor) -> Tensor:
+    """Over the second axis; of large images much faster than torch's own."""
+    first, *others = x.unbind(1)
+    total = first.clone()
+    for other in others:
+        total.add_(other)
+    return total.div_(x.shape[1])
 
 
-def _seen(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-    """The details (N B, 4, H, W), and what the first layers see of bands and of pan at half resolution."""
+def _activated(x: Tensor, common: Tensor, bands: int) -> Tensor:
+    """Add to every band of (N B, n, h, w) what all have in common, (N, n, h, w); then rectify. In place."""
+    _by_image(x, bands).add_(common[:, None])
+    return leaky_relu(x, _LEAK, inplace=True)
+
+
+def _fine(image: Tensor) -> Tensor:
+    """Twice as many pixels along each axis."""
+    return interpolate(image.contiguous(), scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class _Seen(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        own: (N B, 12, h, w), what the first layer sees of the bands, at half resolution.
+        shared: (N, 7, h, w), of pan.
+        optics: (N, 2).
+        detail: (N, 1, H, W), of pan against its own low-pass.
+        substituted: (N, 1, H, W), against the bands' intensity.
+        factor: (N, B, H, W), what the detail is multiplied by in proportion to brightness.
+        slope: (N, B, H, W), by the local regression.
+    """
+
+    own: Tensor
+    shared: Tensor
+    optics: Tensor
+    detail: Tensor
+    substituted: Tensor
+    factor: Tensor
+    slope: Tensor
+
+    def mixed(self, shares: Tensor) -> Tensor:
+        """The four details (N B, 4, H, W), in their shares and added up: (N, B, H, W)."""
+        plain, bright, local, substituted = _by_image(shares, self.factor.shape[1]).unbind(2)
+        times = torch.addcmul(plain, bright, self.factor.to(plain)).addcmul(local, self.slope.to(plain))
+        return times * self.detail + substituted * self.substituted
+
+
+def _see(inputs: Inputs) -> _Seen:
+    """What a run begins with."""
     bms, pan, low, intensity = inputs.bms, inputs.pan, inputs.low, inputs.intensity
-    correlation, origin = inputs.correlation, inputs.origin
-    if low is None or intensity is None or correlation is None or origin is None:
+    correlation, origin, optics = inputs.correlation, inputs.origin, inputs.optics
+    if low is None or intensity is None or correlation is None or origin is None or optics is None:
         raise ValueError("these inputs are of a network that does not see physics")
     strength, origin = correlation[..., None, None], origin[..., None, None]
     detail = pan - low
     below = low + origin
     factor = torch.where(below > 0, (bms * strength + origin) / below.clamp_min(1e-3), 1.0).clamp(*_FACTORS)
     slope, agreement, spread = _local_regression(avg_pool2d(bms, 2), avg_pool2d(low, 2))
-    smooth = interpolate(slope, scale_factor=2, mode="bilinear", align_corners=False)
-    bright, local = factor * detail, smooth * detail
-    substituted = pan - intensity
-    details = torch.stack([part.expand_as(bms) for part in (detail, bright, local, substituted)], 2)
+    bright = factor * detail
     planes = (slope, agreement, avg_pool2d(factor, 2), strength.expand_as(slope))
     fine = [pixel_unshuffle(image.flatten(0, 1)[:, None], 2) for image in (bms, bright)]
     own = torch.cat((*fine, torch.stack(planes, 2).flatten(0, 1)), 1)
     unexplained = avg_pool2d(low - intensity, 2)
     shared = torch.cat((pixel_unshuffle(detail, 2), avg_pool2d(low, 2), unexplained, spread.sqrt()), 1)
     layout = torch.channels_last
-    return (
-        details.flatten(0, 1),
+    return _Seen(
         own.contiguous(memory_format=layout),
         shared.contiguous(memory_format=layout),
+        optics,
+        detail,
+        pan - intensity,
+        factor,
+        _fine(slope),
     )
 
 
@@ -170,13 +221,13 @@ def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]
         Slopes and correlations (N, B, h, w), and pan's variance (N, 1, h, w). A slope is drawn towards 1,
         which is the scene's own in these units, where pan hardly varies.
     """
-
-    def mean(image: Tensor) -> Tensor:
-        return avg_pool2d(image, _BOX, 1, _BOX // 2, count_include_pad=False)
-
-    band, pan = mean(bms), mean(low)
-    covariance = mean(bms * low) - band * pan
-    spread = (mean(low * low) - pan * pan).clamp_min(0)
-    own = (mean(bms * bms) - band * band).clamp_min(0)
+    maps = torch.cat((bms, bms * low, bms * bms, low, low * low), 1)
+    rows = avg_pool2d(maps, (_BOX, 1), 1, (_BOX // 2, 0), count_include_pad=False)
+    means = avg_pool2d(rows, (1, _BOX), 1, (0, _BOX // 2), count_include_pad=False)
+    count = bms.shape[1]
+    band, product, square, pan, pan_square = torch.split(means, [count, count, count, 1, 1], 1)
+    covariance = product - band * pan
+    spread = (pan_square - pan * pan).clamp_min(0)
+    own = (square - band * band).clamp_min(0)
     slope = ((covariance + _NOISE) / (spread + _NOISE)).clamp(*_SLOPES)
     return slope, covariance / ((spread + _NOISE) * (own + _NOISE)).sqrt(), spread

@@ -168,7 +168,8 @@ class MSINNRefined(MSINN):
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.Network`."""
-        residual, features = super().fuse(inputs)
+        outcome = super().fuse(inputs)
+        residual = outcome.residual
         for unit in (self.unit1, self.unit2):
             residual = residual + unit(inputs.bms + residual, inputs.pan, inputs.lrms)
-        return Outcome(residual, features)
+        return outcome._replace(residual=residual)

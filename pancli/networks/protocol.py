@@ -33,8 +33,9 @@ class Inputs(NamedTuple):
         correlation: (N, B), of the bands with pan on the ms grid, 0.25 to 1.
         origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
             its sign is that of the correlation.
+        optics: (N, 2), the MTF gain at the ms Nyquist, of all bands, and the binary logarithm of the ratio.
 
-    The last four are None for networks whose traits do not ask for physics.
+    The last five are None for networks whose traits do not ask for physics.
     """
 
     bms: Tensor
@@ -45,6 +46,7 @@ class Inputs(NamedTuple):
     intensity: Tensor | None = None
     correlation: Tensor | None = None
     origin: Tensor | None = None
+    optics: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same with every tensor changed."""
@@ -68,10 +70,12 @@ class Outcome(NamedTuple):
     Attributes:
         residual: (N, B, H, W), what is to be added to ``bms``.
         features: Maps that distillation imitates, in the order of the data flow.
+        trust: (N, B, H, W), how much of each round of back-projection is to be added, 0 to 1; None for all.
     """
 
     residual: Tensor
     features: tuple[Tensor, ...] = ()
+    trust: Tensor | None = None
 
 
 class Statistic(Protocol):
@@ -142,7 +146,8 @@ class Mean:
         """See :class:`Statistic`."""
         side = weight.shape[1] // self.image.shape[3]
         shares = weight if side == 1 else side**2 * avg_pool2d(weight[None], side)[0]
-        return (self.image.double() * shares).sum((2, 3))
+        pixels = self.image.float().permute(0, 2, 3, 1).flatten(1, 2)  # no copy, however it is laid out
+        return (shares.float().flatten() @ pixels).double()
 
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         """See :class:`Statistic`."""
@@ -194,7 +199,7 @@ class Traits:
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
         reconstructed: Whether the layers themselves are ours, because the paper's are not published.
         any_bands: Whether it takes any number of bands at once, in any order.
-        physics: Whether it sees ``low``, ``intensity``, ``correlation`` and ``origin``.
+        physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin`` and ``optics``.
         halo: How far, in pan pixels, one output pixel looks, given the statistics.
         stages: The same for each stage of statistics, in order.
         align: Windows must start at multiples of this pan row and column, and have such sides.
@@ -229,15 +234,17 @@ class Traits:
 
 def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
     """What a network of those traits sees, zeros all over: one image of ``side`` pixels square."""
-    images, values = torch.zeros(1, bands, side, side), torch.zeros(1, bands)
+    images, values, optics = torch.zeros(1, bands, side, side), torch.zeros(1, bands), torch.zeros(1, 2)
     coarse = None if traits.ratio is None else images[..., :: traits.ratio, :: traits.ratio]
     if not traits.physics:
         return Inputs(images, images[:, :1], coarse)
-    return Inputs(images, images[:, :1], coarse, None, images[:, :1], images[:, :1], values + 1, values)
+    return Inputs(
+        images, images[:, :1], coarse, None, images[:, :1], images[:, :1], values + 1, values, optics
+    )
 
 
 Context = Sequence[Sequence[Tensor]]
-"""Per stage, the values of its statistics, each with a first axis of one or N."""
+"""Per stage, the values of its statistics, each with the first axis of its map, of one image or of N."""
 
 Steps = Generator[tuple[Statistic, ...], Sequence[Tensor], Outcome]
 """A run: yields the statistics of a stage, is sent their values, returns the outcome."""

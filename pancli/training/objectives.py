@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pancli.methods.back_projection import back_project
+from pancli.methods.back_projection import lacking
 from pancli.networks.protocol import Network
 from pancli.tiling import Window
 from pancli.training.losses import (
@@ -56,8 +56,9 @@ class Supervised:
             outcome = self.network(batch.inputs)
         fused = outcome.residual.float() + batch.inputs.bms
         if self.back_projections:
-            pairs = zip(fused, batch.observed, strict=True)
-            fused = torch.stack([_consistent(image, seen, self.back_projections) for image, seen in pairs])
+            trust = torch.ones_like(fused) if outcome.trust is None else outcome.trust.float()
+            parts = zip(fused, trust, batch.observed, strict=True)
+            fused = torch.stack([_consistent(*part, self.back_projections) for part in parts])
         return fused, outcome.features
 
     def __call__(self, batch: Batch, at: float) -> Terms:
@@ -65,12 +66,12 @@ class Supervised:
         return supervised_terms(self.loss, self.run(batch)[0], batch)
 
 
-def _consistent(fused: Tensor, observed: Observed, rounds: int) -> Tensor:
-    """A whole region (K, H, W) after rounds of back-projection."""
+def _consistent(fused: Tensor, trust: Tensor, observed: Observed, rounds: int) -> Tensor:
+    """A whole region (K, H, W) after rounds of back-projection, of each of which a share is added."""
     ms, placement = observed.ms, observed.placement
     windows = Window(0, 0, *fused.shape[1:]), Window(0, 0, *ms.shape[1:])
     for _ in range(rounds):
-        fused = back_project(fused, ms, placement, windows, (observed.gain,) * len(ms))
+        fused = fused + trust * lacking(fused, ms, placement, windows, (observed.gain,) * len(ms))
     return fused
 
 

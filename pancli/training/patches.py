@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pancli.methods.moments import Moments
-from pancli.methods.units import Units
+from pancli.methods.units import Units, optics
 from pancli.methods.views import block_ms
 from pancli.networks.protocol import Inputs, Traits
 from pancli.placement import AxisMap, Placement
@@ -30,6 +30,10 @@ from pancli.training.recipe import Degradation
 _WHOLE_GROUP = 0.85  # of examples see as many different bands as the network takes; the rest see repeats
 _DECIMATED = (0.3, 0.9)  # MTF at the ms Nyquist frequency of ms that was made with hardly any low-pass
 _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to their standard deviation
+_SOFTNESS = (0.35, 0.9)  # of a made pan against the truth, as _softened takes it: 0.68 to 1 is what is left
+_AWAY = 1.5  # pixels along each axis by which a pan that does not fit lies elsewhere, at most
+_FOREIGN = (0.2, 0.8)  # of what is not of this place in a pan that does not fit, against its own
+_BLUNT = (0.1, 0.6)  # of a truth that is less sharp than its pan, likewise: 0.2 to 0.98 is left
 
 
 class Region(NamedTuple):
@@ -163,7 +167,7 @@ def draw_region(
     if kind == "pairs":
         pan = reduced_pan(image, window, uniform(generator, *degradation.pan_gains))
     else:
-        pan = made_pan(reference, generator)
+        pan = _softened(made_pan(reference, generator), uniform(generator, *_SOFTNESS))
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
@@ -176,7 +180,7 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     pair = random_pair(generator, size, bands + integer(generator, 3), ratio)
     gains = pair.instrument.ms_gains
     gain = _believed(sum(gains) / len(gains), degradation, generator)
-    pan = _moved(pair.pan, generator) if _misfits(degradation, generator) else pair.pan
+    pan = _misfitting(pair.pan, generator) if _misfits(degradation, generator) else pair.pan
     return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
@@ -229,7 +233,10 @@ def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator:
     """Reduce a truth to ms, as a random sensor would, and interpolate it back where it is believed to lie."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
     misfits = _misfits(degradation, generator)
-    pan = _moved(pan, generator) if misfits else pan
+    if misfits:
+        pan = _misfitting(pan, generator)
+        blunt = uniform(generator, 0.0, 1.0) < 0.5
+        reference = _softened(reference, uniform(generator, *_BLUNT)) if blunt else reference
     axes = []
     for side in reference.shape[1:]:
         phase = uniform(generator, -degradation.phase, degradation.phase)
@@ -260,10 +267,32 @@ def _misfits(degradation: Degradation, generator: torch.Generator) -> bool:
     return degradation.misfit > 0 and uniform(generator, 0.0, 1.0) < degradation.misfit
 
 
+def _misfitting(pan: Tensor, generator: torch.Generator) -> Tensor:
+    """Pan (1, h, w) from elsewhere, or with things in it that are not there, or both, or neither.
+
+    What is not there is pan itself, upside down: it is as sharp and as bright as pan.
+    """
+    if uniform(generator, 0.0, 1.0) < 0.6:
+        pan = _moved(pan, generator)
+    if uniform(generator, 0.0, 1.0) < 0.4:
+        pan = pan + uniform(generator, *_FOREIGN) * (pan.flip(1) - pan.mean())
+    return pan
+
+
+def _softened(image: Tensor, gain: float) -> Tensor:
+    """An image (C, h, w) through the samples of a Gaussian that leaves so much at its own Nyquist frequency.
+
+    At so fine a grid the samples leave more than the Gaussian itself: 0.2 for a gain of 0.1, 0.68 for 0.35.
+    """
+    axes = (AxisMap(1.0, 0.0, side) for side in image.shape[1:])
+    whole = Window(0, 0, *image.shape[1:])
+    return degrade(image, Placement(*axes), whole, whole, gain)
+
+
 def _moved(pan: Tensor, generator: torch.Generator) -> Tensor:
-    """Pan (1, h, w), moved by up to a pixel along each axis."""
+    """Pan (1, h, w), moved by up to a pixel and a half along each axis."""
     height, width = pan.shape[1:]
-    away = [uniform(generator, -1.0, 1.0) for _ in range(2)]
+    away = [uniform(generator, -_AWAY, _AWAY) for _ in range(2)]
     moved = Placement(AxisMap(1.0, away[0], height), AxisMap(1.0, away[1], width))
     whole = Window(0, 0, height, width)
     return upsample(pan, moved, whole, whole)
@@ -334,6 +363,7 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
         low = low_pass(pan, region.placement, whole, region.gain)
         physics = [part[:, rows, cols][None] for part in (low, intensity)]
         physics += [values[None, members] for values in (units.weight(), units.origin())]
+        physics.append(optics(region.gain, region.placement.ratio)[None])
     bms = units.of_bands(region.upsampled)[members, rows, cols][None]
     inputs = Inputs(bms, pan[:, rows, cols][None], lrms, None, *physics)
     target = units.of_bands(region.reference)[members, rows, cols][None]

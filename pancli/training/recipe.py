@@ -47,8 +47,9 @@ class Degradation:
         phase: Largest distance between the corners of the two grids along each axis, in ms pixels.
         shift: Largest unknown displacement of ms against pan, in pan pixels, along each axis.
         noise: Largest standard deviation of noise, as a part of a band's.
-        misfit: How often pan is moved besides, by up to a pixel along each axis, so that it fits neither ms
-            nor the truth; ms that is made from a truth is then hardly low-passed.
+        misfit: How often pan fits neither ms nor the truth: it may lie up to a pixel and a half elsewhere
+            along each axis, or have things in it that are not there; where ms is made from a truth, that is
+            then hardly low-passed, and the truth itself may be less sharp than pan.
         gain_error: How far from the true one the MTF gain lies that networks and back-projection are told.
     """
 

@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.methods.back_projection import BackProjected, back_project, radius_per_round, with_rounds
+from pancli.methods.back_projection import BackProjected, lacking, radius_per_round, with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Contract
 from pancli.methods.registry import METHODS
+from pancli.networks.bandset import BandSet
 from pancli.networks.registry import NETWORKS
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import mtf_radius
 from pancli.scene import array_scene, fuse_scene
 from pancli.tiling import Window
+from pancli.training.objectives import Supervised
+from pancli.training.patches import cut_patch, whole_region
+from pancli.training.recipe import Loss
 from tests.methods.pairs import GRIDS, make_case, reduce_by_mtf, scene_of, whole_image
 from tests.networks.made import card_of, settled
 
@@ -72,7 +76,7 @@ def test_one_round_equals_the_plain_loop(ratio, offset, masked):
     masks = (torch.tensor(pan_valid), torch.tensor(ms_valid)) if masked else None
     windows = Window(0, 0, 18, 18), Window(0, 0, *ms_valid.shape)
     images = torch.tensor(hidden[0]), torch.tensor(hidden[1])
-    got = back_project(*images, Placement(axis, axis), windows, GAINS, masks).numpy()
+    got = (images[0] + lacking(*images, Placement(axis, axis), windows, GAINS, masks)).numpy()
     seen = [seen_by_hand(*one, pan_valid) for one in ((fused[0], axis, 0.3), (fused[1], axis, 0.2))]
     trusted = ms_valid & (seen[0][1] >= 0.99) & (seen[1][1] >= 0.99)
     assert 4 <= (~trusted).sum() < trusted.size / 2 if masked else trusted.all()
@@ -93,14 +97,14 @@ def test_every_round_brings_the_fused_image_nearer_to_ms_and_to_the_truth(name, 
     """Measured: the first round leaves 0.25 to 0.49 of what ms lacks, the second 0.60 to 0.63 of that."""
     case = make_case(4, grid)
     scene = case.scene()
-    lacking, errors = [], []
+    left, errors = [], []
     for rounds in range(3):
         method = with_rounds(METHODS[name], rounds)
         fused = fuse_scene(method, scene, method.fit(scene)).numpy()
-        lacking.append(residual(fused, case))
+        left.append(residual(fused, case))
         errors.append(np.nanmean((fused - case.truth)[:, 8:-8, 8:-8] ** 2))
-    assert lacking[1] < 0.55 * lacking[0]
-    assert lacking[2] < 0.7 * lacking[1]
+    assert left[1] < 0.55 * left[0]
+    assert left[2] < 0.7 * left[1]
     assert errors[2] < errors[1] < errors[0]
 
 
@@ -110,12 +114,12 @@ def test_gradients_flow_through_batches():
     fused = torch.tensor(case.truth).double().expand(2, -1, -1, -1).clone().requires_grad_()
     ms = torch.tensor(case.ms).double()
     torch.autograd.gradcheck(
-        lambda image: back_project(image, ms, case.placement, windows, (0.3, 0.3)), fused, fast_mode=True
+        lambda image: lacking(image, ms, case.placement, windows, (0.3, 0.3)), fused, fast_mode=True
     )
-    one = back_project(fused[0], ms, case.placement, windows, (0.3, 0.3))
-    both = back_project(fused, ms, case.placement, windows, (0.3, 0.3))
+    one = lacking(fused[0], ms, case.placement, windows, (0.3, 0.3))
+    both = lacking(fused, ms, case.placement, windows, (0.3, 0.3))
     torch.testing.assert_close(both[1], one)
-    assert not torch.equal(one, fused[0])
+    assert bool(one.any())
 
 
 def test_a_part_of_the_scene_sees_what_the_whole_does():
@@ -123,11 +127,11 @@ def test_a_part_of_the_scene_sees_what_the_whole_does():
     whole = Window(0, 0, *case.pan.shape)
     ms_whole = Window(0, 0, *case.placement.ms_shape)
     fused, ms = torch.tensor(case.truth).double() ** 1.1, torch.tensor(case.ms).double()
-    wanted = back_project(fused, ms, case.placement, (whole, ms_whole), GAINS)
+    wanted = lacking(fused, ms, case.placement, (whole, ms_whole), GAINS)
     part = Window(37, 21, 90, 83)
     below = case.placement.ms_window(part, 2)
     cut = fused[:, *part.slices_in(whole)], ms[:, *below.slices_in(ms_whole)]
-    got = back_project(*cut, case.placement, (part, below), GAINS)
+    got = lacking(*cut, case.placement, (part, below), GAINS)
     inner = part.grow(-radius_per_round(case.placement, min(GAINS)))
     assert inner.size > 1000
     torch.testing.assert_close(got[:, *inner.slices_in(part)], wanted[:, *inner.slices_in(whole)])
@@ -138,7 +142,7 @@ def test_no_ms_pixel_in_reach_changes_nothing():
     placement = make_case().placement
     windows = Window(40, 40, 2, 2), Window(9, 9, 3, 3)
     far = replace(windows[1], row=30)
-    assert torch.equal(back_project(fused, torch.rand(1, 3, 3), placement, (windows[0], far), (0.3,)), fused)
+    assert not lacking(fused, torch.rand(1, 3, 3), placement, (windows[0], far), (0.3,)).any()
 
 
 def test_the_gains_are_those_of_the_pair():
@@ -187,18 +191,6 @@ def test_rounds_a_method_asks_for_are_done_unless_others_are_asked_for():
     assert BackProjected(Asking(), 2).contract.back_projections == 0
 
 
-@pytest.mark.parametrize(("gain", "own"), [(0.44, 2), (0.56, 0)])
-def test_a_method_s_own_rounds_are_left_out_where_ms_is_aliased(gain, own):
-    case = make_case()
-    scene = scene_of(case.pan, reduce_by_mtf(case.truth, case.placement, gain), case.placement)
-    asks, asked = with_rounds(Asking(), None), with_rounds(Asking(), 2)
-    assert (asks.fit(scene).rounds, asked.fit(scene).rounds) == (own, 2)
-    image = whole_image(scene)
-    fused = [method.fuse(image, method.fit(scene)) for method in (asks, asked, Asking())]
-    assert torch.equal(fused[0], fused[1]) == (own == 2)
-    assert torch.equal(fused[0], fused[2]) == (own == 0)
-
-
 def seams(method, scene, tile):
     state = method.fit(scene)
     whole = fuse_scene(method, scene, state, 4096)
@@ -222,14 +214,56 @@ def test_masks_of_the_scene_are_minded(kept):
     state = method.fit(scene)
     windows = image.tile.window, image.ms_window
     pair = image.upsampled, image.ms, image.info.placement, windows, state.gains
-    minded, unminded = (back_project(*pair, masks) for masks in ((image.valid, image.ms_valid), None))
+    minded, unminded = (pair[0] + lacking(*pair, masks) for masks in ((image.valid, image.ms_valid), None))
     fused = method.fuse(image, state)
     assert torch.equal(fused, minded)
     assert float((minded - unminded)[:, image.valid].abs().max()) > 1
 
 
+def trusting(logit):
+    """A network that adds nothing, and trusts back-projection everywhere alike."""
+    network = settled(BandSet)
+    with torch.no_grad():
+        state = {name: tensor * ("head" not in name) for name, tensor in network.state_dict().items()}
+        state["head.bias"][-1] = logit
+        network.load_state_dict(state)
+    return NetworkMethod(network, card_of(network))
+
+
+@pytest.mark.parametrize(("logit", "rounds"), [(-100.0, 0), (100.0, 2)])
+def test_as_much_of_a_round_is_added_as_a_network_trusts_it(logit, rounds):
+    """All of it, which is what exp gets, or nothing."""
+    scene = make_case(3).scene()
+    network, plain = BackProjected(trusting(logit), 2), with_rounds(METHODS["exp"], rounds)
+    got, wanted = (fuse_scene(method, scene, method.fit(scene)) for method in (network, plain))
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-2)
+
+
+@torch.no_grad()
+def test_training_trusts_as_use_does():
+    network = settled(BandSet)
+    case = make_case(4)
+    scene = case.scene()
+    used = BackProjected(NetworkMethod(network, card_of(network)), 2)
+    wanted = fuse_scene(used, scene, used.fit(scene))
+    region = whole_region(
+        torch.tensor(case.pan).float()[None],
+        torch.tensor(case.ms).float(),
+        wanted,
+        scene.info.placement,
+        used.fit(scene).gains[0],
+    )
+    area = Window(0, 0, *case.pan.shape)
+    batch = cut_patch(region, (0, 1, 2, 3), area, BandSet.TRAITS)
+    fused, _ = Supervised(network, Loss(), "float32", 2).run(batch)
+    members = list(region.units.ordered((0, 1, 2, 3)))
+    got = fused[0] * batch.scale[0] + batch.mean[0]
+    apart = (got - wanted[members])[:, 8:-8, 8:-8]
+    assert float(apart.abs().max()) < 1e-3 * float(wanted.max())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gcpnet", "msinn"])
+@pytest.mark.parametrize("name", ["gcpnet", "msinn", "bandset"])
 def test_networks_show_no_seam(name):
     case = make_case(4)
     network = settled(NETWORKS[name])

@@ -36,7 +36,10 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
     correlation = 0.25 + 0.75 * torch.rand(samples, bands, generator=generator)
     origin = 1 + 3 * torch.rand(samples, bands, generator=generator)
     low, intensity = images(1, height, width), images(1, height, width)
-    return inputs._replace(low=low, intensity=intensity, correlation=correlation, origin=origin)
+    optics = torch.tensor([[0.3, 2.0]]).expand(samples, -1)
+    return inputs._replace(
+        low=low, intensity=intensity, correlation=correlation, origin=origin, optics=optics
+    )
 
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:

@@ -65,8 +65,29 @@ def test_bands_and_scene_are_seen():
     other = inputs.bms.clone()
     other[:, 2] += torch.linspace(-1, 1, WIDTH)
     assert float((network(inputs._replace(bms=other)).residual[:, 0] - before[:, 0]).abs().max()) > 1e-4
-    context = [[torch.ones(1, 3 * BandSet.WIDTH)]]
+    context = [[torch.ones(3, BandSet.WIDTH)]]
     assert float((network(inputs, context).residual - before).abs().max()) > 1e-4
+
+
+@torch.no_grad()
+def test_what_the_sensor_is_like_is_seen():
+    """At one ratio and MTF gain, more is added than at another."""
+    network, inputs = settled(BandSet, 3), random_inputs(BandSet, 3, (HEIGHT, WIDTH))
+    before = network(inputs).residual
+    for other in ([0.5, 2.0], [0.3, 1.0]):
+        after = network(inputs._replace(optics=torch.tensor([other]))).residual
+        assert float((after - before).abs().max()) > 1e-3
+
+
+@torch.no_grad()
+def test_trust_is_a_share_of_its_own_at_every_pixel_and_high_at_first():
+    network, inputs = settled(BandSet, 3), random_inputs(BandSet, 3, (HEIGHT, WIDTH), samples=2)
+    trust = network(inputs).trust
+    assert trust.shape == inputs.bms.shape
+    assert 0 < float(trust.min()) < float(trust.max()) < 1
+    assert float(trust.std((2, 3)).min()) > 0.01
+    network.start_near_interpolation()
+    assert 0.8 < float(network(inputs).trust.mean()) < 0.95
 
 
 @torch.no_grad()

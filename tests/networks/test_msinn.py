@@ -105,7 +105,7 @@ def test_blocks_are_joined_as_published():
 def test_features_are_those_before_and_after_the_scales():
     network = MSINN(4, 1).eval()
     inputs = random_inputs(MSINN, 4, (16, 16))
-    residual, (start, middle) = network(inputs)
+    residual, (start, middle), _ = network(inputs)
     weights = weights_of(network)
     halves = [
         convolve(array(image), weights[f"{name}.weight"], weights[f"{name}.bias"])
@@ -139,7 +139,7 @@ def test_units_refine_one_after_the_other():
     network = MSINNRefined(4, 1).eval()
     inputs = random_inputs(MSINNRefined, 4, (16, 16))
     bms, pan, lrms = inputs.bms, inputs.pan, inputs.lrms
-    plain, features = MSINN.fuse(network, inputs)
+    plain, features, _ = MSINN.fuse(network, inputs)
     fused = bms + plain
     for unit in (network.unit1, network.unit2):
         fused = fused + unit(fused, pan, lrms)

@@ -14,10 +14,11 @@ from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
 from pancli.tiling import Window
 from pancli.training import patches
-from pancli.training.images import Room
+from pancli.training.images import Image, Room
 from pancli.training.patches import (
     choose_window,
     cut_patch,
+    draw_region,
     made_pan,
     observe,
     random_corners,
@@ -278,12 +279,31 @@ def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
     assert all(abs(gain - 0.3) <= 0.1 for gain in told[8:])
 
 
-def test_pan_that_does_not_fit_is_moved_from_the_truth():
-    truth = smooth()
-    apart = []
+def test_pan_that_does_not_fit_lies_elsewhere_or_shows_what_is_not_there_and_a_truth_may_be_less_sharp():
+    truth = torch.cat((smooth(), torch.randn(4, *smooth().shape[1:], generator=generator(1))))
+    told = []
     for misfit in (0.0, 1.0):
         degradation = replace(EXACT, misfit=misfit)
-        pans = [observe(truth[:1], truth, degradation, generator(seed)).pan for seed in range(6)]
-        apart.append([float((pan - truth[:1])[..., 4:-4, 4:-4].abs().mean()) for pan in pans])
-    assert max(apart[0]) < 1e-6
-    assert min(apart[1]) > 0.01 * float(truth[0].std())  # 0.3 pixels and more, of waves of 60
+        seen = [observe(truth[:1], truth, degradation, generator(seed)) for seed in range(12)]
+        apart = [float((region.pan - truth[:1])[..., 4:-4, 4:-4].abs().mean()) for region in seen]
+        sharpness = [float(region.reference[4:].std()) for region in seen]
+        told.append((apart, sharpness))
+    assert max(told[0][0]) < 1e-6
+    assert sum(apart > 0.01 * float(truth[0].std()) for apart in told[1][0]) in range(6, 12)
+    assert {round(sharpness, 4) for sharpness in told[0][1]} == {round(float(truth[4:].std()), 4)}
+    blunt = sum(sharpness < 0.9 * float(truth[4:].std()) for sharpness in told[1][1])
+    assert blunt in range(3, 10)
+
+
+def test_a_made_pan_is_softer_than_the_truth():
+    """By an MTF that is another each time; what is left of white noise."""
+    bands = torch.randn(3, 64, 64, generator=generator(0)) * 50 + 500
+    axes = (AxisMap(1.0, 0.0, 64), AxisMap(1.0, 0.0, 64))
+    image = Image("made", bands.numpy(), np.ones((64, 64), bool), Placement(*axes))
+    left = []
+    for seed in range(16):
+        region = draw_region("truth", image, Window(0, 0, 64, 64), EXACT, generator(seed))
+        neighbours = region.pan[0] - region.pan[0].mean()
+        left.append(float((neighbours[:, 1:] * neighbours[:, :-1]).mean() / neighbours.var()))
+    assert max(left) > 0.05
+    assert min(left) < 0.01
