@@ -8,7 +8,8 @@
     ├── WeightsError       a weights file or its card cannot be used
     ├── OutputError        the output exists, or cannot be written
     ├── RecipeError        a training recipe that cannot be run
-    └── TrainingError      training that cannot go on (NaN loss, no patches)
+    ├── TrainingError      training that cannot go on (NaN loss, no patches)
+    └── ClusterError       a cluster that cannot be reached, or cannot do what is asked
 
 A message names the thing, both values, and the way out. The terminal turns any of these into one line
 on stderr; anything else is a bug and shows its traceback.
@@ -53,3 +54,7 @@ class RecipeError(PancliError):
 
 class TrainingError(PancliError):
     """Training that cannot go on."""
+
+
+class ClusterError(PancliError):
+    """A cluster that cannot be reached, or cannot do what is asked."""

@@ -1,8 +1,9 @@
-"""Many pairs in, one file and one result each: lists, shards, resuming, processes.
+"""Many pairs in, one file and one result each: lists, shards, resuming, processes, clusters.
 
 ``entries`` says what is to be made and what shard of it; ``listing`` reads that from a list, ``layouts``
 finds it in folders as they are delivered; ``record`` knows a result again by its inputs and options;
-``scene`` makes one; ``processes`` make many at a time; ``run`` is the call: :func:`run_batch`.
+``scene`` makes one; ``processes``, or a Ray ``cluster``, make many at a time, for whom ``pool`` keeps the
+queue; ``run`` is the call: :func:`run_batch`.
 """
 
 from pancli.batch.entries import Entry, Naming, Shard

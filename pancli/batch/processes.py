@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
 
 from pancli.batch.entries import Entry
+from pancli.batch.pool import Task, run_pool
 from pancli.batch.scene import SceneResult, make_scene
 from pancli.device import device_count
 from pancli.raster.output import remove_leftovers
@@ -34,21 +33,7 @@ def run_processes(
     """
     jobs = min(jobs, len(entries))
     pool = _Pool([share(options, number, jobs, device_count()) for number in range(jobs)], resume)
-    waiting = deque((entry, 1) for entry in entries)
-    try:
-        while waiting or pool.busy:
-            while waiting and pool.has_room:
-                pool.give(*waiting.popleft())
-            for task, result in pool.take():
-                if result is None and task.attempt < _ATTEMPTS:
-                    waiting.appendleft((task.entry, task.attempt + 1))
-                    continue
-                found = result or task.death()
-                yield found
-                if found.failed and not keep_going:
-                    waiting.clear()
-    finally:
-        pool.end()
+    return run_pool(entries, pool, keep_going=keep_going, attempts=_ATTEMPTS)
 
 
 def share(options: SharpenOptions, number: int, jobs: int, devices: int) -> SharpenOptions:
@@ -65,23 +50,6 @@ def share(options: SharpenOptions, number: int, jobs: int, devices: int) -> Shar
     return replace(options, threads=threads, device=f"cuda:{number % devices}" if spread else options.device)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A scene being made by a process."""
-
-    worker: _Worker
-    entry: Entry
-    attempt: int
-    begun: float = field(default_factory=time.perf_counter)
-
-    def death(self) -> SceneResult:
-        """What to say where the process died over it once too often."""
-        code = self.worker.process.exitcode or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        error = f"its process {how}, {self.attempt} times; is there enough memory for {self.entry.output}?"
-        return SceneResult(self.entry, "failed", time.perf_counter() - self.begun, error=error)
-
-
 class _Pool:
     """Processes, started when there is something for them to do."""
 
@@ -89,38 +57,38 @@ class _Pool:
         self._free = list(shares)
         self._resume = resume
         self._idle: list[_Worker] = []
-        self.busy: dict[Connection, _Task] = {}
+        self._busy: dict[Connection, tuple[_Worker, Task]] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._busy)
 
     @property
     def has_room(self) -> bool:
-        """Whether a process can take a scene."""
         return bool(self._idle or self._free)
 
-    def give(self, entry: Entry, attempt: int) -> None:
-        """Have a scene made."""
+    def give(self, task: Task) -> None:
         worker = self._idle.pop() if self._idle else _Worker(self._free.pop(0), resume=self._resume)
-        self.busy[worker.connection] = _Task(worker, entry, attempt)
-        worker.give(entry, again=attempt > 1)
+        self._busy[worker.connection] = worker, task
+        worker.give(task)
 
-    def take(self) -> Iterator[tuple[_Task, SceneResult | None]]:
-        """Wait until scenes have ended; None for those whose process died."""
-        for ready in wait(list(self.busy)):
+    def take(self) -> Iterator[tuple[Task, SceneResult | str]]:
+        for ready in wait(list(self._busy)):
             assert isinstance(ready, Connection)  # for mypy: nothing else was waited for
-            task = self.busy.pop(ready)
-            result = task.worker.take()
-            if result is None:
-                task.worker.end(task.entry)
-                self._free.append(task.worker.options)
+            worker, task = self._busy.pop(ready)
+            result = worker.take()
+            if isinstance(result, str):
+                worker.end(task.entry)
+                self._free.append(worker.options)
             else:
-                self._idle.append(task.worker)
+                self._idle.append(worker)
             yield task, result
 
     def end(self) -> None:
-        """End all processes; what they were making is cleaned up."""
-        for task in self.busy.values():
-            task.worker.process.terminate()
-        for task in self.busy.values():
-            task.worker.end(task.entry)
+        for worker, _ in self._busy.values():
+            worker.process.terminate()
+        for worker, task in self._busy.values():
+            worker.end(task.entry)
         for worker in self._idle:
             worker.end()
 
@@ -145,18 +113,20 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         far.close()
 
-    def give(self, entry: Entry, *, again: bool) -> None:
+    def give(self, task: Task) -> None:
         """Have it make a scene. One that died meanwhile is noticed when it is waited for."""
         with suppress(OSError):
-            self.connection.send((entry, again))
+            self.connection.send((task.entry, task.again))
 
-    def take(self) -> SceneResult | None:
-        """What it made; None where it died."""
+    def take(self) -> SceneResult | str:
+        """What it made, or how it died."""
         try:
             result = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            return None
+            code = self.process.exitcode or 0
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            return f"its process {how}"
         assert isinstance(result, SceneResult)
         return result
 
@@ -178,7 +148,6 @@ def _serve(connection: Connection, options: SharpenOptions, resume: bool) -> Non
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             entry, again = connection.recv()
-            # The process that died over it may have finished it: then it is found done.
             connection.send(make_scene(entry, options, resume=resume or again))
 
 

@@ -1,4 +1,4 @@
-"""Running a batch: everything is checked that can be, then scenes are made, here or by several processes."""
+"""Running a batch: all is checked that can be, then scenes are made: here, by processes, or on a cluster."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pancli.batch.cluster import check_cluster, run_cluster
 from pancli.batch.entries import Entry, check_outputs
 from pancli.batch.processes import run_processes
 from pancli.batch.scene import SceneResult, make_scene, plan_scene
@@ -16,39 +17,53 @@ from pancli.sharpening import SharpenOptions
 from pancli.sharpening.catalog import check_method
 from pancli.sharpening.run import Progress
 
+ENGINES = ("local", "ray")
+
 
 @dataclass(frozen=True)
 class BatchTerms:
     """How a batch is run.
 
     Attributes:
-        jobs: Processes; with one, scenes are made in this one.
+        engine: One of :data:`ENGINES`.
+        address: Of a Ray cluster; None starts one on this machine. See :mod:`pancli.batch.cluster`.
+        jobs: Processes; with one, scenes are made in this one. On a cluster: actors. None is one, or as many
+            as the cluster has room for.
         keep_going: Whether scenes are begun after one has failed; those being made are finished either way.
         resume: Whether what is done already is skipped.
         folder: Is made before the first scene if it is not there.
     """
 
-    jobs: int = 1
+    jobs: int | None = None
     keep_going: bool = True
     resume: bool = False
     folder: Path | None = None
+    engine: str = "local"
+    address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
+        if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"--jobs {self.jobs}: must be at least 1")
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: must be one of {', '.join(ENGINES)}")
+        if self.address is not None and self.engine != "ray":
+            raise UsageError(f"--address {self.address} is for --engine ray")
 
 
-def check_batch(entries: Sequence[Entry], options: SharpenOptions) -> None:
+def check_batch(entries: Sequence[Entry], options: SharpenOptions, terms: BatchTerms | None = None) -> None:
     """Refuse what is wrong with all scenes, or between them, before anything runs.
 
     Raises:
-        UsageError: The method, the sensor or the device is not known; outputs clash.
+        UsageError: The method, the sensor or the device is not known; outputs clash; Ray is not installed.
         WeightsError: There is no such weights file, or it has no card.
         InputError: The area of interest is not there.
     """
     check_method(options)
     find_sensor(options.sensor)
-    find_device(options.device)
+    if terms is not None and terms.engine == "ray":
+        check_cluster(options, terms.address)
+    else:
+        find_device(options.device)
     if options.aoi is not None and not options.aoi.is_file():
         raise InputError(f"{options.aoi}: no such file")
     check_outputs(entries)
@@ -73,11 +88,22 @@ def run_batch(
 
     Raises:
         OutputError: The folder cannot be made.
+        ClusterError: The cluster cannot be reached, or cannot do what is asked.
     """
     terms = terms or BatchTerms()
     if terms.folder is not None:
         _make_folder(terms.folder)
-    if terms.jobs > 1:
+    if terms.engine == "ray":
+        yield from run_cluster(
+            entries,
+            options,
+            address=terms.address,
+            jobs=terms.jobs,
+            keep_going=terms.keep_going,
+            resume=terms.resume,
+        )
+        return
+    if terms.jobs is not None and terms.jobs > 1:
         yield from run_processes(
             entries, options, jobs=terms.jobs, keep_going=terms.keep_going, resume=terms.resume
         )

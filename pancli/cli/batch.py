@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -59,8 +61,30 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         str, typer.Option("--shard", metavar="I/N", help="Only every N-th scene from the I-th on, from 0.")
     ] = "0/1",
     jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", help="Processes, which share threads and CUDA devices.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            help="Processes, which share threads and CUDA devices; default: 1. With ray: workers, each with "
+            "--num-threads (default: 1) and a GPU of its own; default: as many as there is room for.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="local|ray",
+            help="Where scenes are made: by processes of this machine, or on a Ray cluster.",
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="auto|ray://HOST:PORT",
+            help="Of the Ray cluster; default: one is started on this machine and ends with the batch.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip what was made before of the same inputs and options.")
     ] = False,
@@ -79,13 +103,14 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     """
     from pancli.batch import BatchTerms, Naming, Shard, check_batch, plan_batch, run_batch
 
-    terms, part = BatchTerms(jobs, not fail_fast, resume, out_dir), Shard.parse(shard)
+    terms = BatchTerms(jobs, not fail_fast, resume, out_dir, engine, address)
+    part = Shard.parse(shard)
     entries = _entries(sources, layout, Naming(out_dir, out_name))
-    check_batch(entries, options)
+    check_batch(entries, options, terms)
     if not entries:
         warn([f"{sources[0]}: no scenes in it"])
     entries = part.take(entries)
-    with _showing(len(entries), quiet=quiet) as show:
+    with _own_stdout(engine) as stdout, _showing(len(entries), stdout, quiet=quiet) as show:
         if dry_run:
             results = plan_batch(entries, options, terms)
         else:
@@ -142,22 +167,32 @@ class _Show:
 
     tile: Callable[[str, int, int], None] | None
     scene: Callable[[SceneResult], None]
-    line: Callable[[str], None] = typer.echo
+    line: Callable[[str], None]
 
 
 @contextmanager
-def _showing(count: int, *, quiet: bool) -> Iterator[_Show]:
+def _own_stdout(engine: str) -> Iterator[TextIO]:
+    """The standard output, for lines of JSON alone: Ray prints there, from a thread, of lost workers."""
+    with ExitStack() as stack:
+        stdout = sys.stdout
+        if engine == "ray":
+            stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+        yield stdout
+
+
+@contextmanager
+def _showing(count: int, stdout: TextIO, *, quiet: bool) -> Iterator[_Show]:
     if quiet:
-        yield _Show(None, lambda _: None)
+        yield _Show(None, lambda _: None, partial(typer.echo, file=stdout))
     elif sys.stderr.isatty():
-        with _bar(count) as show:
+        with _bar(count, stdout) as show:
             yield show
     else:
-        yield _plain(count)
+        yield _plain(count, stdout)
 
 
 @contextmanager
-def _bar(count: int) -> Iterator[_Show]:
+def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -184,10 +219,10 @@ def _bar(count: int) -> Iterator[_Show]:
             console.print(text, soft_wrap=True)
 
         # Where stdout is the terminal as well, its lines go above the bar, not into it.
-        yield _Show(tile, scene, line if sys.stdout.isatty() else typer.echo)
+        yield _Show(tile, scene, line if stdout.isatty() else partial(typer.echo, file=stdout))
 
 
-def _plain(count: int) -> _Show:
+def _plain(count: int, stdout: TextIO) -> _Show:
     ended = 0
 
     def scene(result: SceneResult) -> None:
@@ -195,7 +230,7 @@ def _plain(count: int) -> _Show:
         ended += 1
         typer.echo(f"{ended} of {count}: {result.entry.output}: {_describe(result)}", err=True)
 
-    return _Show(None, scene)
+    return _Show(None, scene, partial(typer.echo, file=stdout))
 
 
 def _describe(result: SceneResult) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.scenes import make_scene
 
-SCRIPT = Path(__file__).parent.parent.parent / "samples" / "cluster" / "slurm.sh"
+CLUSTER = Path(__file__).parent.parent.parent / "samples" / "cluster"
+SCRIPT = CLUSTER / "slurm.sh"
 
 
 @pytest.mark.slow
@@ -42,3 +43,13 @@ def test_without_an_array_it_says_what_is_missing(tmp_path):
     done = subprocess.run(["bash", SCRIPT, "a", "b"], env=bare, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "give --array=0-N to sbatch" in done.stderr
+
+
+def test_ray_takes_its_cluster_file():
+    ray, yaml, jsonschema = map(pytest.importorskip, ("ray", "yaml", "jsonschema"))
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    told = yaml.safe_load((CLUSTER / "ray.yaml").read_text())
+    jsonschema.validate(told, json.loads(schema.read_text()))
+    head, worker = told["head_start_ray_commands"][-1], told["worker_start_ray_commands"][-1]
+    assert head.startswith("RAY_AUTH_MODE=token ray start --head --port=6379 ")
+    assert worker.startswith("RAY_AUTH_MODE=token ray start --address=$RAY_HEAD_IP:6379 ")

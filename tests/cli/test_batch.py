@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from tests.batch.test_processes import killing, wait_for
 from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
@@ -163,6 +164,8 @@ def test_a_folder_that_cannot_be_made_is_refused(scenes):
         (["{list}", "--method", "magic"], 2, "--method magic"),
         (["{list}", "--shard", "3/3"], 2, "--shard 3/3"),
         (["{list}", "--jobs", "0"], 2, "--jobs 0"),
+        (["{list}", "--engine", "dask"], 2, "--engine dask"),
+        (["{list}", "--address", "auto"], 2, "--address auto is for --engine ray"),
         (["{list}", "--out-name", "{{name}}"], 2, "--out-name"),
         (["{list}", "{list}"], 2, "one list too many"),
         (["--layout", "heap", "{folder}"], 2, "--layout"),
@@ -243,6 +246,35 @@ def test_processes_make_the_same_files_from_the_command_line(scenes):
     assert contents(scenes / "out") == whole
 
 
+def started_with(variable):
+    """The processes that have it in their environment."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if variable.encode() in environment.read_bytes().split(b"\0"):
+                yield environment
+
+
+@pytest.mark.slow
+def test_a_cluster_of_its_own_makes_the_same_files_and_is_gone_after(scenes):
+    """One worker is killed: Ray says so on stdout, where only results belong."""
+    pytest.importorskip("ray")
+    listed = write_list(scenes)
+    make_scene(scenes / "a", size=(512, 512))
+    options = ("--method", "gfpca", "--device", "cpu", "--tile", 64)
+    assert pancli("batch", listed, *options, "-q").exit_code == 0
+    whole = contents(scenes / "out")
+    there = os.environ | {"PANCLI_TEST": str(scenes)}
+    with killing(scenes / "out", 1):
+        ray = ("--engine", "ray", "--jobs", 2, "--overwrite")
+        with start("batch", listed, *options, *ray, env=there) as process:
+            told, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert sorted(row["line"] for row in results(told)) == [1, 2, 3]
+    assert len(errors.splitlines()) == 3
+    assert contents(scenes / "out") == whole
+    wait_for(lambda: not any(started_with(f"PANCLI_TEST={scenes}")))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_on_a_terminal_a_bar_and_the_lines_do_not_mix(scenes, both):
@@ -269,7 +301,7 @@ def test_on_a_terminal_a_bar_and_the_lines_do_not_mix(scenes, both):
 
 
 def wait_for_writing(folder, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # a cluster has to start first
     while not any(folder.iterdir()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
@@ -277,15 +309,15 @@ def wait_for_writing(folder, process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_signals_leave_nothing_and_exit_130(tmp_path, number, jobs):
+@pytest.mark.parametrize("how", [["--jobs", 1], ["--jobs", 2], ["--engine", "ray", "--jobs", 2]])
+def test_signals_leave_nothing_and_exit_130(tmp_path, number, how):
+    if "ray" in how:
+        pytest.importorskip("ray")
     (tmp_path / "out").mkdir()
     for name in "ab":
         make_scene(tmp_path / name, size=(2048, 2048))
     listed = write_list(tmp_path, "ab")
-    process = start(
-        "batch", listed, "--method", "gfpca", "--tile", 128, "--jobs", jobs, start_new_session=True
-    )
+    process = start("batch", listed, "--method", "gfpca", "--tile", 128, *how, start_new_session=True)
     wait_for_writing(tmp_path / "out", process)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
