@@ -7,6 +7,7 @@
     ├── MethodError        the method does not take this pair
     ├── WeightsError       a weights file or its card cannot be used
     ├── OutputError        the output exists, or cannot be written
+    ├── DeviceError        the device has not enough memory
     ├── RecipeError        a training recipe that cannot be run
     ├── TrainingError      training that cannot go on (NaN loss, no patches)
     └── ClusterError       a cluster that cannot be reached, or cannot do what is asked
@@ -46,6 +47,10 @@ class WeightsError(PancliError):
 
 class OutputError(PancliError):
     """The output exists already, or cannot be written."""
+
+
+class DeviceError(PancliError):
+    """The device has not enough memory for what is asked of it."""
 
 
 class RecipeError(PancliError):

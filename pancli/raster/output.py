@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
@@ -33,6 +34,8 @@ from pancli.tiling import Window
 FORMATS = ("GTiff", "COG")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 BLOCK = 512
+_FAILURES = (OSError, RasterioError, CPLE_BaseError)
+"""What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Output:
             self._dataset.write(values, window=target)
             if self._spec.needs_mask:
                 self._dataset.write_mask(valid, window=target)
-        except RasterioError as error:
+        except _FAILURES as error:
             raise _write_error(self._spec.path, error) from error
         self._touch(window, values)
 
@@ -181,7 +184,7 @@ def remove_leftovers(path: Path, process: int) -> None:
 
 def _remove(folder: Path, beginning: str) -> None:
     """Remove the files of a folder whose names begin so; a name may hold characters that glob would read."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):  # somebody removed it, or put a file in its place
         for leftover in list(folder.iterdir()):
             if leftover.name.startswith(beginning):
                 leftover.unlink(missing_ok=True)
@@ -218,20 +221,23 @@ def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[n
     try:
         with _options_understood(spec):
             dataset = rasterio.open(tiff, "w", **_profile(spec))
-    except (RasterioError, ValueError) as error:
+    except (*_FAILURES, ValueError) as error:
         raise _write_error(spec.path, error) from error
     output = Output(spec, dataset)
     try:
-        _describe(dataset, spec)
+        try:
+            _describe(dataset, spec)
+        except _FAILURES as error:
+            raise _write_error(spec.path, error) from error
         yield output
     except BaseException:
         # The pixels are lost anyway: closing may fail as well, and must not hide why.
-        with suppress(RasterioError):
+        with suppress(*_FAILURES):
             dataset.close()
         raise
     try:
         dataset.close()
-    except RasterioError as error:
+    except _FAILURES as error:
         raise _write_error(spec.path, error) from error
     return output.touched
 
@@ -325,10 +331,10 @@ def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
 
 def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> None:
     """Reopen: the header is what was asked for, and every block that was given pixels is in the file."""
-    with tiff.open("rb") as file:
-        os.fsync(file.fileno())
-    size = tiff.stat().st_size
     try:
+        with tiff.open("rb") as file:
+            os.fsync(file.fileno())
+        size = tiff.stat().st_size
         with rasterio.open(tiff) as dataset:
             if dataset.shape != spec.grid.shape or dataset.count != len(spec.bands):
                 raise OutputError(f"{spec.path}: what was written has another size; the disk may be failing")
@@ -338,7 +344,7 @@ def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> Non
                         f"{spec.path}: block {row}, {col} is not in the file; the disk may be full"
                     )
             _read_last_block(dataset, touched)
-    except RasterioError as error:
+    except _FAILURES as error:
         raise _write_error(spec.path, error) from error
 
 
@@ -373,10 +379,10 @@ def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
             if dataset.shape != spec.grid.shape:
                 raise OutputError(f"{spec.path}: the COG has another size; the disk may be failing")
             dataset.read(1, window=dataset.block_window(1, 0, 0))
-    except RasterioError as error:
+        with cog.open("rb") as file:
+            os.fsync(file.fileno())
+    except _FAILURES as error:
         raise _write_error(spec.path, error) from error
-    with cog.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
@@ -385,7 +391,7 @@ def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
         companion.make(finished, target)
         with target.open("rb") as file:
             os.fsync(file.fileno())
-    except (OSError, RasterioError) as error:
+    except _FAILURES as error:
         raise _write_error(companion.path, error) from error
 
 
@@ -400,7 +406,8 @@ def _commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
                 fresh.append(path)
     except BaseException:
         for path in fresh:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder may be gone with it
+                path.unlink()
         raise
 
 
@@ -411,17 +418,17 @@ def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
             finished.replace(path)
         else:
             _link(finished, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except FileExistsError as error:
         raise OutputError(
             f"{path}: appeared while it was being made; use --overwrite to replace it"
         ) from error
     except OSError as error:
         raise _write_error(path, error) from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _link(finished: Path, path: Path) -> None:
@@ -436,5 +443,7 @@ def _link(finished: Path, path: Path) -> None:
 
 
 def _write_error(path: Path, error: Exception) -> OutputError:
+    if not path.parent.is_dir():
+        return OutputError(f"{path}: cannot be written; its folder {path.parent} is gone")
     reason = str(error.__cause__ or error).strip().splitlines()[0]
     return OutputError(f"{path}: cannot be written ({reason}); is the disk full?")

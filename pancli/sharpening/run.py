@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
+from pancli.device import find_device
 from pancli.encoding import Encoding
 from pancli.methods.back_projection import BackProjected, BackProjectedState
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.raster.output import Output, atomic_output
+from pancli.sharpening.memory import each_tile, fit_in_memory, shortage_told
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import Plan, plan_sharpening
 
@@ -46,7 +49,7 @@ class SharpenReport:
             ``total``.
         megapixels_per_second: Output pixels (not bands) over the total.
         shift: How ms was moved, in pan pixels.
-        tile: Side of a tile's core.
+        tile: Side of a tile's core; where memory did not suffice for what was planned, of the last ones.
         adaptation: What came of adapting the network; None where that was not asked for.
         warnings: What the user should know.
     """
@@ -122,11 +125,11 @@ def sharpen(
     clock = _Clock()
     with clock.stage("total"), _threads(options.cpu_threads), torch.inference_mode():
         start = time.perf_counter()
-        with plan_sharpening(pan, ms, out, options) as plan:
+        with shortage_told(find_device(options.device)), plan_sharpening(pan, ms, out, options) as plan:
             clock.seconds["plan"] = time.perf_counter() - start
             told = progress or (lambda *_: None)
             plan, adaptation = _adapted(plan, clock, told)
-            _execute(plan, clock, told)
+            plan = _execute(plan, clock, told)
     return _report(plan, clock.seconds, adaptation)
 
 
@@ -154,46 +157,69 @@ def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adapt
     return replace(plan, method=method, spec=replace(plan.spec, tags=tags)), adaptation
 
 
-def _execute(plan: Plan, clock: _Clock, progress: Progress) -> None:
+def _execute(plan: Plan, clock: _Clock, progress: Progress) -> Plan:
+    """Carry a plan out; returns it with the tiles that there was memory for."""
     with clock.stage("fit"):
         progress("fit", 0, 0)
-        state = plan.method.fit(plan.scene)
+        state, scene = fit_in_memory(plan.method, plan.scene)
     spec = plan.spec
     if isinstance(state, BackProjectedState):
         found = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(state.rounds)}
         spec = replace(spec, tags={**spec.tags, **found})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):
-            _fuse_tiles(plan, state, output, clock, progress)
+            side = _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
+    return replace(
+        plan, tile_size=side, warnings=(*plan.warnings, *_smaller_tiles(plan, scene.fit_tile, side))
+    )
 
 
-def _fuse_tiles(plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress) -> None:
-    encode = Encoding(plan.spec.dtype, plan.spec.nodata)
+def _smaller_tiles(plan: Plan, fitted: int, fused: int) -> list[str]:
+    """Warnings where there was not enough memory for the tiles that were planned."""
+    device, asked = plan.scene.device, plan.scene.fit_tile
+    warnings = []
+    if fitted < asked:
+        warnings.append(
+            f"{device}: not enough memory for statistics on tiles of {asked} pixels; they had {fitted}"
+        )
+    if fused < plan.tile_size:
+        warnings.append(
+            f"{device}: not enough memory for tiles of {plan.tile_size} pixels; they had {fused} in the end "
+            f"(--tile {fused} begins so)"
+        )
+    return warnings
+
+
+def _fuse_tiles(plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress) -> int:
+    """Returns the side of the last tiles."""
+    encode, side = Encoding(plan.spec.dtype, plan.spec.nodata), plan.tile_size
     writing: deque[Future[None]] = deque()
-    with (
-        closing(plan.scene.stream(plan.tiles)) as stream,
-        ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer,
-    ):
-        for done in range(1, len(plan.tiles) + 1):
-            with clock.stage("wait_read"):
-                _, image = next(stream)
-            if image is not None:
-                writing.append(_fuse_one(plan, image, state, encode, (output, writer)))
-            with clock.stage("wait_write"):
-                while len(writing) > _WRITE_BEHIND:
-                    writing.popleft().result()
-            progress("fuse", done, len(plan.tiles))
+    with ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer:
+
+        def fuse(image: TileImage) -> Future[None]:
+            return _fuse_one(plan, image, state, encode, (output, writer))
+
+        with closing(each_tile(plan, fuse, partial(clock.stage, "wait_read"))) as steps:
+            for done, step in enumerate(steps, start=1):
+                side = step.side
+                if step.result is not None:
+                    writing.append(step.result)
+                with clock.stage("wait_write"):
+                    while len(writing) > _WRITE_BEHIND:
+                        writing.popleft().result()
+                progress("fuse", done, done + step.left)
         with clock.stage("wait_write"):
             for future in writing:
                 future.result()
+    return side
 
 
 def _fuse_one(
     plan: Plan, image: TileImage, state: Any, encode: Encoding, sink: tuple[Output, ThreadPoolExecutor]
 ) -> Future[None]:
-    """Fuse one tile and hand its core to the writer."""
+    """Fuse one tile and, when nothing can fail for want of memory any more, hand its core to the writer."""
     output, writer = sink
     tile = image.tile
     fused = plan.method.fuse(image, state)[:, *tile.inner]

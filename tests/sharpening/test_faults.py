@@ -1,16 +1,15 @@
 """Damaged inputs: sharpen makes a file of them or refuses, and never takes a broken strip for pixels.
 
-``python -m tests.sharpening.test_faults COUNT`` prints the table of tests/benchmarks/README.md.
+``python -m tests.benchmarks.faults mutants`` does the same some thousand times more.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import struct
-import sys
-import tempfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from pancli.errors import InputError, PancliError
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.scenes import make_scene
-from tests.sharpening.mutations import KINDS, lzw_length, mutate, originals, undecodable
+from tests.sharpening.mutations import KINDS, Mutant, lzw_length, mutate, originals, undecodable
 
 METHODS = ("exp", "gsa")
 HANG = 60  # seconds
@@ -49,18 +48,26 @@ def outcome(folder: Path, files: dict[str, bytes], method: str) -> str:
     return type(refused).__name__
 
 
-def bombard(folder: Path, kind: str, count: int, seed: int = 0) -> Counter[tuple[str, bool]]:
-    """How ``count`` mutants of a kind ended, every one with every method, by outcome and undecodability."""
+def damaged_pairs(
+    folder: Path, kind: str, count: int, seed: int
+) -> Iterator[tuple[str, Mutant, dict[str, bytes]]]:
+    """Mutants of a kind, of pan and ms in turn, each named and with the pair that it makes."""
     whole = originals(folder, kind)
     generator = np.random.default_rng(seed)
-    ends: Counter[tuple[str, bool]] = Counter()
     for number in range(count):
         role = ("pan", "ms")[number % 2]
         mutant = mutate(whole[role], generator)
         files = {name: original.content for name, original in whole.items()} | {role: mutant.content}
+        yield f"{kind}, {role} {number} of seed {seed}, {mutant.way}", mutant, files
+
+
+def bombard(folder: Path, kind: str, count: int, seed: int = 0) -> Counter[tuple[str, bool]]:
+    """How ``count`` mutants of a kind ended, every one with every method, by outcome and undecodability."""
+    ends: Counter[tuple[str, bool]] = Counter()
+    for name, mutant, files in damaged_pairs(folder, kind, count, seed):
         for method in METHODS:
             end = outcome(folder, files, method)
-            assert not (end == "fused" and mutant.undecodable), f"{kind}, {role} {number}, {mutant.way}"
+            assert not (end == "fused" and mutant.undecodable), name
             ends[end, mutant.undecodable] += 1
     return ends
 
@@ -163,24 +170,3 @@ def test_the_judges_decode_what_is_whole_and_see_what_is_not(tmp_path):
     assert lzw_length(strip, size + 1) == size
     assert lzw_length(strip[: length // 2], size) < size
     assert lzw_length(b"\xff" * length, size) == -1
-
-
-def _table(count: int) -> None:
-    print("| kind | mutants | undecodable | of these refused | others refused | others fused |")
-    print("|---|---|---|---|---|---|")
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as folder:
-            ends = bombard(Path(folder), kind, count, seed=2)
-        broken = sum(n for (_, undecodable), n in ends.items() if undecodable)
-        fused = ends["fused", False]
-        rest = sum(ends.values()) - broken - fused
-        runs = len(METHODS)
-        print(
-            f"| {kind} | {count} | {broken // runs} | {(broken - ends['fused', True]) // runs} "
-            f"| {rest / runs:g} | {fused / runs:g} |",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    _table(int(sys.argv[1]))
