@@ -20,7 +20,7 @@ from tests.scenes import make_scene
 RAY = BatchTerms(engine="ray", jobs=2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray():
     """One cluster of two workers for all; what is connected already is used."""
     ray = pytest.importorskip("ray")
