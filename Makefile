@@ -44,6 +44,7 @@ long: setup ## Run the tests that take minutes, too
 check: lint test ## Exactly what CI runs
 
 bench: setup ## Print the benchmark tables (minutes)
+	$(BIN)/python -m tests.benchmarks.throughput
 	$(BIN)/python -m tests.benchmarks.scale
 
 # What needs a GPU, in steps of under 10 minutes that resume, so that the same command given again goes on: the

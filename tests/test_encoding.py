@@ -46,7 +46,8 @@ def test_a_valid_float_steps_off_nodata_by_the_least():
     assert np.isnan(encode([1.0, 2.0], "float32", float("nan"), [True, False])[1])
 
 
-def test_not_a_number_is_an_error_only_where_valid():
-    assert encode([1.0, float("nan")], "uint8", None, [True, False]) == [1, 0]
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_not_a_number_is_an_error_only_where_valid(value):
+    assert encode([1.0, value], "uint8", None, [True, False]) == [1, 0]
     with pytest.raises(MethodError, match="not a number"):
-        encode([1.0, float("nan")], "uint8")
+        encode([1.0, value], "uint8")

@@ -41,6 +41,27 @@ def test_interpolation_equals_the_plain_loop(scale, offset):
         assert float(got[index]) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize(("scale", "offset"), [(0.25, 0.0), (14.99 / 29.9, 0.3), (-0.25, 50.0)])
+def test_upsampling_a_large_window_equals_the_plain_loop(scale, offset, learns):
+    """Larger than what one product interpolates, so that its parts must meet."""
+    values = np.random.default_rng(1).normal(size=(2, 50, 50))
+    axis, window = AxisMap(scale, offset, 50), Window(20, 30, 140, 70)
+    ms = torch.from_numpy(values).requires_grad_(learns)
+    got = upsample(ms, Placement(axis, axis), Window(0, 0, 50, 50), window).detach().numpy()
+    assert got.shape == (2, 140, 70)
+
+    def taps(index):
+        position = scale * (index + 0.5) + offset - 0.5
+        base = math.floor(position)
+        return [(min(max(base + t, 0), 49), keys(position - base - t)) for t in (-1, 0, 1, 2)]
+
+    for row, col in [(0, 0), (63, 63), (64, 64), (63, 64), (64, 63), (127, 1), (128, 69), (139, 69)]:
+        rows, cols = taps(window.row + row), taps(window.col + col)
+        expected = sum(values[:, i, j] * a * b for i, a in rows for j, b in cols)
+        np.testing.assert_allclose(got[:, row, col], expected, atol=1e-12)
+
+
 def test_interpolation_keeps_a_straight_line_and_its_place():
     axis = AxisMap(0.25, 0.0, 20)
     line = torch.arange(20, dtype=torch.float64)
@@ -62,6 +83,19 @@ def test_degradation_has_the_gain_asked_for_at_the_ms_nyquist(ratio, gain):
     response = matrix @ wave / np.exp(2j * np.pi * frequency * centres)
     assert np.abs(response) == pytest.approx(gain, rel=0.02)
     assert np.abs(response.imag).max() < 0.01 * gain  # no phase: pixels stay where they are
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.25, 0.0), (14.99 / 29.9, 0.3), (-0.25, 10.0)])
+def test_degradation_equals_the_plain_loop(scale, offset):
+    axis, gain, first, last = AxisMap(scale, offset, 10), 0.3, 3, 40
+    got = degradation_matrix(axis, (-1, 12), (first, last), gain)
+    sigma = math.sqrt(-2 * math.log(gain)) / (math.pi * abs(scale))
+    assert got.shape == (13, last - first)
+    for row, ms_index in enumerate(range(-1, 12)):
+        away = [pan - ((ms_index + 0.5 - offset) / scale - 0.5) for pan in range(first, last)]
+        weights = [math.exp(-((d / sigma) ** 2) / 2) if abs(d) <= 4 * sigma else 0.0 for d in away]
+        expected = [weight / max(sum(weights), 1e-300) for weight in weights]
+        np.testing.assert_allclose(got[row], expected, atol=1e-15)
 
 
 def test_degradation_keeps_a_constant_up_to_the_border():

@@ -108,7 +108,7 @@ def _matched(moments: Moments, estimate: Estimate) -> Substitution:
 
 
 def _bands_and_pan(image: TileImage) -> Tensor:
-    return image.core_samples(torch.cat([image.upsampled, image.pan]))
+    return image.core_samples(image.upsampled, image.pan)
 
 
 def _fit(scene: Scene, estimate: Estimate) -> Substitution:

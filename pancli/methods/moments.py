@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_PART = 2**15  # samples centred at a time: the whole would be fresh memory, tile after tile
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
@@ -37,8 +39,11 @@ class Moments:
             return cls.empty(samples.shape[0])
         samples = samples.double()
         mean = samples.mean(1)
-        centred = samples - mean[:, None]
-        return cls(count, mean.cpu(), (centred @ centred.T).cpu())
+        scatter = samples.new_zeros(len(samples), len(samples))
+        for part in torch.split(samples, _PART, 1):
+            centred = part - mean[:, None]
+            scatter += centred @ centred.T
+        return cls(count, mean.cpu(), scatter.cpu())
 
     def merge(self, other: Moments) -> Moments:
         """Moments of both sets of samples.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from pancli.placement import Placement
@@ -92,10 +93,16 @@ class TileImage:
     ms_window: Window
     info: PairInfo
 
-    def core_samples(self, image: Tensor) -> Tensor:
-        """(C, N) float64: the valid core pixels of a (C, H, W) image over the window."""
+    def core_samples(self, *images: Tensor) -> Tensor:
+        """(C, N) float64: the valid core pixels of (C_i, H, W) images over the window, image after image."""
         rows, cols = self.tile.inner
-        return image[:, rows, cols][:, self.valid[rows, cols]].double()
+        valid = self.valid[rows, cols]
+        if not bool(valid.all()):
+            return torch.cat([image[:, rows, cols][:, valid] for image in images]).double()
+        samples = valid.new_empty(sum(map(len, images)), *valid.shape, dtype=torch.float64)
+        for part, image in zip(torch.split(samples, [len(image) for image in images]), images, strict=True):
+            part.copy_(image[:, rows, cols])
+        return samples.flatten(1)
 
     def ms_core(self) -> Window:
         """The ms pixels whose centres lie on the core: over all tiles, each exactly once."""

@@ -36,7 +36,7 @@ def ms_grid_margin(info: PairInfo, gain: float) -> int:
 def pan_grid_samples(image: TileImage) -> Tensor:
     """(B + 2, N) float64: upsampled bands, pan, and pan at ms resolution, in valid pixels of the core."""
     coarse = low_pass(image.pan, image.info.placement, image.tile.window, image.info.mean_gain)
-    return image.core_samples(torch.cat([image.upsampled, image.pan, coarse]))
+    return image.core_samples(image.upsampled, image.pan, coarse)
 
 
 def ms_grid_samples(image: TileImage) -> Tensor:

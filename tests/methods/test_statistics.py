@@ -32,6 +32,26 @@ def test_pan_grid_moments_are_those_of_the_whole_image():
     np.testing.assert_allclose(moments.covariance, np.cov(pixels), rtol=1e-5)
 
 
+@pytest.mark.parametrize("holes", [False, True])
+def test_samples_of_a_core_are_its_valid_pixels_image_by_image(holes):
+    case = make_case(2, shape=(96, 560))
+    scene = case.masked().scene() if holes else case.scene()
+    image = next(iter(scene.tiles(8)))
+    got = image.core_samples(image.upsampled, image.pan)
+    rows, cols = image.tile.inner
+    expected = [
+        [
+            float(band[row, col])
+            for row in range(rows.start, rows.stop)
+            for col in range(cols.start, cols.stop)
+            if image.valid[row, col]
+        ]
+        for band in (*image.upsampled.numpy(), image.pan[0].numpy())
+    ]
+    assert got.dtype == torch.float64
+    assert got.tolist() == expected
+
+
 def test_ms_grid_moments_are_those_of_ms_and_degraded_pan():
     case = make_case(3, shape=(96, 560))
     info = case.scene().info

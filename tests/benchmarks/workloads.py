@@ -1,0 +1,100 @@
+"""What the throughput benchmark does in processes of its own: scenes, untrained weights, bare forwards.
+
+Arguments come as words of a command line, and what is found out is printed as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import rasterio
+import torch
+
+from pancli.methods.back_projection import BackProjected
+from pancli.methods.network import NetworkMethod
+from pancli.methods.views import aligned_window
+from pancli.networks.protocol import Context, Inputs
+from pancli.networks.registry import find_network
+from pancli.networks.weights import Card, save_weights, shipped
+from pancli.sharpening import SharpenOptions, plan_sharpening
+from pancli.sharpening.plan import Plan
+from pancli.simulating import SimulateOptions, simulate_files
+from tests.benchmarks.scale import tile_out
+
+_LARGEST_BLOCK = 1024  # pixels of ground that are simulated; larger scenes repeat them
+_PATCH = 64 * 64
+
+
+def build_scene(folder: str, size: str) -> None:
+    """Write pan and ms: simulated ground with the noise of a camera, tiled and uncompressed, repeated."""
+    side = next(n for n in range(_LARGEST_BLOCK, 0, -4) if int(size) % n == 0)
+    block = Path(folder) / f"block{side}"
+    if not block.exists():
+        list(simulate_files(block, SimulateOptions(size=side, seed=3)))
+    for role in ("pan", "ms"):
+        with rasterio.open(block / f"{role}.tif") as dataset:
+            values, transform = dataset.read(), dataset.transform
+        tile_out(Path(folder) / f"{role}{size}.tif", values, transform, int(size) // side)
+
+
+def print_shipped() -> None:
+    """Print the networks that ship with weights."""
+    print(json.dumps(list(shipped())))
+
+
+def save_untrained(name: str, path: str) -> None:
+    """Write first weights of a network for 4 bands: how fast it is does not depend on them."""
+    network = find_network(name)(4, _PATCH)
+    card = Card(
+        name=name,
+        network=name,
+        version="0",
+        bands=4,
+        ratios=(2.0, 6.0),
+        nominal_pixels=_PATCH,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        normalisation="",
+        groups="",
+        statistics="",
+        paper="",
+        reconstruction="",
+        data="none: untrained, to be timed",
+        recipe_sha256="",
+        budget="",
+        figures={},
+        limits="",
+        date="",
+    )
+    save_weights(network, card, Path(path))
+
+
+def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
+    """Print what the network alone takes on the tiles of a scene, which are read and prepared beforehand."""
+    torch.set_num_threads(int(threads))
+    options = SharpenOptions(method=method, threads=int(threads), device="cpu")
+    wall = cpu = 0.0
+    with torch.inference_mode(), plan_sharpening(pan, [ms], f"{pan}.out.tif", options) as plan:
+        inner = plan.method.method if isinstance(plan.method, BackProjected) else plan.method
+        assert isinstance(inner, NetworkMethod)
+        for inputs, context in _seen(inner, plan):
+            before = time.perf_counter(), time.process_time()
+            inner.network(inputs, context)
+            wall += time.perf_counter() - before[0]
+            cpu += time.process_time() - before[1]
+    print(json.dumps({"wall": wall, "cpu": cpu, "peak_mb": 0.0}))
+
+
+def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]:
+    """What the network sees, tile by tile; the statistics, which cost it nothing here, are of one tile."""
+    assert method.network.TRAITS.window is None, "networks with windows are not timed"
+    traits = method.network.TRAITS
+    state = method.fit(replace(plan.scene, area=plan.tiles[0].core))
+    for tile in plan.tiles:
+        image = plan.scene.load(tile)
+        assert image is not None
+        window = aligned_window(tile, traits.halo, traits.align)
+        yield from zip(method.views(image, state, (window,)), state.contexts, strict=True)
