@@ -132,11 +132,13 @@ class TiledScene:
 
     def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
-        plan = plan_tiles(self.area, self.fit_tile, self.margin(margin), self.bounds)
-        if sample is not None:
-            sample *= max(FIT_TILE // self.fit_tile, 1) ** 2  # as many pixels, whatever the side
-        if sample is not None and len(plan) > sample:
-            plan = [plan[(2 * i + 1) * len(plan) // (2 * sample)] for i in range(sample)]
+        parts = [self.area]
+        # What is sampled does not depend on the tiles that there is memory for.
+        blocks = [] if sample is None else list(self.area.blocks(FIT_TILE))
+        if sample is not None and len(blocks) > sample:
+            parts = [blocks[(2 * i + 1) * len(blocks) // (2 * sample)] for i in range(sample)]
+        beside = self.margin(margin)
+        plan = [tile for part in parts for tile in plan_tiles(part, self.fit_tile, beside, self.bounds)]
         for _, image in self.stream(plan):
             if image is not None:
                 yield image

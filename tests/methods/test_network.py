@@ -68,14 +68,27 @@ def test_tile_size_does_not_show(name, masked):
         torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * 2047, equal_nan=True)
 
 
-def test_fitting_tiles_do_not_show(monkeypatch):
+def test_fitting_tiles_do_not_show():
     pan, ms = images()
     method = made_method()
-    whole = method.fit(array_scene(pan, ms))
-    monkeypatch.setattr("pancli.scene.FIT_TILE", 40)
-    tiled = method.fit(array_scene(pan, ms))
+    scene = array_scene(pan, ms)
+    whole, tiled = method.fit(scene), method.fit(replace(scene, fit_tile=40))
     for (ours,), (theirs,) in zip(tiled.contexts[0], whole.contexts[0], strict=True):
+        assert not torch.equal(ours, theirs)  # other sums
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
+
+
+def test_what_is_sampled_of_a_scene_does_not_depend_on_the_tiles(monkeypatch):
+    monkeypatch.setattr("pancli.scene.FIT_TILE", 32)
+    scene = array_scene(*images())
+    seen = []
+    for side in (32, 12):
+        mask = torch.zeros(scene.area.shape)
+        for image in replace(scene, fit_tile=side).tiles(0, sample=3):
+            mask[image.tile.core.slices_in(scene.area)] += 1
+        seen.append(mask)
+    assert torch.equal(*seen)
+    assert (int(seen[0].sum()), int(seen[0].max())) == (3 * 32 * 32, 1)
 
 
 @pytest.mark.parametrize("name", METHODS)
