@@ -70,17 +70,20 @@ def run_pool(
         attempts: How often a scene is made whose worker dies before it has failed.
     """
     waiting = deque((entry, 1) for entry in entries)
+    ended: list[SceneResult] = []
     try:
-        while waiting or pool.busy:
+        while waiting or pool.busy or ended:
+            # Before results are told: no worker is to wait for whoever hears of them.
             while waiting and pool.has_room:
                 pool.give(Task(*waiting.popleft()))
-            for task, result in pool.take():
+            yield from ended
+            ended = []
+            for task, result in pool.take() if waiting or pool.busy else ():
                 if isinstance(result, str) and task.attempt < attempts:
                     waiting.appendleft((task.entry, task.attempt + 1))
                     continue
-                found = task.death(result) if isinstance(result, str) else result
-                yield found
-                if found.failed and not keep_going:
+                ended.append(task.death(result) if isinstance(result, str) else result)
+                if ended[-1].failed and not keep_going:
                     waiting.clear()
     finally:
         pool.end()

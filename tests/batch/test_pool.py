@@ -70,9 +70,10 @@ def test_after_a_failure_what_is_being_made_ends_and_nothing_is_begun(how):
     assert len(results) == len({name for name, *_ in pool.given})
 
 
-def test_closing_ends_the_workers():
+def test_no_worker_waits_for_who_hears_of_results_and_closing_ends_all():
     pool = Scripted(workers=2)
     results = run(pool, "abcd")
     next(results)
+    assert [name for name, *_ in pool.given] == ["a", "b", "c"]
     results.close()
-    assert pool.ended and len(pool.given) == 2
+    assert pool.ended and len(pool.given) == 3
