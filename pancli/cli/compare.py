@@ -62,7 +62,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     back_project: Annotated[
         int | None,
         typer.Option(
-            "--back-project", metavar="N", help="Every method without and with N rounds of it, as NAME+bpN."
+            "--back-project",
+            metavar="N",
+            help="Every method as it comes, and with N rounds of it, as NAME+bpN.",
         ),
     ] = None,
     sensor: SensorName = "generic",

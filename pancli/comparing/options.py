@@ -54,8 +54,8 @@ class CompareOptions:
         reduced: Compare at reduced resolution, by Wald's protocol, with ms as the reference.
         reference: What the fused image should be, on pan's pixels; or None.
         ratio: Reference pixels per new ms pixel of a reduced pair; None for the pair's own.
-        back_project: Rounds of back-projection; every method is measured without and with them. None
-            for each method as it asks for, once.
+        back_project: Rounds of back-projection; every method is measured as it comes, and with them. None
+            for as it comes alone, 0 for without any, even where it asks for some.
         sensor: Whose MTF to assume.
         block: Side of the blocks of quality indices, pan pixels.
         peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
@@ -119,7 +119,7 @@ class CompareOptions:
             UsageError: As :func:`name_methods`.
             WeightsError: As :func:`name_methods`.
         """
-        rounds = (None,) if self.back_project is None else dict.fromkeys((0, self.back_project))
+        rounds = (None, self.back_project) if self.back_project else (self.back_project,)
         named = name_methods(self.methods).items()
         return tuple(Entrant(name, method, n) for name, method in named for n in rounds)
 

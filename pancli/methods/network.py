@@ -125,13 +125,14 @@ class NetworkMethod:
     def contract(self) -> Contract:
         """From the card."""
         traits = self.network.TRAITS
+        rounds = self.card.back_projections
         contract = Contract(
             summary=f"{traits.summary}, trained on open and simulated scenes",
             source=self.card.paper,
             bands=self.card.bands,
             ratios=self.card.ratios,
             workspace_fixed=traits.workspace,
-            back_projections=self.card.back_projections,
+            back_projections=rounds + traits.more_rounds if rounds else 0,
         )
         if traits.any_bands:
             return replace(contract, bands=None, workspace=traits.workspace, workspace_fixed=0)

@@ -70,6 +70,7 @@ class BandSet(Network):
         workspace=60,
         any_bands=True,
         physics=True,
+        more_rounds=1,
     )
     WIDTH: ClassVar[int] = 32
     DEPTH: ClassVar[int] = 3

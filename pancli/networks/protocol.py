@@ -200,6 +200,8 @@ class Traits:
         reconstructed: Whether the layers themselves are ours, because the paper's are not published.
         any_bands: Whether it takes any number of bands at once, in any order.
         physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin`` and ``optics``.
+        more_rounds: Rounds of back-projection in use beyond those it was trained with, if with any: of each
+            only the share is added that the network trusts.
         halo: How far, in pan pixels, one output pixel looks, given the statistics.
         stages: The same for each stage of statistics, in order.
         align: Windows must start at multiples of this pan row and column, and have such sides.
@@ -221,6 +223,7 @@ class Traits:
     reconstructed: bool = False
     any_bands: bool = False
     physics: bool = False
+    more_rounds: int = 0
 
     @property
     def radius(self) -> int:

@@ -1,4 +1,4 @@
-"""Methods on sensors no weights were trained on, without and with back-projection; prints Markdown tables.
+"""Methods on sensors no weights were trained on, as they come and with back-projection; prints tables.
 
     python -m tests.benchmarks.unseen --data DATA --out FOLDER [--methods exp,gsa,mtf-glp-hpm,gcpnet,bandset]
         [--back-project 2] [--report]
@@ -8,7 +8,7 @@ protocol and compared at full resolution too; rgbn (four-band images, of which a
 and reduced-8bit (``pan.tif``, ``ms.tif`` and the truth, ``gt.tif``, in folders); gaofen2-full and rotterdam
 (pairs in folders), at full resolution alone. What is not there is left out. A figure is the mean over a set.
 
-Every method is measured without and with rounds of back-projection. FOLDER gets ``unseen.csv``, a row for
+Every method is measured as it comes and with rounds of back-projection. FOLDER gets ``unseen.csv``, a row for
 every method and pair, and with --report a page with pictures of the first pair of each set. Nothing may be
 chosen by what this prints.
 """
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(trial: Trial, methods: Sequence[str], rounds: int, out: Path | None) -> CompareReport:
-    """Every method without and with rounds; a page is written where there is somewhere for it."""
+    """Every method as it comes and with rounds; a page is written where there is somewhere for it."""
     page = None if out is None else out / f"{trial.group} {'truth' if trial.judged else 'full'}"
     options = CompareOptions(
         methods=methods,

@@ -19,14 +19,14 @@ def test_groups_are_spelled_out_and_every_name_comes_once():
     assert choose_methods(["gsa", "classical", "gsa"]) == ("gsa", *(m for m in METHODS if m != "gsa"))
 
 
-def test_every_method_comes_without_and_with_back_projection_where_that_is_asked_for():
+def test_every_method_is_measured_as_it_comes_and_with_back_projection_where_that_is_asked_for():
     plain = CompareOptions(["gsa"])
     assert [(e.label, e.back_project) for e in plain.entrants()] == [("gsa", None)]
     without = CompareOptions(["gsa"], back_project=0)
     assert [(e.label, e.back_project) for e in without.entrants()] == [("gsa", 0)]
     both = CompareOptions(["gsa", "exp"], back_project=3)
     assert [e.label for e in both.entrants()] == ["gsa", "gsa+bp3", "exp", "exp+bp3"]
-    assert [both.sharpening(e, both.pair).back_project for e in both.entrants()] == [0, 3, 0, 3]
+    assert [both.sharpening(e, both.pair).back_project for e in both.entrants()] == [None, 3, None, 3]
 
 
 @pytest.mark.parametrize("names", [["gsa", "sharper"], [""], []])

@@ -239,6 +239,13 @@ def test_as_much_of_a_round_is_added_as_a_network_trusts_it(logit, rounds):
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.parametrize(("trained", "used"), [(2, 3), (0, 0)])
+def test_a_network_of_which_shares_are_trusted_makes_a_round_more_than_it_was_trained_with(trained, used):
+    network = settled(BandSet)
+    method = NetworkMethod(network, replace(card_of(network), back_projections=trained))
+    assert method.contract.back_projections == used
+
+
 @torch.no_grad()
 def test_training_trusts_as_use_does():
     network = settled(BandSet)
