@@ -1,16 +1,16 @@
 """Methods on sensors no weights were trained on, as they come and with back-projection; prints tables.
 
     python -m tests.benchmarks.unseen --data DATA --out FOLDER [--methods exp,gsa,mtf-glp-hpm,gcpnet,bandset]
-        [--back-project 2] [--report]
+        [--back-project 2] [--only truth|full] [--report]
 
 DATA holds ikonos, worldview2, worldview3 and quickbird (``pan.tif``, ``ms.tif``), which are reduced by Wald's
 protocol and compared at full resolution too; rgbn (four-band images, of which a pan is made); gaofen2-reduced
 and reduced-8bit (``pan.tif``, ``ms.tif`` and the truth, ``gt.tif``, in folders); gaofen2-full and rotterdam
 (pairs in folders), at full resolution alone. What is not there is left out. A figure is the mean over a set.
 
-Every method is measured as it comes and with rounds of back-projection. FOLDER gets ``unseen.csv``, a row for
-every method and pair, and with --report a page with pictures of the first pair of each set. Nothing may be
-chosen by what this prints.
+Every method is measured as it comes and with rounds of back-projection. FOLDER gets ``unseen-truth.csv`` and
+``unseen-full.csv``, a row for every method and pair, and with --report a page with pictures of the first pair
+of each set. Nothing may be chosen by what this prints.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _QUICKBIRD = (2.0, -2.5)  # down, right: where pan is to be moved, in its pixels
 _RATIO = 4  # of what is made of rgbn
 _AGAINST_TRUTH = (("psnr", 2), ("sam", 2), ("ergas", 2))
 _WITHOUT = (("hqnr", 3), ("rqnr", 3), ("consistency_ergas", 2))
+_Figures = dict[str, dict[str, float | None]]  # of every method, by key
 
 
 @dataclass(frozen=True)
@@ -137,23 +138,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", default="exp,gsa,mtf-glp-hpm,gcpnet,bandset")
     parser.add_argument("--back-project", type=int, default=2)
+    parser.add_argument("--only", choices=("truth", "full"))
     parser.add_argument("--report", action="store_true")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
-    table = asked.out / "unseen.csv"
+    planned = list(trials(asked.data, asked.out))
+    for kind, figures in (("truth", _AGAINST_TRUTH), ("full", _WITHOUT)):
+        if asked.only in (None, kind):
+            chosen = [trial for trial in planned if trial.judged == (kind == "truth")]
+            _print(_run(chosen, asked, asked.out / f"unseen-{kind}.csv"), figures)
+
+
+def _run(trials: Sequence[Trial], asked: argparse.Namespace, table: Path) -> dict[str, list[_Figures]]:
+    """The figures of every method, pair after pair, by set."""
     check_csv(table)
-    found: dict[tuple[bool, str], list[dict[str, dict[str, float | None]]]] = {}
-    for trial in trials(asked.data, asked.out):
-        key = trial.judged, trial.group
-        page = asked.report and key not in found
+    found: dict[str, list[_Figures]] = {}
+    for trial in trials:
+        page = asked.report and trial.group not in found
         report = _compare(trial, asked.methods.split(","), asked.back_project, asked.out if page else None)
         for row in report.as_rows():
             append_row(table, row)
-        found.setdefault(key, []).append({row.method: row.figures for row in report.rows})
+        found.setdefault(trial.group, []).append({row.method: row.figures for row in report.rows})
         print(f"<!-- {trial.group}: {trial.pan} -->", flush=True)
-    for judged, figures in ((True, _AGAINST_TRUTH), (False, _WITHOUT)):
-        groups = {group: values for (kind, group), values in found.items() if kind == judged}
-        _print(groups, figures)
+    return found
 
 
 def _compare(trial: Trial, methods: Sequence[str], rounds: int, out: Path | None) -> CompareReport:
@@ -171,9 +178,7 @@ def _compare(trial: Trial, methods: Sequence[str], rounds: int, out: Path | None
     return compare(trial.pan, [trial.ms], options)
 
 
-def _print(
-    groups: dict[str, list[dict[str, dict[str, float | None]]]], figures: tuple[tuple[str, int], ...]
-) -> None:
+def _print(groups: dict[str, list[_Figures]], figures: tuple[tuple[str, int], ...]) -> None:
     methods = list(dict.fromkeys(method for values in groups.values() for one in values for method in one))
     print(f"\n{' / '.join(key for key, _ in figures)}\n\n| set | {' | '.join(methods)} |")
     print("|---" * (len(methods) + 1) + "|")
