@@ -22,7 +22,7 @@ from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop, stage_names
 from pancli.training.standstill import standstill
 from pancli.training.steps import make_batches, take_step
-from pancli.training.validation import load_cases, measure
+from pancli.training.validation import check_cases, load_cases, measure
 
 BASELINES = ("exp", "gsa", "mtf-glp-hpm")
 _BOARD_EVERY = 10  # steps
@@ -108,6 +108,7 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
     for part in stage.parts.values():
         terms.ranks.share(list(part.module.state_dict().values()))
     cases = load_cases(recipe.validation, data) if terms.ranks.first else []
+    check_cases(cases, recipe.network)
     baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
     run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress)
     if terms.ranks.first:
