@@ -73,7 +73,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         quiet = quiet or not ranks.first
         terms = Terms(ranks, fresh, max_minutes, workers, init, tensorboard)
         with _progress(plan.name, quiet=quiet) as on_step:
-            run = train(plan, data or recipe.parent, folder, terms, on_step)
+            on_warning = None if quiet else _warn_now
+            run = train(plan, data or recipe.parent, folder, terms, on_step, on_warning)
     if quiet:
         return
     warn(run.warnings)
@@ -87,6 +88,10 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         typer.echo(f"{run.weights(made)}: {state}{reached}")
     if not run.stage.networks:
         typer.echo(f"{run.checkpoint}: {state}")
+
+
+def _warn_now(warning: str) -> None:
+    warn((warning,))
 
 
 @contextmanager

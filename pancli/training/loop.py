@@ -20,13 +20,15 @@ from pancli.training.recipe import Recipe
 from pancli.training.run import CHECKPOINT, Clock, Run, Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop, stage_names
+from pancli.training.standstill import standstill
 from pancli.training.steps import make_batches, take_step
-from pancli.training.validation import load_cases, measure
+from pancli.training.validation import check_cases, load_cases, measure
 
 BASELINES = ("exp", "gsa", "mtf-glp-hpm")
 _BOARD_EVERY = 10  # steps
 
 StepCallback = Callable[[Told], None]
+WarningCallback = Callable[[str], None]
 
 
 def train(
@@ -35,6 +37,7 @@ def train(
     folder: Path,
     terms: Terms | None = None,
     on_step: StepCallback | None = None,
+    on_warning: WarningCallback | None = None,
 ) -> Run:
     """Train, or go on training, until the recipe's steps are done or the time is up.
 
@@ -44,6 +47,7 @@ def train(
         folder: Where checkpoint.safetensors, metrics.csv and NAME.safetensors go; made if missing.
         terms: Device, time, whether to start again.
         on_step: Called after every step.
+        on_warning: Told what is odd while there is time to stop.
 
     Raises:
         UsageError: TensorBoard is asked for and not installed.
@@ -67,7 +71,7 @@ def train(
             if name != run.stage.name:
                 run.stage = workshop.stage(name)
                 run.progress = replace(run.progress, stage=name, step=0)
-            if not _run_stage(run, clock, board, on_step):
+            if not _run_stage(run, clock, board, on_step, on_warning):
                 return run
             if terms.ranks.first:
                 workshop.finish(run.stage)
@@ -104,6 +108,7 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
     for part in stage.parts.values():
         terms.ranks.share(list(part.module.state_dict().values()))
     cases = load_cases(recipe.validation, data) if terms.ranks.first else []
+    check_cases(cases, recipe.network)
     baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
     run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress)
     if terms.ranks.first:
@@ -138,7 +143,13 @@ def _board(run: Run) -> Iterator[Board | None]:
         board.close()
 
 
-def _run_stage(run: Run, clock: Clock, board: Board | None, on_step: StepCallback | None) -> bool:
+def _run_stage(
+    run: Run,
+    clock: Clock,
+    board: Board | None,
+    on_step: StepCallback | None,
+    on_warning: WarningCallback | None,
+) -> bool:
     """Take the steps of a stage that are left; false where the time was up before the last."""
     schedule, ranks = run.stage.schedule, run.terms.ranks
     workers = run.terms.workers
@@ -155,6 +166,8 @@ def _run_stage(run: Run, clock: Clock, board: Board | None, on_step: StepCallbac
                 board.note(run.stage.name, step, taken.numbers())
             if last or (step + 1) % schedule.validate_every == 0:
                 validate(run, taken.loss, board)
+                if on_warning is not None and (odd := standstill(run)):
+                    on_warning(odd)
             if clock.save_is_due(schedule.checkpoint_minutes) or last or taken.late:
                 save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
         if taken.late and not last:

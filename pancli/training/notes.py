@@ -69,6 +69,15 @@ class Metrics:
         with self.path.open("a") as file:
             file.write(text.getvalue())
 
+    def psnrs(self, stage: str, weights: str) -> list[tuple[int, tuple[float, ...]]]:
+        """The step of every validation of a stage's weights, and the PSNR of each group."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if (row["stage"], row["weights"]) == (stage, weights)]
+        names = [f"{group} psnr" for group in self.groups]
+        return [(int(row["step"]), tuple(float(row[name]) for name in names)) for row in rows]
+
     def keep(self, stages: Iterable[str], stage: str, step: int) -> None:
         """Drop what is told of steps that a resumed run takes again, and a row that was cut off.
 

@@ -26,6 +26,7 @@ from pancli.tiling import Window
 from pancli.training.images import Image, Room, crop, middle_window
 from pancli.training.patches import Region, cut_patch, reduced_pan, referenced_parts, whole_region
 from pancli.training.recipe import Recipe, Validation
+from pancli.training.sampling import RATIO_SLACK
 from pancli.training.sources import find_names, load_pair, load_referenced
 from pancli.training.teachers import Teacher
 
@@ -78,6 +79,21 @@ def load_cases(validation: Validation, data: Path) -> list[Case]:
             cases += [_reduced(image, ratio, validation) for ratio in validation.ratios]
     ratios = validation.ratios
     return cases + [_simulated(n, ratios[n % len(ratios)]) for n in range(validation.simulated)]
+
+
+def check_cases(cases: Iterable[Case], network: str) -> None:
+    """Refuse scenes that a network is not made for, whose figures would say nothing of it.
+
+    Raises:
+        RecipeError: One has another ratio than the network takes.
+    """
+    taken = find_network(network).TRAITS.ratio
+    for case in cases:
+        if taken is not None and abs(case.scene.info.placement.ratio - taken) > RATIO_SLACK:
+            raise RecipeError(
+                f"{network} takes ratio {taken} alone, but would be validated on '{case.group}'; name other "
+                "scenes in validation.names"
+            )
 
 
 def _reduced(image: Image, ratio: float, validation: Validation) -> Case:

@@ -136,7 +136,7 @@ def _print_table(recipes: Mapping[str, Recipe], data: Path, out: Path, device: t
 
 def _print_row(told: tuple[str, ...], method: Method, cases: list[Case], speed: float) -> None:
     figures = measure(method, cases)
-    cells = [*told, f"{speed:.3f}", *(_cell(found) for found in figures.values())]
+    cells = [*told, f"{speed:.3f}", *(cell(found) for found in figures.values())]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
@@ -150,7 +150,7 @@ def _speed(method: Method, scene: TiledScene) -> float:
     return scene.area.size / 1e6 / seconds
 
 
-def _cell(found: Figures) -> str:
+def cell(found: Figures) -> str:
     return f"{found.psnr:.2f} / {found.sam:.2f} / {found.ergas:.2f} / {found.q2n:.3f}"
 
 

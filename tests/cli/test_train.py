@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pancli.cli.app import build
 from pancli.networks.weights import read_card
 from pancli.raster.source import without_georeferencing
+from pancli.training import loop
 from tests.scenes import make_scene, write
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
@@ -181,6 +182,13 @@ def test_train_warns_of_images_placed_by_a_guess(tmp_path):
     assert result.stdout == f"{tmp_path / 'run' / 'mine.safetensors'}: done\n"
     card = read_card(tmp_path / "run" / "mine.safetensors")
     assert (card.network, card.data, card.figures) == ("gcpnet", "pairs *", {})
+
+
+def test_train_warns_of_a_network_that_stands_still_while_it_trains(job, monkeypatch):
+    monkeypatch.setattr(loop, "standstill", lambda run: "it stands still")
+    said = run("train", *job).stderr
+    assert said.count("pancli: warning: it stands still\n") == 2  # as often as it is validated
+    assert said.index("warning") < said.index("step 4 of 4")
 
 
 def test_tensorboard_is_refused_early_where_it_is_missing(job, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from pancli.networks.protocol import Inputs, Traits
@@ -26,8 +27,9 @@ _PLANS = {
     "sfinet": (300, 3e-3),
     # 0.0014 after 600 steps, 0.0004 after 900.
     "mdcun": (900, 3e-3),
-    # See _NOT_LEARNT; at 0.003 the loss nearly doubles in the first steps.
-    "pannet-pgcu": (150, 1e-3),
+    # It sees no bms and finds ms again as expectations over a few values: 0.01 after 1000 steps, 0.0007 after
+    # 1700, 0.0001 after 1900.
+    "pannet-pgcu": (2000, 1e-3),
     # 0.0009 after 3000 steps, 0.0001 after 4000.
     "utsn": (4000, 3e-4),
 }
@@ -39,21 +41,36 @@ _MOMENTUM = {
 }
 """Adam's first decay, where 0.9 does not do."""
 
-_NOT_LEARNT = {
-    # A step on windows of 128, which it is made for, takes a second, and ms has to be found again as
-    # expectations over four values: 0.21 after 150 steps, where interpolation is at 0.20 and zeros at 0.65.
-    # (With bms as others have it, finer than lrms, regression on all neighbours leaves 0.33: out of reach.)
-    "pannet-pgcu": 0.23,
+_WINDOWS = {
+    # Values come from one position in 64 x 64 pixels, of which it takes two to have a choice.
+    "pannet-pgcu": (64, 128),
 }
-"""Networks that do not get there in so few steps, and what they must reach."""
+"""Networks that are worth nothing on 8 x 8 pixels: they see all four patches in one window of this shape."""
 
-_SIDES = {"pannet-pgcu": 128}
+_SIDE = 8
 
 _SEES_NO_BMS = ("pannet-pgcu",)
 """Networks that know of ms no more than lrms."""
 
 _QUICK = ("gcpnet", "pannet", "residual-pnn")
 """Stand for the others where minutes count; `make long` runs all."""
+
+
+def in_one_window(batch: Batch, shape: tuple[int, int], ratio: int) -> Batch:
+    """The first image of a batch, cut to a window, and four patches in its middle that alone count."""
+    height, width = shape
+
+    def cut(images: Tensor, factor: int = 1) -> Tensor:
+        return images[:1, :, : height // factor, : width // factor]
+
+    bms, pan, lrms = batch.inputs.bms, batch.inputs.pan, batch.inputs.lrms
+    assert lrms is not None
+    counts, top = torch.zeros(1, 1, height, width), (height - _SIDE) // 2
+    for left in range(width // 8 - _SIDE // 2, width, width // 4):
+        counts[:, :, top : top + _SIDE, left : left + _SIDE] = 1.0
+    scale, mean = batch.scale[:1], batch.mean[:1]
+    seen = Inputs(cut(bms), cut(pan), cut(lrms, ratio))
+    return Batch(seen, cut(batch.target), batch.weight[:1] * counts / counts.mean(), scale, mean)
 
 
 def patches(traits: Traits, side: int, *, bms_from_lrms: bool = False) -> Batch:
@@ -88,12 +105,15 @@ def patches(traits: Traits, side: int, *, bms_from_lrms: bool = False) -> Batch:
 )
 def test_every_network_learns_four_patches_by_heart(name):
     kind = NETWORKS[name]
-    side = _SIDES.get(name, max(kind.TRAITS.align, 8))
+    window = _WINDOWS.get(name)
+    side = max(window or (kind.TRAITS.align, _SIDE))
     steps, rate = _PLANS.get(name, (600, 3e-3))
     torch.manual_seed(0)
     network = kind(4, side * side)
     network.start_near_interpolation()
     batch = patches(kind.TRAITS, side, bms_from_lrms=name in _SEES_NO_BMS)
+    if window is not None and kind.TRAITS.ratio is not None:
+        batch = in_one_window(batch, window, kind.TRAITS.ratio)
     plan = Optimiser("adam", betas=(_MOMENTUM.get(name, 0.9), 0.999))
     optimiser = make_optimiser(network, plan, Schedule(steps, learning_rate=rate, weight_decay=0.0))
     objective = Supervised(network.train(), Loss(l1=1.0), "float32")
@@ -105,4 +125,4 @@ def test_every_network_learns_four_patches_by_heart(name):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-    assert float(loss.detach()) < _NOT_LEARNT.get(name, _LEARNT)
+    assert float(loss.detach()) < _LEARNT

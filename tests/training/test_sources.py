@@ -11,6 +11,7 @@ from pancli.raster.source import without_georeferencing
 from pancli.simulating import SimulateOptions, simulate_files
 from pancli.tiling import Window
 from pancli.training.images import Room, crop, middle_window, pan_under
+from pancli.training.loop import train
 from pancli.training.patches import choose_window, reduced_pan, referenced_parts
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Source, Validation
@@ -236,3 +237,30 @@ def test_a_recipe_of_three_lines_trains_on_a_folder(tmp_path):
     batch = Sampler.load(read_recipe(make_recipe(tmp_path, OWN)), tmp_path).batch(0)
     assert batch.target.shape == (4, 4, 16, 16)
     assert bool(batch.target.isfinite().all())
+
+
+@pytest.fixture
+def of_ratio_4(tmp_path):
+    """A recipe for a network of ratio 4 alone, with folders of that ratio and of ratio 2."""
+    for folder, size, ratio in (("four", 128, 4.0), ("two", 64, 2.0)):
+        list(simulate_files(tmp_path / folder / "s", SimulateOptions(size=size, ratio=ratio)))
+
+    def make(trained, validated):
+        text = OWN.replace('"pairs"', f'"referenced", folder = "{trained}"').replace(
+            "region = 32", "region = 64"
+        )
+        held = f'{{kind = "referenced", folder = "{validated}", names = ["*"], ratios = [4.0]}}'
+        text = text.replace('"mine"', '"mine"\nnetwork = "pnn"') + "degradation = {ratios = [4.0]}\n"
+        return read_recipe(make_recipe(tmp_path, f"{text}validation = {held}\n"))
+
+    return make
+
+
+def test_a_pair_of_a_ratio_the_network_does_not_take_is_not_trained_on(tmp_path, of_ratio_4):
+    with pytest.raises(RecipeError, match=r"s.* has ratio 2, but the network takes 4 alone"):
+        Sampler.load(of_ratio_4("two", "four"), tmp_path)
+
+
+def test_nor_validated_on(tmp_path, of_ratio_4):
+    with pytest.raises(RecipeError, match="pnn takes ratio 4 alone, but would be validated on 'two ratio 2'"):
+        train(of_ratio_4("four", "two"), tmp_path, tmp_path / "run")
