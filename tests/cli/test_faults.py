@@ -424,7 +424,7 @@ def test_no_connection_is_opened_unless_a_path_asks_for_it(tmp_path):
             ("batch", tmp_path / "list.txt", "--method", "gsa", "--resume", "-q"),
             ("eval", out, "--pan", files[0], "--ms", files[1]),
             ("degrade", *files, tmp_path / "reduced", "-q"),
-            ("simulate", tmp_path / "simulated", "--count", 1, "--size", 256, "-q"),
+            ("simulate", tmp_path / "simulated", "--count", 1, "--size", 256),
             ("methods",),
             ("networks", "bandset"),
         ]

@@ -78,7 +78,10 @@ def test_two_processes_train_what_one_does(tmp_path, data):
         one, two = (tensors(tmp_path / run / f"{name}.safetensors") for run in ("one", "two"))
         assert one.keys() == two.keys()
         for key in one:
-            torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-5, msg=f"{name}: {key}")
+            # Adam divides by a gradient's own size: where that is rounding, so is what it does to a weight.
+            off = ~torch.isclose(two[key], one[key], rtol=1e-3, atol=1e-5)
+            assert float(off.double().mean()) < 1e-3, f"{name}: {key}"
+            torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-4, msg=f"{name}: {key}")
     rows = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("one", "two")]
     assert len(rows[0]) == len(rows[1]) == 5
 
