@@ -77,17 +77,15 @@ class BackProjectedState:
     Attributes:
         method: What the method inside fitted.
         gains: MTF at the ms Nyquist, one per band.
-        rounds: How many are made.
     """
 
     method: Any
     gains: tuple[float, ...]
-    rounds: int
 
     def describe(self) -> str:
         """The gains, for a tag.
 
-        >>> BackProjectedState(None, (0.3, 0.28125), 2).describe()
+        >>> BackProjectedState(None, (0.3, 0.28125)).describe()
         '0.3,0.2812'
         """
         return ",".join(f"{gain:.4g}" for gain in self.gains)
@@ -133,7 +131,7 @@ class BackProjected:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
         state = self.method.fit(scene)
         found = state.gains if isinstance(state, NetworkState) else ()  # a network may need them itself
-        return BackProjectedState(state, found or pair_gains(scene), self.rounds)
+        return BackProjectedState(state, found or pair_gains(scene))
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
@@ -141,7 +139,7 @@ class BackProjected:
         core = tile.core.grow(self._reach(info)).intersect(tile.window)
         fused, trust = self._fused(replace(image, tile=Tile(core, tile.window)), state)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
-        for _ in range(state.rounds):
+        for _ in range(self.rounds):
             missing = lacking(
                 fused,
                 image.ms,

@@ -254,13 +254,14 @@ class NetworkMethod:
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
             if traits.physics:
                 gains = state.gains or image.info.gains
-                low = low_pass(pan, image.info.placement, seen, sum(gains) / len(gains))
+                gain = sum(gains) / len(gains)
+                low = low_pass(pan, image.info.placement, seen, gain)
                 inputs = inputs._replace(
                     low=stacked(low),
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
-                    optics=optics(sum(gains) / len(gains), image.info.placement.ratio).to(pan)[None],
+                    optics=optics(gain, image.info.placement.ratio).to(pan)[None],
                 )
             yield inputs
 

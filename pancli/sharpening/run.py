@@ -17,7 +17,7 @@ import torch
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.device import find_device
 from pancli.encoding import Encoding
-from pancli.methods.back_projection import BackProjected, BackProjectedState
+from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.raster.output import Output, atomic_output
@@ -163,8 +163,8 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> Plan:
         progress("fit", 0, 0)
         state, scene = fit_in_memory(plan.method, plan.scene)
     spec = plan.spec
-    if isinstance(state, BackProjectedState):
-        found = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(state.rounds)}
+    if isinstance(plan.method, BackProjected):
+        found = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(plan.method.rounds)}
         spec = replace(spec, tags={**spec.tags, **found})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):

@@ -215,8 +215,20 @@ def _region(case: Case) -> Region:
 
 
 def _compare(fused: Tensor, truth: Tensor, case: Case) -> Figures:
-    sums, ratio = ReferenceSums.of(fused, truth), case.scene.info.placement.ratio
-    return Figures(sums.psnr(case.peak), sums.sam(), sums.ergas(ratio), _q2n(fused, truth))
+    return compare_images(fused, truth, case.peak, case.scene.info.placement.ratio)
+
+
+def compare_images(fused: Tensor, truth: Tensor, peak: float, ratio: float) -> Figures:
+    """How far a fused image (B, H, W) is from the truth.
+
+    Args:
+        fused: The image.
+        truth: The same shape.
+        peak: The largest digital number.
+        ratio: Pan pixels per ms pixel.
+    """
+    sums = ReferenceSums.of(fused, truth)
+    return Figures(sums.psnr(peak), sums.sam(), sums.ergas(ratio), _q2n(fused, truth))
 
 
 def _q2n(fused: Tensor, truth: Tensor) -> float:

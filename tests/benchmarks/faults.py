@@ -10,7 +10,6 @@ What should not have happened is told on stderr as it happens, counted in the ta
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import random
 import shutil
@@ -34,6 +33,7 @@ from typing import Protocol
 import pancli.batch
 import pancli.sharpening  # noqa: F401 - for forks to have them loaded
 from pancli.cli.app import main as pancli_main
+from pancli.raster.fingerprint import file_sha256
 from tests.scenes import make_scene
 from tests.sharpening.mutations import KINDS
 from tests.sharpening.test_faults import METHODS, damaged_pairs, outcome
@@ -218,18 +218,13 @@ class Case:
 
     def seen(self) -> tuple[str, ...]:
         """Hashes of the outputs; empty for one that is not there."""
-        return tuple(sha256(path) if path.exists() else "" for path in self.outputs)
+        return tuple(file_sha256(path) if path.exists() else "" for path in self.outputs)
 
     def clear(self) -> None:
         """Remove outputs and whatever lies beside them."""
         folder = self.outputs[0].parent
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(exist_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """Of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass

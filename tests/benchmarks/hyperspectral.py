@@ -26,8 +26,6 @@ from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
 from pancli.methods.registry import METHODS
-from pancli.metrics.hypercomplex import q2n_blocks
-from pancli.metrics.reference import ReferenceSums
 from pancli.networks.weights import shipped
 from pancli.pictures import coloured, limits
 from pancli.placement import AxisMap, Placement
@@ -40,7 +38,7 @@ from pancli.training.loop import train
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Recipe
 from pancli.training.sources import load_image
-from pancli.training.validation import Figures
+from pancli.training.validation import compare_images
 from tests.benchmarks.networks import cell
 
 TEMPLATE = Path(__file__).parent / "recipes" / "ssml.toml"
@@ -49,7 +47,6 @@ GAIN = math.exp(-(math.pi**2) / (16 * math.log(2)))
 """MTF at the ms Nyquist frequency of a Gaussian as wide at half its height as an ms pixel: 0.41."""
 
 _GAP = 8  # rows between what is trained on and what is measured
-_BLOCK = 32  # of Q2n, as evaluation's
 _CLASSICAL = ("exp", "gsa", "mtf-glp-hpm")
 _STUDENTS = ("ssml-spectral", "ssml-spatial")
 _ZOOM = 3  # of pictures
@@ -102,13 +99,13 @@ class Pair:
         return array_scene(self.pan[0].numpy(), self.ms.numpy(), sensor=sensor)
 
 
-def make_pair(truth: Tensor, visible: slice) -> Pair:
+def make_pair(truth: Tensor, visible: slice, gain: float = GAIN) -> Pair:
     """A truth (B, H, W) observed; rows and columns that fill no ms pixel are left out."""
     height, width = (side - side % RATIO for side in truth.shape[1:])
     truth = truth[:, :height, :width]
     axes = (AxisMap(1 / RATIO, 0.0, side // RATIO) for side in (height, width))
     windows = Window(0, 0, height, width), Window(0, 0, height // RATIO, width // RATIO)
-    ms = degrade(truth, Placement(*axes), *windows, GAIN)
+    ms = degrade(truth, Placement(*axes), *windows, gain)
     return Pair(truth[visible].mean(0, keepdim=True), ms, truth)
 
 
@@ -170,17 +167,11 @@ def _fuse(scene: TiledScene, trained: Path) -> dict[str, Tensor]:
 
 def _print_table(name: str, kind: Kind, truth: Tensor, fused: dict[str, Tensor], minutes: float) -> None:
     rows = slice(kind.trained + _GAP, None)
-    seen = truth[:, rows]
+    seen, peak = truth[:, rows], float(truth.max())
     print(f"\n{name}: {len(truth)} bands, measured on {tuple(seen.shape[1:])}; {minutes:.0f} min of training")
     print("\n| method | PSNR / SAM / ERGAS / Q2n |\n|---|---|")
     for method, image in fused.items():
-        print(f"| {method} | {cell(_compare(image[:, rows], seen, float(truth.max())))} |", flush=True)
-
-
-def _compare(fused: Tensor, truth: Tensor, peak: float) -> Figures:
-    sums = ReferenceSums.of(fused, truth)
-    q2n = q2n_blocks(truth.double(), fused.double(), _BLOCK).mean()
-    return Figures(sums.psnr(peak), sums.sam(), sums.ergas(RATIO), float(q2n))
+        print(f"| {method} | {cell(compare_images(image[:, rows], seen, peak, RATIO))} |", flush=True)
 
 
 def _write_picture(path: Path, kind: Kind, truth: Tensor, fused: dict[str, Tensor]) -> None:

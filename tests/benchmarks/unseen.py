@@ -27,16 +27,13 @@ import torch
 from pancli.comparing import CompareOptions, compare
 from pancli.comparing.report import CompareReport
 from pancli.evaluation.report import append_row, check_csv
-from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade
 from pancli.sensors import GENERIC
-from pancli.tiling import Window
+from tests.benchmarks.hyperspectral import RATIO, make_pair
 from tests.scenes import write
 
 _SENSORS = {"ikonos": "IKONOS", "worldview2": "WorldView-2", "worldview3": "WorldView-3"}
 _FOUR = ",band=1,band=2,band=3,band=4"  # the fourth is tagged alpha
 _QUICKBIRD = (2.0, -2.5)  # down, right: where pan is to be moved, in its pixels, as pancli check finds
-_RATIO = 4  # of what is made of rgbn
 _AGAINST_TRUTH = (("psnr", 2), ("sam", 2), ("ergas", 2))
 _WITHOUT = (("hqnr", 3), ("rqnr", 3), ("consistency_ergas", 2))
 _Figures = dict[str, dict[str, float | None]]  # of every method, by key
@@ -117,17 +114,13 @@ def _observe(image: Path, scratch: Path) -> tuple[Path, Path, Path]:
     """Pan, ms and truth of four bands: pan is their mean, ms what the generic sensor leaves of them."""
     with rasterio.open(image) as opened:
         bands, transform, crs = opened.read(), opened.transform, opened.crs
-    sides = [side - side % _RATIO for side in bands.shape[1:]]
-    bands = bands[:4, : sides[0], : sides[1]]
-    placement = Placement(*(AxisMap(1 / _RATIO, 0.0, side // _RATIO) for side in sides))
-    windows = Window(0, 0, *sides), Window(0, 0, *placement.ms_shape)
-    truth = torch.from_numpy(bands.astype(np.float32))
-    ms = degrade(truth, placement, *windows, GENERIC.ms_gains[0]).numpy()
-    coarse = transform @ rasterio.Affine.scale(_RATIO)
+    pair = make_pair(torch.from_numpy(bands[:4].astype(np.float32)), slice(None), GENERIC.ms_gains[0])
+    pan, ms, truth = (part.numpy().round().astype(np.uint8) for part in (pair.pan, pair.ms, pair.truth))
+    coarse = transform @ rasterio.Affine.scale(RATIO)
     made = [scratch / f"{image.stem}-{role}.tif" for role in ("pan", "ms", "truth")]
-    write(made[0], bands.mean(0, keepdims=True).round().astype(np.uint8), transform, crs)
-    write(made[1], ms.round().astype(np.uint8), coarse, crs)
-    write(made[2], bands, transform, crs)
+    write(made[0], pan, transform, crs)
+    write(made[1], ms, coarse, crs)
+    write(made[2], truth, transform, crs)
     return made[0], made[1], made[2]
 
 

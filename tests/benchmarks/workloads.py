@@ -19,11 +19,12 @@ from pancli.methods.network import NetworkMethod
 from pancli.methods.views import aligned_window
 from pancli.networks.protocol import Context, Inputs
 from pancli.networks.registry import find_network
-from pancli.networks.weights import Card, save_weights, shipped
+from pancli.networks.weights import save_weights, shipped
 from pancli.sharpening import SharpenOptions, plan_sharpening
 from pancli.sharpening.plan import Plan
 from pancli.simulating import SimulateOptions, simulate_files
 from tests.benchmarks.scale import tile_out
+from tests.networks.made import card_of
 
 _LARGEST_BLOCK = 1024  # pixels of ground that are simulated; larger scenes repeat them
 _PATCH = 64 * 64
@@ -49,27 +50,7 @@ def print_shipped() -> None:
 def save_untrained(name: str, path: str) -> None:
     """Write first weights of a network for 4 bands: how fast it is does not depend on them."""
     network = find_network(name)(4, _PATCH)
-    card = Card(
-        name=name,
-        network=name,
-        version="0",
-        bands=4,
-        ratios=(2.0, 6.0),
-        nominal_pixels=_PATCH,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        normalisation="",
-        groups="",
-        statistics="",
-        paper="",
-        reconstruction="",
-        data="none: untrained, to be timed",
-        recipe_sha256="",
-        budget="",
-        figures={},
-        limits="",
-        date="",
-    )
-    save_weights(network, card, Path(path))
+    save_weights(network, card_of(network, name), Path(path))
 
 
 def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
