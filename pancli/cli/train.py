@@ -43,7 +43,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Threads that make batches."),
+        typer.Option("--workers", metavar="N", min=1, help="Processes that make batches, not threads."),
     ] = None,
     init: Annotated[
         str | None,
@@ -107,7 +107,7 @@ def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[Told], None] | No
 
 def _describe(told: Told) -> str:
     best = "" if told.best is None else f", best PSNR {told.best:.2f} dB"
-    return f"loss {told.loss:.4f}{best}"
+    return f"loss {told.loss:.4f}{best}, {told.waiting:.0%} waiting for data"
 
 
 @contextmanager

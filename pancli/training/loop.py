@@ -21,7 +21,7 @@ from pancli.training.run import CHECKPOINT, Clock, Run, Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop, stage_names
 from pancli.training.standstill import standstill
-from pancli.training.steps import make_batches, take_step
+from pancli.training.steps import Waiting, make_batches, take_step
 from pancli.training.validation import check_cases, load_cases, measure
 
 BASELINES = ("exp", "gsa", "mtf-glp-hpm")
@@ -152,15 +152,15 @@ def _run_stage(
 ) -> bool:
     """Take the steps of a stage that are left; false where the time was up before the last."""
     schedule, ranks = run.stage.schedule, run.terms.ranks
-    workers = run.terms.workers
-    ahead = max(run.recipe.schedule.prefetch if workers is None else workers, 1)
-    for step, batch in make_batches(_stage_sampler(run), range(run.progress.step, schedule.steps), ahead):
+    left, ahead = range(run.progress.step, schedule.steps), max(run.recipe.schedule.prefetch, 1)
+    waiting = Waiting()
+    for step, batch in waiting.over(make_batches(_stage_sampler(run), left, ahead, run.terms.workers)):
         taken = take_step(run, step, batch, late=clock.late)
         run.progress = replace(run.progress, step=step + 1, seconds=clock.spent)
         last = step + 1 == schedule.steps
         if on_step is not None:
             best = max(run.progress.best.values(), default=None)
-            on_step(Told(run.stage.name, step + 1, schedule.steps, taken.loss, best))
+            on_step(Told(run.stage.name, step + 1, schedule.steps, taken.loss, best, waiting.share))
         if ranks.first:
             if board is not None and step % _BOARD_EVERY == 0:
                 board.note(run.stage.name, step, taken.numbers())

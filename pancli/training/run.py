@@ -28,6 +28,7 @@ class Told(NamedTuple):
         steps: Steps of it in all.
         loss: Of the step, in standard deviations of a band.
         best: Best validation PSNR so far; None before the first.
+        waiting: Share of the stage's time, in this process, that was spent waiting for batches.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class Told(NamedTuple):
     steps: int
     loss: float
     best: float | None
+    waiting: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Terms:
         ranks: The processes that train as one, and where this one computes.
         fresh: Start again even where a checkpoint is.
         max_minutes: Stop, saved, after so long; None for never.
-        workers: Threads that make batches ahead; None for the recipe's ``prefetch``.
+        workers: Processes that make batches; None for the recipe's ``prefetch``, in threads.
         init: Weights to begin from: a file, or the name of weights that ship; None for random ones.
         tensorboard: Write TensorBoard's files.
     """

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -18,14 +23,85 @@ from pancli.training.run import Run
 from pancli.training.sampling import Sampler, step_seed
 
 
-def make_batches(sampler: Sampler, steps: range, ahead: int) -> Iterator[tuple[int, Batch]]:
-    """The batches of these steps, in order, ``ahead`` of them being made at a time, each in a thread."""
-    with ThreadPoolExecutor(ahead, thread_name_prefix="pancli-batch") as pool:
+def make_batches(
+    sampler: Sampler, steps: range, ahead: int, workers: int | None = None
+) -> Iterator[tuple[int, Batch]]:
+    """The batches of these steps, in order, made while others are learnt from; always the same.
+
+    Args:
+        sampler: Makes one.
+        steps: Which.
+        ahead: How many threads make them where there are no workers; much of the work is Python's, so that
+            two are hardly faster than one.
+        workers: Processes that make them; None for threads.
+    """
+    count = workers or ahead
+    with _pool(sampler, ahead, workers) as (pool, make):
         waiting: list[Future[Batch]] = []
         for step in steps:
-            while len(waiting) <= ahead and step + len(waiting) < steps.stop:
-                waiting.append(pool.submit(sampler.batch, step + len(waiting)))
+            while len(waiting) <= count and step + len(waiting) < steps.stop:
+                waiting.append(pool.submit(make, step + len(waiting)))
             yield step, waiting.pop(0).result()
+
+
+@contextmanager
+def _pool(
+    sampler: Sampler, ahead: int, workers: int | None
+) -> Iterator[tuple[Executor, Callable[[int], Batch]]]:
+    """Threads or processes, and what each is to do with a step; what has not begun at the end never does."""
+    pool: Executor
+    if workers is None:
+        pool, make = ThreadPoolExecutor(ahead, thread_name_prefix="pancli-batch"), sampler.batch
+    else:
+        # A fork would inherit threads that hold locks, and CUDA.
+        spawn = multiprocessing.get_context("spawn")
+        pool, make = ProcessPoolExecutor(workers, spawn, _begin_worker, (sampler,)), _make_in_worker
+    try:
+        yield pool, make
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_sampler_of_worker: list[Sampler] = []
+
+
+def _begin_worker(sampler: Sampler) -> None:
+    """What a process is told once: all images are in it."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked stops it
+    _sampler_of_worker[:] = [sampler]
+
+
+def _make_in_worker(step: int) -> Batch:
+    return _sampler_of_worker[0].batch(step)
+
+
+@dataclass
+class Waiting:
+    """How long learning waits for batches.
+
+    Attributes:
+        began: When counting began.
+        seconds: Spent waiting since.
+    """
+
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+
+    def over(self, batches: Iterator[tuple[int, Batch]]) -> Iterator[tuple[int, Batch]]:
+        """The same batches, the time they take counted."""
+        while True:
+            start = time.monotonic()
+            following = next(batches, None)
+            self.seconds += time.monotonic() - start
+            if following is None:
+                return
+            yield following
+
+    @property
+    def share(self) -> float:
+        """Of all the time since counting began."""
+        return self.seconds / max(time.monotonic() - self.began, 1e-9)
 
 
 class Taken(NamedTuple):

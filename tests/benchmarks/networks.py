@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--networks", default="", help="names, separated by commas; all where it is empty")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--workers", type=int, help="threads that make batches")
+    parser.add_argument("--workers", type=int, help="processes that make batches")
     parser.add_argument("--max-minutes", type=float, default=math.inf, help="of training; then stop, saved")
     asked = parser.parse_args(arguments)
     chosen = recipes(asked.steps)

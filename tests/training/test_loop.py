@@ -23,6 +23,7 @@ from pancli.training.recipe import Decay, Optimiser
 from pancli.training.run import Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
+from pancli.training.steps import Waiting, make_batches
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
@@ -150,10 +151,9 @@ def test_the_student_sees_the_same_examples_with_and_without_a_teacher(
         return batch
 
     monkeypatch.setattr(Sampler, "batch", spy)
-    workers = Terms(workers=1)
-    train(recipe, data, tmp_path / "plain", workers)
+    train(recipe, data, tmp_path / "plain")
     alone, seen = seen, []
-    train(taught, data, tmp_path / "taught", workers)
+    train(taught, data, tmp_path / "taught")
     student = [target for stream, target in seen if stream == 0]
     teacher = [target for stream, target in seen if stream == 1]
     assert len(student) == len(alone) == 4 and len(teacher) == 3
@@ -432,7 +432,31 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, data, recipe):
         train(recipe, data, tmp_path / "file" / "run")
 
 
-def test_more_workers_change_nothing(recipe, data, tmp_path):
-    for workers in (1, 3):
+@pytest.mark.slow
+def test_processes_make_the_batches_that_threads_make(recipe, data, tmp_path):
+    for workers in (None, 2):
         train(recipe, data, tmp_path / str(workers), Terms(workers=workers))
-    assert_same(tmp_path / "1" / "checkpoint.safetensors", tmp_path / "3" / "checkpoint.safetensors")
+    assert_same(tmp_path / "None" / "checkpoint.safetensors", tmp_path / "2" / "checkpoint.safetensors")
+
+
+@pytest.mark.slow
+def test_what_fails_in_a_process_fails_the_run(recipe, data):
+    sampler = Sampler.load(recipe, data)
+    empty = replace(sampler, images=tuple(() for _ in sampler.images))
+    with pytest.raises(RuntimeError, match="from must be less than to|random_ expects"):
+        list(make_batches(empty, range(2), 1, workers=1))
+
+
+def test_time_spent_waiting_for_batches_is_counted(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("pancli.training.steps.time.monotonic", lambda: now[0])
+
+    def slow():
+        for step in range(3):
+            now[0] += 2.0
+            yield step, None
+
+    waiting = Waiting(began=0.0)
+    for _ in waiting.over(slow()):
+        now[0] += 6.0
+    assert (waiting.seconds, waiting.share) == (6.0, 0.25)
