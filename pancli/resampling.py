@@ -19,6 +19,9 @@ from pancli.tiling import Window
 CUBIC_TAPS = 2
 """ms pixels on each side that cubic interpolation reads."""
 
+SINC_TAPS = 4
+"""Pixels on each side that :func:`displace` reads."""
+
 VALID_WEIGHT = 0.99
 """A reduced pixel is valid where at least this share of its blur's weight lies on valid pixels."""
 
@@ -36,6 +39,15 @@ def cubic_kernel(x: Tensor) -> Tensor:
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def sinc_kernel(x: Tensor) -> Tensor:
+    """Sinc, windowed by the middle lobe of another, four times as wide, so that little fine detail is lost.
+
+    Lanczos, "Applied analysis", 1956; Duchon, "Lanczos filtering in one and two dimensions", J. Appl.
+    Meteorology 1979, eq. 9.
+    """
+    return torch.where(x.abs() < SINC_TAPS, torch.sinc(x) * torch.sinc(x / SINC_TAPS), torch.zeros_like(x))
 
 
 def mirrored(positions: Tensor, size: int) -> Tensor:
@@ -156,6 +168,22 @@ def upsample(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Wi
         (ms_window.col, ms_window.col_stop),
     )
     return _separable_band(rows, ms, cols)
+
+
+def displace(image: Tensor, shift: tuple[float, float]) -> Tensor:
+    """What lies so many pixels (down, right) of every pixel of an image (..., H, W); its rim is repeated."""
+    rows, cols = (_displacement(size, away) for size, away in zip(image.shape[-2:], shift, strict=True))
+    return _separable_band(rows, image, cols)
+
+
+def _displacement(size: int, away: float) -> Tensor:
+    position = torch.arange(size, dtype=torch.float64) + away
+    base = position.floor()
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    for tap in range(1 - SINC_TAPS, SINC_TAPS + 1):
+        source = (base + tap).clamp(0, size - 1).long()
+        matrix.scatter_add_(1, source[:, None], sinc_kernel(position - (base + tap))[:, None])
+    return matrix / matrix.sum(1, keepdim=True)
 
 
 def degrade(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from pancli.methods.alignment import NOWHERE, Shift, aligned, alignment_radius
 from pancli.methods.protocol import Method, PairInfo, TileImage
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
@@ -112,6 +113,7 @@ class TiledScene:
         pan_fill: Fills masked pan pixels far from valid ones.
         ms_fill: The same per ms band.
         fit_tile: Side of the tiles that statistics are gathered on.
+        pan_shift: How far pan lies from ms, to be laid on it.
         overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs.
         device: Where tiles go.
     """
@@ -123,12 +125,14 @@ class TiledScene:
     pan_fill: float = 0.0
     ms_fill: tuple[float, ...] = ()
     fit_tile: int = FIT_TILE
+    pan_shift: Shift = NOWHERE
     overhang: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def margin(self, radius: int) -> int:
         """Pan pixels to read around a core so that a method of that radius is exact on it."""
-        return radius + (PAN_FILL_RADIUS if self.reader.masked and radius else 0)
+        filled = PAN_FILL_RADIUS if self.reader.masked and radius else 0
+        return radius + filled + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
 
     def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
@@ -203,6 +207,7 @@ class TiledScene:
             torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (*pan, *ms, valid)
         )
         pan_t = fill_invalid(pan_t[None], pan_valid, PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
+        pan_t = aligned(pan_t, self.pan_shift)
         ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
         ms_t = fill_invalid(ms_t, ms_valid, MS_FILL_RADIUS, ms_fill)
         upsampled = upsample(ms_t, self.info.placement, ms_window, tile.window)

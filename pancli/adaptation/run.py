@@ -14,6 +14,7 @@ from torch import Tensor
 from pancli.adaptation.objectives import LOSSES, Objective, Patch
 from pancli.adaptation.samples import Sample, Samples
 from pancli.errors import MethodError, UsageError
+from pancli.methods.agreement import agreement_of
 from pancli.methods.network import NetworkMethod
 from pancli.networks.protocol import Network
 from pancli.scene import TiledScene
@@ -142,7 +143,9 @@ class _Learner:
     ) -> None:
         self.network = network.eval().requires_grad_()
         self._method, self._samples, self._objective = method, samples, objective
-        self._state = method.begin(samples.units, samples.learnt[0].image.info)
+        info = samples.learnt[0].image.info
+        agreement = agreement_of((sample.image for sample in samples.learnt), info).numbers()
+        self._state = replace(method.begin(samples.units, info), agreement=agreement)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Learn from one random patch of one random window, one group of bands."""

@@ -39,7 +39,12 @@ Peak = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")]
 Coregister = Annotated[
-    str, typer.Option("--coregister", metavar="none|auto|DY,DX", help="Move MS by PAN pixels (down,right).")
+    str,
+    typer.Option(
+        "--coregister",
+        metavar="none|auto|DY,DX|pan",
+        help="Move MS onto PAN, by PAN pixels (down,right); or PAN onto MS.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Device = Annotated[
@@ -99,8 +104,8 @@ def parse_bidx(text: str | None) -> tuple[int, ...]:
     return numbers
 
 
-def parse_coregister(text: str) -> Literal["none", "auto"] | tuple[float, float]:
-    """``"none"``, ``"auto"``, or ``"2.5,-1"`` as (2.5, -1.0).
+def parse_coregister(text: str) -> Literal["none", "auto", "pan"] | tuple[float, float]:
+    """``"none"``, ``"auto"``, ``"pan"``, or ``"2.5,-1"`` as (2.5, -1.0).
 
     Raises:
         typer.BadParameter: Anything else.
@@ -109,11 +114,13 @@ def parse_coregister(text: str) -> Literal["none", "auto"] | tuple[float, float]
         return "none"
     if text == "auto":
         return "auto"
+    if text == "pan":
+        return "pan"
     try:
         down, right = (float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(
-            f"'{text}' is neither none, nor auto, nor DY,DX", param_hint="--coregister"
+            f"'{text}' is neither none, nor auto, nor DY,DX, nor pan", param_hint="--coregister"
         ) from None
     if not (abs(down) < 1e4 and abs(right) < 1e4):
         raise typer.BadParameter(f"'{text}' is not a shift in PAN pixels", param_hint="--coregister")

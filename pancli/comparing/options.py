@@ -60,7 +60,7 @@ class CompareOptions:
         block: Side of the blocks of quality indices, pan pixels.
         peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
         pair: Nodata, bands, reprojection.
-        coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
+        coregister: As :class:`pancli.sharpening.SharpenOptions` has it.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         keep: Folder that keeps the fused images as METHOD.tif (METHOD+bpN.tif with back-projection), and the
             reduced pair they were made of.
@@ -77,7 +77,7 @@ class CompareOptions:
     block: int = 32
     peak: float | None = None
     pair: PairOptions = field(default_factory=PairOptions)
-    coregister: Literal["none", "auto"] | tuple[float, float] = "none"
+    coregister: Literal["none", "auto", "pan"] | tuple[float, float] = "none"
     device: str = "auto"
     keep: Path | None = None
     report: Path | None = None
@@ -94,10 +94,10 @@ class CompareOptions:
             raise UsageError("--ratio goes with --reduced")
         if self.reduced and self.reference is not None:
             raise UsageError("--reduced makes its own reference; leave out --reduced or --reference")
-        if self.reduced and self.coregister != "none":
+        if self.reduced and self.coregister not in ("none", "pan"):
             raise UsageError(
-                "--coregister cannot be used with --reduced, where MS is the reference and must lie still; "
-                "move MS itself first (gdal_edit -a_ullr), or compare at full resolution"
+                "with --reduced MS is the reference and must lie still; use --coregister pan, or compare at "
+                "full resolution"
             )
         for entrant in self.entrants():
             self.sharpening(entrant, self.pair)

@@ -218,7 +218,7 @@ def _report(
     mode: Mode = "reduced" if options.reduced else "full" if options.reference is None else "reference"
     ordered, key = rank(rows, mode)
     told = [*check.warnings, *warnings, *findings.warnings]
-    if options.coregister != "none" and mode == "full":
+    if options.coregister not in ("none", "pan") and mode == "full":
         told.append(
             "MS is moved for sharpening, but figures that compare with MS take it where it lies: "
             "they rank methods, and all of them are worse than they should be"

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from pancli.errors import MethodError
+from pancli.methods.agreement import unknown_agreement
+from pancli.methods.alignment import NOWHERE, Aligned, Shift, aligned_image, alignment_radius, scene_shift
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
@@ -41,12 +43,16 @@ class NetworkState:
         groups: Indices of bands.
         contexts: One per group.
         gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
+        agreement: (B, 8), how well pan and ms fit, for the same networks; else None.
+        shift: How far pan lies from ms, for the same networks: it is laid on ms before they look.
     """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
     gains: tuple[float, ...] = ()
+    agreement: Tensor | None = None
+    shift: Shift = NOWHERE
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -125,14 +131,13 @@ class NetworkMethod:
     def contract(self) -> Contract:
         """From the card."""
         traits = self.network.TRAITS
-        rounds = self.card.back_projections
         contract = Contract(
             summary=f"{traits.summary}, trained on open and simulated scenes",
             source=self.card.paper,
             bands=self.card.bands,
             ratios=self.card.ratios,
             workspace_fixed=traits.workspace,
-            back_projections=rounds + traits.more_rounds if rounds else 0,
+            back_projections=self.card.back_projections,
         )
         if traits.any_bands:
             return replace(contract, bands=None, workspace=traits.workspace, workspace_fixed=0)
@@ -147,7 +152,8 @@ class NetworkMethod:
         traits = self.network.TRAITS
         if not traits.physics:
             return traits.reach(halo)
-        return traits.reach(halo) + low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
+        low = low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
+        return traits.reach(halo) + low + alignment_radius(info)
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
@@ -156,19 +162,24 @@ class NetworkMethod:
         Raises:
             MethodError: The scene has no valid pixel.
         """
-        gains = pair_gains(scene) if self.network.TRAITS.physics else ()
-        state = self.begin(scene_units(scene), scene.info, gains)
+        if self.network.TRAITS.physics:
+            shift, agreement = scene_shift(scene)
+            scene = Aligned(scene, shift)
+            state = self.begin(scene_units(scene), scene.info)
+            state = replace(state, gains=pair_gains(scene), agreement=agreement.numbers(), shift=shift)
+        else:
+            state = self.begin(scene_units(scene), scene.info)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)
             contexts = tuple((*c, new) for c, new in zip(state.contexts, found, strict=True))
             state = replace(state, contexts=contexts)
         return state
 
-    def begin(self, units: Units, info: PairInfo, gains: tuple[float, ...] = ()) -> NetworkState:
-        """A state without statistics; without gains, those of the sensor hold."""
+    def begin(self, units: Units, info: PairInfo) -> NetworkState:
+        """A state without statistics: the gains of the sensor hold, and nothing is known of agreement."""
         width = info.bands if self.network.TRAITS.any_bands else self.card.bands
         groups = tuple(map(units.ordered, band_groups(info.bands, width)))
-        return NetworkState(units, groups, tuple(() for _ in groups), gains)
+        return NetworkState(units, groups, tuple(() for _ in groups))
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
@@ -196,6 +207,7 @@ class NetworkMethod:
         Returns:
             Two images (B, H, W) covering ``image.tile.window``, both exact on its core; the second 0 to 1.
         """
+        image = aligned_image(image, state.shift)
         side = self.network.TRAITS.window
         if side is not None:
             return image.upsampled + state.units.detail(self._blended(image, state, side)), None
@@ -255,6 +267,9 @@ class NetworkMethod:
             if traits.physics:
                 gains = state.gains or image.info.gains
                 gain = sum(gains) / len(gains)
+                agreement = (
+                    unknown_agreement(image.info.bands) if state.agreement is None else state.agreement
+                )
                 low = low_pass(pan, image.info.placement, seen, gain)
                 inputs = inputs._replace(
                     low=stacked(low),
@@ -262,6 +277,7 @@ class NetworkMethod:
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
                     optics=optics(gain, image.info.placement.ratio).to(pan)[None],
+                    agreement=agreement.to(pan)[None, members],
                 )
             yield inputs
 

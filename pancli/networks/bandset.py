@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle
 
-from pancli.networks.protocol import Inputs, Mean, Network, Outcome, Steps, Traits
+from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Steps, Traits
 
 _LEAK = 0.1  # without it, all features before the head once died in the first steps, and stayed dead
 _BOX = 7  # side of the local regressions' windows, pixels of half resolution
@@ -70,7 +70,6 @@ class BandSet(Network):
         workspace=60,
         any_bands=True,
         physics=True,
-        more_rounds=1,
     )
     WIDTH: ClassVar[int] = 32
     DEPTH: ClassVar[int] = 3
@@ -81,7 +80,7 @@ class BandSet(Network):
         self.own = nn.Conv2d(_OWN, width, 3, padding=1)
         self.shared = nn.Conv2d(_SHARED, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Bands(width) for _ in range(self.DEPTH))
-        known = 2 * width + _OPTICS
+        known = 2 * width + _OPTICS + AGREEMENT
         self.context = nn.Sequential(
             nn.Linear(known, width), nn.LeakyReLU(_LEAK), nn.Linear(width, 2 * width)
         )
@@ -103,7 +102,7 @@ class BandSet(Network):
         seen = _see(inputs)
         x = _activated(self.own(seen.own), self.shared(seen.shared), count)
         (means,) = yield (Mean(x),)
-        x = self._adapt(x, _by_image(means, count), seen.optics)
+        x = self._adapt(x, _by_image(means, count), seen)
         for block in self.blocks:
             x = block(x, count)
         said = self.head(leaky_relu(x, _LEAK))
@@ -111,12 +110,13 @@ class BandSet(Network):
         residual = seen.mixed(_fine(mixture)) + _by_image(pixel_shuffle(correction, 2)[:, 0], count)
         return Outcome(residual, (x,), _by_image(_fine(trust.sigmoid())[:, 0], count))
 
-    def _adapt(self, x: Tensor, means: Tensor, optics: Tensor) -> Tensor:
-        """Scale and shift features (N B, n, h, w) by what scene (N or 1, B, n) and sensor (N, 2) are like."""
+    def _adapt(self, x: Tensor, means: Tensor, seen: _Seen) -> Tensor:
+        """Scale and shift features (N B, n, h, w) by what the scene, of means (N or 1, B, n), is like."""
         common = means.mean(1, keepdim=True).expand_as(means)
-        sensor = optics[:, None].expand(-1, means.shape[1], -1)
-        parts = [part.expand(len(optics), -1, -1) for part in (means, common)]
-        scale, shift = self.context(torch.cat((*parts, sensor), 2)).flatten(0, 1)[..., None, None].chunk(2, 1)
+        sensor = seen.optics[:, None].expand(-1, means.shape[1], -1)
+        parts = [part.expand(len(sensor), -1, -1) for part in (means, common)]
+        said = self.context(torch.cat((*parts, sensor, seen.agreement), 2))
+        scale, shift = said.flatten(0, 1)[..., None, None].chunk(2, 1)
         return torch.addcmul(shift.to(x), x, 1 + scale.to(x))
 
 
@@ -165,6 +165,7 @@ class _Seen(NamedTuple):
         own: (N B, 12, h, w), what the first layer sees of the bands, at half resolution.
         shared: (N, 7, h, w), of pan.
         optics: (N, 2).
+        agreement: (N, B, 8).
         detail: (N, 1, H, W), of pan against its own low-pass.
         substituted: (N, 1, H, W), against the bands' intensity.
         factor: (N, B, H, W), what the detail is multiplied by in proportion to brightness.
@@ -174,6 +175,7 @@ class _Seen(NamedTuple):
     own: Tensor
     shared: Tensor
     optics: Tensor
+    agreement: Tensor
     detail: Tensor
     substituted: Tensor
     factor: Tensor
@@ -189,16 +191,18 @@ class _Seen(NamedTuple):
 def _see(inputs: Inputs) -> _Seen:
     """What a run begins with."""
     bms, pan, low, intensity = inputs.bms, inputs.pan, inputs.low, inputs.intensity
-    correlation, origin, optics = inputs.correlation, inputs.origin, inputs.optics
-    if low is None or intensity is None or correlation is None or origin is None or optics is None:
+    correlation, origin, optics, agreement = inputs[-4:]
+    if low is None or intensity is None or correlation is None or origin is None:
+        raise ValueError("these inputs are of a network that does not see physics")
+    if optics is None or agreement is None:
         raise ValueError("these inputs are of a network that does not see physics")
     strength, origin = correlation[..., None, None], origin[..., None, None]
     detail = pan - low
     below = low + origin
     factor = torch.where(below > 0, (bms * strength + origin) / below.clamp_min(1e-3), 1.0).clamp(*_FACTORS)
-    slope, agreement, spread = _local_regression(avg_pool2d(bms, 2), avg_pool2d(low, 2))
+    slope, likeness, spread = _local_regression(avg_pool2d(bms, 2), avg_pool2d(low, 2))
     bright = factor * detail
-    planes = (slope, agreement, avg_pool2d(factor, 2), strength.expand_as(slope))
+    planes = (slope, likeness, avg_pool2d(factor, 2), strength.expand_as(slope))
     fine = [pixel_unshuffle(image.flatten(0, 1)[:, None], 2) for image in (bms, bright)]
     own = torch.cat((*fine, torch.stack(planes, 2).flatten(0, 1)), 1)
     unexplained = avg_pool2d(low - intensity, 2)
@@ -208,6 +212,7 @@ def _see(inputs: Inputs) -> _Seen:
         own.contiguous(memory_format=layout),
         shared.contiguous(memory_format=layout),
         optics,
+        agreement,
         detail,
         pan - intensity,
         factor,

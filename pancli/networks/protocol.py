@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+AGREEMENT = 8
+"""Numbers per band that say how well it and pan fit."""
+
 
 class Inputs(NamedTuple):
     """What a network sees, in its units, which are near zero mean and unit deviation.
@@ -34,8 +37,9 @@ class Inputs(NamedTuple):
         origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
             its sign is that of the correlation.
         optics: (N, 2), the MTF gain at the ms Nyquist, of all bands, and the binary logarithm of the ratio.
+        agreement: (N, B, 8), how well pan and the bands fit, as :mod:`pancli.methods.agreement` says it.
 
-    The last five are None for networks whose traits do not ask for physics.
+    The last six are None for networks whose traits do not ask for physics.
     """
 
     bms: Tensor
@@ -47,6 +51,7 @@ class Inputs(NamedTuple):
     correlation: Tensor | None = None
     origin: Tensor | None = None
     optics: Tensor | None = None
+    agreement: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same with every tensor changed."""
@@ -199,16 +204,8 @@ class Traits:
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
         reconstructed: Whether the layers themselves are ours, because the paper's are not published.
         any_bands: Whether it takes any number of bands at once, in any order.
-        physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin`` and ``optics``.
-        more_rounds: Rounds of back-projection in use beyond those it was trained with, if with any: of each
-            only the share is added that the network trusts.
-        halo: How far, in pan pixels, one output pixel looks, given the statistics.
-        stages: The same for each stage of statistics, in order.
-        align: Windows must start at multiples of this pan row and column, and have such sides.
-        ratio: Pan pixels per ms pixel that ``lrms`` must have; None for networks that take ``bms`` alone.
-        window: Side of the windows it must be given, which are then blended; None where any size will do.
-        workspace: float32 values per pan pixel alive at once: about the channels of its widest layers; of a
-            network that takes any number of bands, per pan pixel and band.
+        physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin``, ``optics`` and
+            ``agreement``.
     """
 
     summary: str
@@ -223,7 +220,6 @@ class Traits:
     reconstructed: bool = False
     any_bands: bool = False
     physics: bool = False
-    more_rounds: int = 0
 
     @property
     def radius(self) -> int:
@@ -241,9 +237,8 @@ def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
     coarse = None if traits.ratio is None else images[..., :: traits.ratio, :: traits.ratio]
     if not traits.physics:
         return Inputs(images, images[:, :1], coarse)
-    return Inputs(
-        images, images[:, :1], coarse, None, images[:, :1], images[:, :1], values + 1, values, optics
-    )
+    pan, agreement = images[:, :1], torch.zeros(1, bands, AGREEMENT)
+    return Inputs(images, pan, coarse, None, pan, pan, values + 1, values, optics, agreement)
 
 
 Context = Sequence[Sequence[Tensor]]

@@ -40,7 +40,8 @@ class SharpenOptions:
         creation: GDAL creation options over the defaults.
         overwrite: Replace an existing output.
         sensor: Whose MTF to assume.
-        coregister: ``none``, ``auto``, or the (down, right) shift in pan pixels that moves ms onto pan.
+        coregister: ``none``; ``auto`` to move ms onto pan, or the (down, right) shift in pan pixels that does
+            so; ``pan`` to lay pan on ms.
         adapt: Seconds to fine-tune the network on the scene itself first; None for not at all.
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         back_project: Rounds of back-projection; None for as many as the method asks for.
@@ -64,7 +65,7 @@ class SharpenOptions:
     creation: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     sensor: str = "generic"
-    coregister: Literal["none", "auto"] | tuple[float, float] = "none"
+    coregister: Literal["none", "auto", "pan"] | tuple[float, float] = "none"
     adapt: float | None = None
     adapt_loss: str = "reduced"
     back_project: int | None = None

@@ -11,6 +11,7 @@ from typing import Any
 
 from pancli.device import find_device
 from pancli.errors import MethodError, PairError, UsageError
+from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
@@ -105,6 +106,7 @@ class Plan:
             "memory_mb": math.ceil(_tile_bytes(self.scene, self.method, self.tile_size) / _MEGABYTE),
             "output_bytes_uncompressed": grid.shape[0] * grid.shape[1] * len(spec.bands) * itemsize,
             "shift": self.shift.as_dict(),
+            "pan_shift": list(self.scene.pan_shift),
             "warnings": list(self.warnings),
         }
 
@@ -139,6 +141,8 @@ def plan_sharpening(
         scene = open_scene(pair, info, area.window, bounds, device)
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
+        if options.coregister == "pan":
+            scene = replace(scene, pan_shift=scene_shift(scene)[0])
         partial = window != area.window or area.outline is not None
         spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
@@ -208,7 +212,7 @@ def _union(a: Window, b: Window) -> Window:
 def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[Shift, list[str]]:
     if isinstance(options.coregister, tuple):
         return Shift(*options.coregister), []
-    if options.coregister == "none":
+    if options.coregister != "auto":
         return Shift(), []
     measured = measure_shift(scene)
     if measured.confident:

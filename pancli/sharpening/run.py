@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +18,10 @@ import torch
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.device import find_device
 from pancli.encoding import Encoding
+from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
-from pancli.methods.network import NetworkMethod
-from pancli.methods.protocol import TileImage
+from pancli.methods.network import NetworkMethod, NetworkState
+from pancli.methods.protocol import Method, TileImage
 from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.memory import each_tile, fit_in_memory, shortage_told
 from pancli.sharpening.options import SharpenOptions
@@ -29,6 +31,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
 tiles, or seconds of "adapt"."""
 
+_VISIBLE = 1.0  # pan pixels: from here on, output and pan laid over each other do not fit
 _WRITE_BEHIND = 2
 
 
@@ -49,6 +52,8 @@ class SharpenReport:
             ``total``.
         megapixels_per_second: Output pixels (not bands) over the total.
         shift: How ms was moved, in pan pixels.
+        pan_shift: How far (down, right) pan lay from ms then, in pan pixels, where its detail was laid on ms;
+            None where nobody looked.
         tile: Side of a tile's core; where memory did not suffice for what was planned, of the last ones.
         adaptation: What came of adapting the network; None where that was not asked for.
         warnings: What the user should know.
@@ -64,6 +69,7 @@ class SharpenReport:
     seconds: dict[str, float]
     megapixels_per_second: float
     shift: dict[str, Any]
+    pan_shift: Shift | None
     tile: int
     adaptation: Adaptation | None = None
     warnings: tuple[str, ...] = ()
@@ -81,6 +87,7 @@ class SharpenReport:
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
             "mpix_per_s": round(self.megapixels_per_second, 3),
             "shift": self.shift,
+            "pan_shift": None if self.pan_shift is None else list(self.pan_shift),
             "tile": self.tile,
             "adaptation": None if self.adaptation is None else self.adaptation.as_dict(),
             "warnings": list(self.warnings),
@@ -129,8 +136,8 @@ def sharpen(
             clock.seconds["plan"] = time.perf_counter() - start
             told = progress or (lambda *_: None)
             plan, adaptation = _adapted(plan, clock, told)
-            plan = _execute(plan, clock, told)
-    return _report(plan, clock.seconds, adaptation)
+            plan, pan_shift = _execute(plan, clock, told)
+    return _report(plan, clock.seconds, adaptation, pan_shift)
 
 
 @contextmanager
@@ -157,23 +164,53 @@ def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adapt
     return replace(plan, method=method, spec=replace(plan.spec, tags=tags)), adaptation
 
 
-def _execute(plan: Plan, clock: _Clock, progress: Progress) -> Plan:
-    """Carry a plan out; returns it with the tiles that there was memory for."""
+def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift | None]:
+    """Carry a plan out; returns it with the tiles that there was memory for, and where pan was found."""
     with clock.stage("fit"):
         progress("fit", 0, 0)
         state, scene = fit_in_memory(plan.method, plan.scene)
-    spec = plan.spec
-    if isinstance(plan.method, BackProjected):
-        found = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(plan.method.rounds)}
-        spec = replace(spec, tags={**spec.tags, **found})
+    pan_shift = _pan_shift(plan, state)
+    spec = replace(plan.spec, tags={**plan.spec.tags, **_tags(plan.method, state, pan_shift)})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):
             side = _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
-    return replace(
-        plan, tile_size=side, warnings=(*plan.warnings, *_smaller_tiles(plan, scene.fit_tile, side))
-    )
+    warnings = [*_far_away(pan_shift), *_smaller_tiles(plan, scene.fit_tile, side)]
+    return replace(plan, tile_size=side, warnings=(*plan.warnings, *warnings)), pan_shift
+
+
+def _pan_shift(plan: Plan, state: Any) -> Shift | None:
+    """Where pan was found to lie, against ms, and is taken from; None where nobody looked."""
+    network = state.method if isinstance(plan.method, BackProjected) else state
+    seen = isinstance(network, NetworkState) and network.agreement is not None
+    if not seen and plan.options.coregister != "pan":
+        return None
+    (down, right), more = plan.scene.pan_shift, network.shift if seen else NOWHERE
+    return round(down + more[0], 3), round(right + more[1], 3)
+
+
+def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]:
+    """What was found in the scene itself."""
+    tags = {}
+    if isinstance(method, BackProjected):
+        tags = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(method.rounds)}
+    if pan_shift is not None:
+        tags["PANCLI_PAN_SHIFT"] = f"{pan_shift[0]:g},{pan_shift[1]:g}"
+    return tags
+
+
+def _far_away(pan_shift: Shift | None) -> list[str]:
+    """A warning where the output lies visibly beside pan."""
+    if pan_shift is None or math.hypot(*pan_shift) < _VISIBLE:
+        return []
+    down, right = pan_shift
+    vertical = f"{abs(down):g} pixels {'below' if down > 0 else 'above'}"
+    horizontal = f"{abs(right):g} {'to the right' if right > 0 else 'to the left'} of"
+    return [
+        f"PAN lies {vertical} and {horizontal} MS; its detail was laid on MS, so that the output lies where "
+        "MS does (--coregister auto moves MS to PAN instead)"
+    ]
 
 
 def _smaller_tiles(plan: Plan, fitted: int, fused: int) -> list[str]:
@@ -230,7 +267,9 @@ def _fuse_one(
     return writer.submit(output.write, target, encode(fused, valid), valid.cpu().numpy())
 
 
-def _report(plan: Plan, seconds: dict[str, float], adaptation: Adaptation | None) -> SharpenReport:
+def _report(
+    plan: Plan, seconds: dict[str, float], adaptation: Adaptation | None, pan_shift: Shift | None
+) -> SharpenReport:
     height, width = plan.spec.grid.shape
     return SharpenReport(
         output=str(plan.spec.path),
@@ -243,6 +282,7 @@ def _report(plan: Plan, seconds: dict[str, float], adaptation: Adaptation | None
         seconds=seconds,
         megapixels_per_second=height * width / 1e6 / seconds["total"],
         shift=plan.shift.as_dict(),
+        pan_shift=pan_shift,
         tile=plan.tile_size,
         adaptation=adaptation,
         warnings=plan.warnings,

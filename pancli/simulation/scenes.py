@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,9 @@ class SimulatedPair:
         return self.instrument.peak
 
 
-def random_pair(generator: torch.Generator, size: int, bands: int, ratio: float) -> SimulatedPair:
+def random_pair(
+    generator: torch.Generator, size: int, bands: int, ratio: float, *, registered: bool = False
+) -> SimulatedPair:
     """A random ground seen by a random instrument, ``size`` pixels square.
 
     Args:
@@ -54,6 +56,8 @@ def random_pair(generator: torch.Generator, size: int, bands: int, ratio: float)
         size: Pan pixels along each side.
         bands: Number of ms bands, at least 1.
         ratio: Pan pixels per ms pixel, above 1; need not divide ``size``.
+        registered: Whether ms as a whole lies where it claims to, so that the truth lies where ms does, too;
+            its bands may still lie a little apart.
 
     Raises:
         ValueError: The image would be empty, without bands, or sharper in ms than in pan.
@@ -61,7 +65,10 @@ def random_pair(generator: torch.Generator, size: int, bands: int, ratio: float)
     rng = _numpy_generator(generator)
     if bands < 1:
         raise ValueError(f"a pair needs at least one band, got {bands}")
-    return observe(rng, random_instrument(rng, bands, ratio), (size, size), ratio)
+    instrument = random_instrument(rng, bands, ratio)
+    if registered:
+        instrument = replace(instrument, shift=(0.0, 0.0))
+    return observe(rng, instrument, (size, size), ratio)
 
 
 def seeded_pair(seed: int, instrument: Instrument, shape: tuple[int, int], ratio: float) -> SimulatedPair:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pancli.methods.agreement import Agreement, unknown_agreement
+from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
 from pancli.methods.moments import Moments
 from pancli.methods.units import Units, optics
 from pancli.methods.views import block_ms
@@ -33,7 +35,7 @@ _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to 
 _SOFTNESS = (0.35, 0.9)  # of a made pan against the truth, as _softened takes it: 0.68 to 1 is what is left
 _AWAY = 1.5  # pixels along each axis by which a pan that does not fit lies elsewhere, at most
 _FOREIGN = (0.2, 0.8)  # of what is not of this place in a pan that does not fit, against its own
-_BLUNT = (0.1, 0.6)  # of a truth that is less sharp than its pan, likewise: 0.2 to 0.98 is left
+_BLUNT = (0.03, 0.6)  # of a truth that is less sharp than its pan, likewise: 0.1 to 0.98 is left
 
 
 class Region(NamedTuple):
@@ -47,6 +49,7 @@ class Region(NamedTuple):
         ms: (B, m, m).
         placement: Where ms is believed to lie.
         gain: What the MTF at the ms Nyquist frequency is believed to be, of all bands.
+        agreement: Of pan and ms, where pan is aligned; else None.
     """
 
     pan: Tensor
@@ -56,6 +59,7 @@ class Region(NamedTuple):
     ms: Tensor
     placement: Placement
     gain: float
+    agreement: Agreement | None = None
 
     @property
     def units(self) -> Units:
@@ -165,9 +169,11 @@ def draw_region(
         return whole_region(pan, ms, reference, placement, GENERIC.ms_gains[0])
     reference = crop(image.bands, window)
     if kind == "pairs":
-        pan = reduced_pan(image, window, uniform(generator, *degradation.pan_gains))
+        gain = uniform(generator, *degradation.pan_gains)
+        pan = reduced_pan(image, window, gain, _apart(degradation.shift, generator))
     else:
-        pan = _softened(made_pan(reference, generator), uniform(generator, *_SOFTNESS))
+        softness = uniform(generator, *_SOFTNESS)
+        pan = _softened(made_pan(reference, generator), softness, _apart(degradation.shift, generator))
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
@@ -175,26 +181,29 @@ def draw_region(
 
 
 def simulated_region(size: int, bands: int, degradation: Degradation, generator: torch.Generator) -> Region:
-    """A simulated scene of at least so many bands; its own sensor has blurred and shifted it."""
+    """A simulated scene of at least so many bands, as its own sensor sees it; pan lies a little elsewhere."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
-    pair = random_pair(generator, size, bands + integer(generator, 3), ratio)
+    pair = random_pair(generator, size, bands + integer(generator, 3), ratio, registered=True)
     gains = pair.instrument.ms_gains
     gain = _believed(sum(gains) / len(gains), degradation, generator)
-    pan = _misfitting(pair.pan, generator) if _misfits(degradation, generator) else pair.pan
+    pan = pair.pan if integer(generator, 2) else aligned(pair.pan, _apart(degradation.shift, generator))
+    pan = _misfitting(pan, generator) if _misfits(degradation, generator) else pan
     return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
-def reduced_pan(image: Image, window: Window, gain: float) -> Tensor:
+def reduced_pan(image: Image, window: Window, gain: float, shift: Shift = NOWHERE) -> Tensor:
     """Pan (1, h, w) as an ms window of an image would have it.
 
     Args:
         image: A pair.
         window: Which of its ms pixels.
         gain: MTF at the ms Nyquist frequency.
+        shift: (down, right), ms pixels by which what is seen lies elsewhere.
     """
     pan, placement = _pan_under(image, window)
+    moved = placement.shifted(shift[0] * placement.rows.ratio, shift[1] * placement.cols.ratio)
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *window.shape)
-    return degrade(pan, placement, whole, ms_whole, gain)
+    return degrade(pan, moved, whole, ms_whole, gain)
 
 
 def _pan_under(image: Image, window: Window) -> tuple[Tensor, Placement]:
@@ -241,18 +250,16 @@ def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator:
     for side in reference.shape[1:]:
         phase = uniform(generator, -degradation.phase, degradation.phase)
         axes.append(AxisMap(1.0 / ratio, phase, math.floor(side / ratio + min(phase, 0.0))))
-    believed = Placement(*axes)
-    shift = [uniform(generator, -degradation.shift, degradation.shift) for _ in range(2)]
-    true = believed.shifted(*shift)
-    whole, ms_whole = Window(0, 0, *reference.shape[1:]), Window(0, 0, *believed.ms_shape)
+    placement = Placement(*axes)
+    whole, ms_whole = Window(0, 0, *reference.shape[1:]), Window(0, 0, *placement.ms_shape)
     gain = uniform(generator, *(_DECIMATED if misfits else degradation.ms_gains))
     bands = []
     for band in reference[:, None]:
         spread = uniform(generator, -degradation.gain_spread, degradation.gain_spread)
-        bands.append(degrade(band, true, whole, ms_whole, min(max(gain + spread, 0.05), 0.9)))
+        bands.append(degrade(band, placement, whole, ms_whole, min(max(gain + spread, 0.05), 0.9)))
     ms = _noisy(torch.cat(bands), uniform(generator, 0.0, degradation.noise), generator)
     pan = _noisy(pan, uniform(generator, 0.0, degradation.noise), generator)
-    return whole_region(pan, ms, reference, believed, _believed(gain, degradation, generator))
+    return whole_region(pan, ms, reference, placement, _believed(gain, degradation, generator))
 
 
 def _believed(gain: float, degradation: Degradation, generator: torch.Generator) -> float:
@@ -273,29 +280,25 @@ def _misfitting(pan: Tensor, generator: torch.Generator) -> Tensor:
     What is not there is pan itself, upside down: it is as sharp and as bright as pan.
     """
     if uniform(generator, 0.0, 1.0) < 0.6:
-        pan = _moved(pan, generator)
+        pan = aligned(pan, _apart(_AWAY, generator))
     if uniform(generator, 0.0, 1.0) < 0.4:
         pan = pan + uniform(generator, *_FOREIGN) * (pan.flip(1) - pan.mean())
     return pan
 
 
-def _softened(image: Tensor, gain: float) -> Tensor:
+def _apart(most: float, generator: torch.Generator) -> Shift:
+    """A displacement of at most so much along each axis."""
+    return uniform(generator, -most, most), uniform(generator, -most, most)
+
+
+def _softened(image: Tensor, gain: float, shift: Shift = NOWHERE) -> Tensor:
     """An image (C, h, w) through the samples of a Gaussian that leaves so much at its own Nyquist frequency.
 
     At so fine a grid the samples leave more than the Gaussian itself: 0.2 for a gain of 0.1, 0.68 for 0.35.
     """
-    axes = (AxisMap(1.0, 0.0, side) for side in image.shape[1:])
+    axes = (AxisMap(1.0, away, side) for away, side in zip(shift, image.shape[1:], strict=True))
     whole = Window(0, 0, *image.shape[1:])
     return degrade(image, Placement(*axes), whole, whole, gain)
-
-
-def _moved(pan: Tensor, generator: torch.Generator) -> Tensor:
-    """Pan (1, h, w), moved by up to a pixel and a half along each axis."""
-    height, width = pan.shape[1:]
-    away = [uniform(generator, -_AWAY, _AWAY) for _ in range(2)]
-    moved = Placement(AxisMap(1.0, away[0], height), AxisMap(1.0, away[1], width))
-    whole = Window(0, 0, height, width)
-    return upsample(pan, moved, whole, whole)
 
 
 def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, gain: float) -> Region:
@@ -304,6 +307,23 @@ def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placemen
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])
     moments = Moments.of(torch.cat((ms, reduced)).flatten(1))
     return Region(pan, upsample(ms, placement, ms_whole, whole), reference, moments, ms, placement, gain)
+
+
+def shown_region(region: Region, traits: Traits) -> Region:
+    """A region as a network is shown it: to one that sees physics with pan laid on ms."""
+    if not traits.physics:
+        return region
+    whole, ms_whole = Window(0, 0, *region.pan.shape[1:]), Window(0, 0, *region.placement.ms_shape)
+
+    def reduced(shift: Shift) -> Tensor:
+        return degrade(aligned(region.pan, shift), region.placement, whole, ms_whole, GENERIC.ms_gains[0])
+
+    def measure(shift: Shift) -> Agreement:
+        return Agreement.empty(len(region.ms), region.placement.ratio).seen(region.ms, reduced(shift))
+
+    shift, agreement = find_shift(measure)
+    moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))
+    return region._replace(pan=aligned(region.pan, shift), moments=moments, agreement=agreement)
 
 
 def _noisy(image: Tensor, level: float, generator: torch.Generator) -> Tensor:
@@ -364,6 +384,9 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
         physics = [part[:, rows, cols][None] for part in (low, intensity)]
         physics += [values[None, members] for values in (units.weight(), units.origin())]
         physics.append(optics(region.gain, region.placement.ratio)[None])
+        seen = region.agreement
+        numbers = unknown_agreement(len(chosen)) if seen is None else seen.of_bands(chosen).numbers()
+        physics.append(numbers[[chosen.index(band) for band in members]][None])
     bms = units.of_bands(region.upsampled)[members, rows, cols][None]
     inputs = Inputs(bms, pan[:, rows, cols][None], lrms, None, *physics)
     target = units.of_bands(region.reference)[members, rows, cols][None]

@@ -45,7 +45,7 @@ class Degradation:
         gain_spread: How far a single band's gain may differ.
         pan_gains: MTF of pan at its own Nyquist, where pan is reduced from a finer one.
         phase: Largest distance between the corners of the two grids along each axis, in ms pixels.
-        shift: Largest unknown displacement of ms against pan, in pan pixels, along each axis.
+        shift: Largest unknown displacement of pan against ms and the truth, in pan pixels, along each axis.
         noise: Largest standard deviation of noise, as a part of a band's.
         misfit: How often pan fits neither ms nor the truth: it may lie up to a pixel and a half elsewhere
             along each axis, or have things in it that are not there; where ms is made from a truth, that is

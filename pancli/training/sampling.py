@@ -21,6 +21,7 @@ from pancli.training.patches import (
     integer,
     random_corners,
     random_group,
+    shown_region,
     simulated_region,
 )
 from pancli.training.recipe import Recipe, Schedule, Source
@@ -87,7 +88,7 @@ class Sampler:
         weights = torch.tensor([source.weight for source in self.recipe.sources])
         index = int(torch.multinomial(weights, 1, generator=generator))
         schedule, source = self.schedule, self.recipe.sources[index]
-        seen = self._draw(index, generator)
+        seen = shown_region(self._draw(index, generator), self.traits)
         group = random_group(seen.reference.shape[0], self.recipe.bands, generator)
         corners = random_corners(seen, (schedule.patches, schedule.patch), self.traits.align, generator)
         patches = Batch.join([cut_patch(seen, group, corner, self.traits) for corner in corners])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pancli.errors import RecipeError
+from pancli.methods.alignment import aligned
 from pancli.methods.network import band_groups
 from pancli.methods.protocol import Method
 from pancli.metrics.hypercomplex import q2n_blocks
@@ -24,7 +25,15 @@ from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
 from pancli.training.images import Image, Room, crop, middle_window
-from pancli.training.patches import Region, cut_patch, reduced_pan, referenced_parts, whole_region
+from pancli.training.patches import (
+    Region,
+    cut_patch,
+    reduced_pan,
+    referenced_parts,
+    shown_region,
+    uniform,
+    whole_region,
+)
 from pancli.training.recipe import Recipe, Validation
 from pancli.training.sampling import RATIO_SLACK
 from pancli.training.sources import find_names, load_pair, load_referenced
@@ -32,6 +41,7 @@ from pancli.training.teachers import Teacher
 
 _SIMULATED_SEED = 900_000_000  # far from the seeds of training steps
 _SIMULATED_SIZE = 256
+_APART = 0.5  # pixels along each axis by which the pan of a simulated scene lies elsewhere, at most
 _Q_BLOCK = 32  # pixels, as evaluation's
 
 
@@ -143,8 +153,10 @@ def _chosen(bands: Tensor, image: Image, validation: Validation) -> Tensor:
 
 def _simulated(index: int, ratio: float) -> Case:
     generator = torch.Generator().manual_seed(_SIMULATED_SEED + index)
-    pair = random_pair(generator, _SIMULATED_SIZE, 4, ratio)
-    scene = array_scene(pair.pan[0].numpy(), pair.ms.numpy(), pair.placement)
+    pair = random_pair(generator, _SIMULATED_SIZE, 4, ratio, registered=True)
+    away = [uniform(generator, -_APART, _APART) for _ in range(2)]
+    pan = aligned(pair.pan, (away[0], away[1]))
+    scene = array_scene(pan[0].numpy(), pair.ms.numpy(), pair.placement)
     return Case(f"simulated ratio {ratio:g}", scene, pair.reference, pair.peak)
 
 
@@ -182,7 +194,7 @@ def measure_teacher(teacher: Teacher, recipe: Recipe, cases: Iterable[Case]) -> 
             window = _seen(traits, case.scene.area)
             if window.size == 0:
                 continue
-            region, fused = _region(case), torch.full_like(case.truth, torch.nan)
+            region, fused = shown_region(_region(case), traits), torch.full_like(case.truth, torch.nan)
             for group in band_groups(len(fused), recipe.bands):
                 batch = cut_patch(region, group, window, traits)
                 image = teacher(batch.to(device)).fused.float().cpu() * batch.scale + batch.mean

@@ -43,7 +43,7 @@ def test_an_unknown_name_is_answered_with_the_known(names):
         ({"back_project": 6}, "--back-project 6: must be from 0 to 5"),
         ({"ratio": 4.0}, "--ratio goes with --reduced"),
         ({"reduced": True, "reference": "truth.tif"}, "leave out --reduced or --reference"),
-        ({"reduced": True, "coregister": "auto"}, "move MS itself first"),
+        ({"reduced": True, "coregister": "auto"}, "use --coregister pan"),
         ({"reduced": True, "ratio": 1.0}, "--ratio 1"),
         ({"sensor": "sputnik"}, "sputnik"),
         ({"device": "tpu"}, "--device tpu"),

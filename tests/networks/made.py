@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from pancli.networks.gcpnet import GCPNet
-from pancli.networks.protocol import Inputs, Network
+from pancli.networks.protocol import AGREEMENT, Inputs, Network
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card, save_weights
 
@@ -37,9 +37,9 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
     origin = 1 + 3 * torch.rand(samples, bands, generator=generator)
     low, intensity = images(1, height, width), images(1, height, width)
     optics = torch.tensor([[0.3, 2.0]]).expand(samples, -1)
-    return inputs._replace(
-        low=low, intensity=intensity, correlation=correlation, origin=origin, optics=optics
-    )
+    agreement = torch.randn(samples, bands, AGREEMENT, generator=generator)
+    physics = {"correlation": correlation, "origin": origin, "optics": optics, "agreement": agreement}
+    return inputs._replace(low=low, intensity=intensity, **physics)
 
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:

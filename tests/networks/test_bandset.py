@@ -12,9 +12,8 @@ HEIGHT, WIDTH = 24, 20
 
 def of_bands(inputs, order):
     """The inputs with their bands in some order, or some of them repeated."""
-    return inputs._replace(
-        bms=inputs.bms[:, order], correlation=inputs.correlation[:, order], origin=inputs.origin[:, order]
-    )
+    names = ("bms", "correlation", "origin", "agreement")
+    return inputs._replace(**{name: getattr(inputs, name)[:, order] for name in names})
 
 
 def mixing(detail):
@@ -70,13 +69,17 @@ def test_bands_and_scene_are_seen():
 
 
 @torch.no_grad()
-def test_what_the_sensor_is_like_is_seen():
-    """At one ratio and MTF gain, more is added than at another."""
+def test_what_the_sensor_is_like_and_how_well_pan_fits_is_seen():
+    """At one ratio, MTF gain or agreement, more is added than at another."""
     network, inputs = settled(BandSet, 3), random_inputs(BandSet, 3, (HEIGHT, WIDTH))
     before = network(inputs).residual
     for other in ([0.5, 2.0], [0.3, 1.0]):
         after = network(inputs._replace(optics=torch.tensor([other]))).residual
         assert float((after - before).abs().max()) > 1e-3
+    agreement = inputs.agreement.clone()
+    agreement[:, 1] = 0
+    after = network(inputs._replace(agreement=agreement)).residual
+    assert float((after - before)[:, 1].abs().max()) > 1e-3
 
 
 @torch.no_grad()

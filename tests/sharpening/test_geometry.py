@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,6 +148,33 @@ def test_a_shift_moves_ms_onto_pan_and_is_told(tmp_path):
     assert (row, col, fused.shape) == (3, 0, (1, 157, 190))
     got = displacement(fused[0], scene.truth[0][3:, :190])
     assert max(map(abs, got)) < 0.05
+
+
+def misplaced(tmp_path):
+    """A scene whose ms claims to lie 0.3 ms pixels above and 0.4 right of where it does."""
+    scene = make_scene(tmp_path, dtype="float32", size=(200, 240))
+    write(scene.ms, scene.ms_image, scene.ms_transform * Affine.translation(0.4, -0.3))
+    return scene
+
+
+@pytest.mark.parametrize("method", ["gsa", "bandset"])
+def test_pan_is_laid_on_ms_where_that_is_asked_for_and_by_networks_that_see_physics(tmp_path, method):
+    scene, out = misplaced(tmp_path), tmp_path / "out.tif"
+    bare, asked = (SharpenOptions(method=method, dtype="float32", coregister=c) for c in ("none", "pan"))
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, replace(asked, tile=64))
+    assert report.pan_shift == pytest.approx((1.2, -1.6), abs=0.15)
+    with rasterio.open(out) as dataset:
+        told = tuple(map(float, dataset.tags()["PANCLI_PAN_SHIFT"].split(",")))
+        assert told == report.pan_shift
+        assert dataset.tags()["PANCLI_SHIFT"] == "0,0"
+    fused = read(out)
+    assert any("to the left of MS; its detail was laid on MS" in line for line in report.warnings)
+    expected = fuse(scene, tmp_path / "interpolated.tif", SharpenOptions(method="exp", dtype="float32"))
+    assert max(map(abs, displacement(fused[0], expected[0]))) < 0.1
+    whole = fuse(scene, tmp_path / "whole.tif", replace(asked, tile=512))
+    assert np.abs(fused - whole).max() < 1e-3 * np.ptp(whole)
+    plain = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "plain.tif", bare)
+    assert plain.pan_shift == (None if method == "gsa" else report.pan_shift)
 
 
 def test_a_shift_takes_no_pixel_away(tmp_path):

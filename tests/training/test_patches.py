@@ -24,6 +24,8 @@ from pancli.training.patches import (
     random_corners,
     random_group,
     reduced_pan,
+    shown_region,
+    simulated_region,
 )
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Degradation, Source
@@ -100,25 +102,65 @@ def test_interpolated_ms_lies_where_the_truth_does():
     assert float(moved.abs().mean()) > 4 * float(error.abs().mean())
 
 
-def test_an_unknown_shift_is_in_the_ms_and_not_in_the_truth(monkeypatch):
-    truth = smooth()
-    wide = Degradation(ratios=(2.0,), ms_gains=(0.3, 0.3), gain_spread=0.0, shift=1.0, noise=0.0)
-    drawn = []
-    plain = patches.uniform
+def smooth_image(kind):
+    """Bands of random waves on the finer grid that pan has of them, or without a pan."""
+    rows, cols = torch.meshgrid(torch.arange(192.0), torch.arange(192.0), indexing="ij")
+    frequency, phase = (
+        torch.randn(50, 2, generator=generator(5)),
+        torch.rand(50, 1, 1, generator=generator(6)),
+    )
+    waves = torch.cos(0.15 * (frequency[:, :1, None] * rows + frequency[:, 1:, None] * cols) + 6.28 * phase)
+    weights = 1 + 0.3 * torch.randn(4, 50, generator=generator(7))
+    bands, pan = (torch.einsum("kw,whc->khc", w, waves) for w in (weights, weights.mean(0, keepdim=True)))
+    if kind == "truth":
+        axes = AxisMap(1.0, 0.0, 192), AxisMap(1.0, 0.0, 192)
+        return Image("made", (500 + 9 * bands).numpy(), np.ones((192, 192), bool), Placement(*axes))
+    axis, whole, small = AxisMap(0.5, 0.0, 96), Window(0, 0, 192, 192), Window(0, 0, 96, 96)
+    coarse = degrade(500 + 9 * bands, Placement(axis, axis), whole, small, 0.3).numpy()
+    fine = (300 + 5 * pan[0]).numpy()
+    return Image("made", coarse, np.ones((96, 96), bool), Placement(axis, axis), fine)
 
-    def spy(source, low, high):
-        drawn.append(plain(source, low, high))
-        return drawn[-1]
 
-    monkeypatch.setattr(patches, "uniform", spy)
-    region = observe(truth[:1], truth, wide, generator(2))
-    down, right = drawn[2:4]
-    inner = (slice(14, -14), slice(14, -14))
-    gradient = torch.gradient(truth[0])
-    predicted = (down * gradient[0] + right * gradient[1])[inner]
-    found = (region.upsampled[0] - truth[0])[inner]
-    correlation = float(torch.corrcoef(torch.stack((predicted.flatten(), found.flatten())))[0, 1])
-    assert correlation > 0.9
+@pytest.mark.parametrize("kind", ["pairs", "truth"])
+def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
+    image = smooth_image(kind)
+    found: dict[float, list[float]] = {0.0: [], 1.0: []}
+    for most in found:
+        degradation = replace(EXACT, shift=most)
+        for seed in range(4):
+            window = Window(0, 0, *image.bands.shape[1:])
+            seen = draw_region(kind, image, window, degradation, generator(seed))
+            whole, small = Window(0, 0, *window.shape), Window(0, 0, *seen.placement.ms_shape)
+            expected = torch.cat(
+                [degrade(b, seen.placement, whole, small, 0.3) for b in seen.reference[:, None]]
+            )
+            torch.testing.assert_close(seen.ms, expected)
+            shown = shown_region(seen, BandSet.TRAITS)
+            moved = float((shown.pan - seen.pan).abs().max())
+            found[most].append(moved)
+            if most:
+                bare = draw_region(kind, image, window, EXACT, generator(seed))
+                inner = (..., slice(12, -12), slice(12, -12))
+                before, after = ((part.pan - bare.pan)[inner].abs().mean() for part in (seen, shown))
+                assert float(after) < 0.4 * float(before)
+    assert max(found[0.0]) == 0.0
+    assert min(found[1.0]) > 0.0
+
+
+def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():
+    shifts = {}
+    for most in (0.0, 1.5):
+        degradation = replace(EXACT, shift=most)
+        seen = [simulated_region(96, 4, degradation, generator(seed)) for seed in range(6)]
+        shown = [shown_region(region, BandSet.TRAITS) for region in seen]
+        shifts[most] = sum(not torch.equal(a.pan, b.pan) for a, b in zip(seen, shown, strict=True))
+    assert shifts[0.0] <= 1 < shifts[1.5]
+
+
+def test_other_networks_are_shown_pan_where_it_lies():
+    region = observe(smooth()[:1].roll(1, 1), smooth(), EXACT, generator())
+    assert shown_region(region, GCPNet.TRAITS) is region
+    assert not torch.equal(shown_region(region, BandSet.TRAITS).pan, region.pan)
 
 
 def test_units_are_those_of_the_whole_region():

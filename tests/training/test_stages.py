@@ -391,4 +391,4 @@ def test_a_network_is_judged_after_its_back_projections(tmp_path):
         assert isinstance(objective, Supervised)
         with torch.no_grad():
             found.append(missing(objective.run(batch)[0]))
-    assert found[1] < 0.4 * found[0]
+    assert found[1] < 0.5 * found[0]  # of each round, a network as it begins adds nine tenths

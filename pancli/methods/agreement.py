@@ -1,0 +1,173 @@
+"""How well pan and ms fit each other: what a network is told of a pair, in eight numbers per band.
+
+All are least squares on the ms grid, between the bands and pan reduced to it. At the finest detail that this
+grid shows, bands follow pan closely where ms is what a camera's MTF leaves of the ground that pan saw; less
+where ms is noisy, aliased, blunt or lies elsewhere. Each of these looks different: noise and aliasing in what
+neither pan nor the other bands explain, bluntness in the share of fine detail, a shift in pan's gradients
+(the first order of Lucas and Kanade, "An iterative image registration technique", IJCAI 1981).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pancli.methods.moments import Moments
+from pancli.methods.protocol import PairInfo, TileImage
+from pancli.resampling import reduce_masked
+
+SAMPLE_TILES = 16
+"""Tiles of 512 x 512 that are looked at, evenly spread; all, in scenes that have no more."""
+
+_FEWEST = 8  # samples per unknown; with fewer, nothing is said
+_SOFT = 0.05  # keeps a quotient by pan's share small where pan explains a band badly
+_MOST = 3.0  # of any number
+_FARTHEST = 1.0  # ms pixels; gradients say nothing of more
+_USUAL = (0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3)  # said where nothing can be told
+
+
+class Agreement(NamedTuple):
+    """Moments on the ms grid: bands, their fine detail, pan, its fine detail, its gradients, in this order.
+
+    Attributes:
+        moments: Of 2 B + 4 variables.
+        ratio: Pan pixels per ms pixel.
+    """
+
+    moments: Moments
+    ratio: float
+
+    @classmethod
+    def empty(cls, bands: int, ratio: float) -> Agreement:
+        """Nothing seen yet."""
+        return cls(Moments.empty(2 * bands + 4), ratio)
+
+    def seen(self, ms: Tensor, pan: Tensor, valid: Tensor | None = None) -> Agreement:
+        """With a piece of the ms grid more.
+
+        Args:
+            ms: (B, h, w).
+            pan: (1, h, w), reduced to the ms grid.
+            valid: (h, w) bool; None where all are. A pixel counts if its four neighbours do, too.
+        """
+        return self._replace(moments=self.moments.merge(Moments.of(_samples(ms, pan, valid))))
+
+    def of_bands(self, bands: list[int]) -> Agreement:
+        """As if there were these bands alone."""
+        count = self._bands
+        fine = [count + band for band in bands]
+        return self._replace(moments=self.moments.select([*bands, *fine, *range(2 * count, 2 * count + 4)]))
+
+    @property
+    def _bands(self) -> int:
+        return (len(self.moments.mean) - 4) // 2
+
+    def numbers(self) -> Tensor:
+        """(B, 8), float32, all between -3 and 3.
+
+        In order: the correlation of the fine detail with pan's, positive if alike where the band follows
+        pan; binary logarithm of how much fine detail the band has for its contrast, against pan; how far
+        pan's things lie down and to the right of the band's, and how far at all, in pan pixels, halved; how
+        much of pan's fine detail must be added to pan to look like the band; the share of the band's fine
+        detail that pan and the other bands do not explain, and of the band itself, as deviations.
+        """
+        count = self._bands
+        if self.moments.count < _FEWEST * (count + 4):
+            return unknown_agreement(count)
+        return torch.stack([self._of_band(band) for band in range(count)])
+
+    def shift(self) -> tuple[float, float]:
+        """How far (down, right) pan's things lie from where they are in the bands, in pan pixels.
+
+        To first order, so that it is right where it is small; (0, 0) where nothing can be told.
+        """
+        count = self._bands
+        if self.moments.count < _FEWEST * (count + 4):
+            return 0.0, 0.0
+        pan, fine_pan, down, right = range(2 * count, 2 * count + 4)
+        weights, _ = self.moments.regress(pan, [*range(count), fine_pan, down, right])
+        return -float(weights[-2]) * self.ratio, -float(weights[-1]) * self.ratio
+
+    def unexplained(self) -> float:
+        """The share of pan's variance that its fine detail and the bands, combined, do not explain."""
+        pan, fine_pan = 2 * self._bands, 2 * self._bands + 1
+        return self._unexplained(pan, [*range(self._bands), fine_pan]) ** 2
+
+    def _of_band(self, band: int) -> Tensor:
+        count, moments = self._bands, self.moments
+        fine, pan, fine_pan, down, right = count + band, *range(2 * count, 2 * count + 4)
+        std, covariance = moments.std.clamp_min(1e-12), moments.covariance
+        correlation = covariance / torch.outer(std, std)
+        sign = -1.0 if float(correlation[band, pan]) < 0 else 1.0
+        detail = torch.log2((std[fine] / std[band]) / (std[fine_pan] / std[pan]))
+        weights, _ = moments.regress(band, [pan, fine_pan, down, right])
+        share = weights * std[pan] / std[band]  # of the band, for pan's contrast
+        follows = float(share[0])
+        sharper, *away = (share[1:] * follows / (follows**2 + _SOFT)).tolist()
+        moved = torch.tensor(away, dtype=torch.float64).clamp(-_FARTHEST, _FARTHEST) * (self.ratio / 2)
+        others = [other for other in range(count) if other != band]
+        numbers = [
+            sign * float(correlation[fine, fine_pan]),
+            float(detail.nan_to_num(0.0)),
+            *moved.tolist(),
+            float(moved.norm()),
+            sharper,
+            self._unexplained(fine, [*(count + other for other in others), fine_pan]),
+            self._unexplained(band, [*others, pan]),
+        ]
+        return torch.tensor(numbers).clamp(-_MOST, _MOST)
+
+    def _unexplained(self, target: int, on: list[int]) -> float:
+        """Deviation of what is left of a variable, against its own; adjusted for the number of others."""
+        moments = self.moments
+        total = float(moments.scatter[target, target])
+        if total <= 0:
+            return 0.0
+        weights, _ = moments.regress(target, on)
+        left = 1.0 - float(weights @ moments.scatter[on, target]) / total
+        free = (moments.count - 1) / (moments.count - 1 - len(on))
+        return math.sqrt(min(max(left * free, 0.0), 1.0))
+
+
+def unknown_agreement(bands: int) -> Tensor:
+    """(bands, 8): what is said where nothing can be told."""
+    return torch.tensor(_USUAL).expand(bands, -1)
+
+
+def agreement_of(images: Iterable[TileImage], info: PairInfo) -> Agreement:
+    """Of the valid ms pixels of some tiles of a pair."""
+    agreement = Agreement.empty(info.bands, info.placement.ratio)
+    for image in images:
+        agreement = agreement.seen(*_on_ms_grid(image))
+    return agreement
+
+
+def _on_ms_grid(image: TileImage) -> tuple[Tensor, Tensor, Tensor]:
+    """ms, pan reduced to it and what is valid of both, of the ms pixels of a tile's core."""
+    window = image.ms_core()
+    inside = window.slices_in(image.ms_window)
+    where = image.tile.window, window
+    reduced, whole = reduce_masked(
+        image.pan, image.valid, image.info.placement, where, (image.info.mean_gain,)
+    )
+    return image.ms[:, *inside], reduced, image.ms_valid[inside] & whole
+
+
+def _samples(ms: Tensor, pan: Tensor, valid: Tensor | None) -> Tensor:
+    """(2 B + 4, N) float64, of pixels with four neighbours that count."""
+    if min(ms.shape[1:]) < 3:
+        return ms.new_zeros(2 * len(ms) + 4, 0, dtype=torch.float64)
+    both = torch.cat((ms.double(), pan.double()))
+    middle = both[:, 1:-1, 1:-1]
+    up, below, left, right = both[:, :-2, 1:-1], both[:, 2:, 1:-1], both[:, 1:-1, :-2], both[:, 1:-1, 2:]
+    fine = middle - (up + below + left + right) / 4
+    slopes = [(below[-1:] - up[-1:]) / 2, (right[-1:] - left[-1:]) / 2]
+    maps = torch.cat((middle[:-1], fine[:-1], middle[-1:], fine[-1:], *slopes))
+    if valid is None or bool(valid.all()):
+        return maps.flatten(1)
+    keep = valid[1:-1, 1:-1] & valid[:-2, 1:-1] & valid[2:, 1:-1] & valid[1:-1, :-2] & valid[1:-1, 2:]
+    return maps[:, keep]

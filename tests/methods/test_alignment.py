@@ -1,0 +1,172 @@
+"""Pan laid on ms: shifts that are known are found, taken out, and leave no trace in the result."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.methods.agreement import Agreement
+from pancli.methods.alignment import NOWHERE, aligned, alignment_radius, find_shift, scene_shift
+from pancli.methods.back_projection import BackProjected
+from pancli.methods.network import NetworkMethod
+from pancli.networks.bandset import BandSet
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade
+from pancli.scene import array_scene, fuse_scene
+from pancli.tiling import Window
+from tests.networks.made import card_of, settled
+
+SIDE = 144
+
+
+def bumps(seed, count):
+    """Random images of much in common, as sums of waves, which can be looked at from anywhere."""
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(1, 40)) + 0.2 * rng.normal(size=(count, 40))
+    frequency, phase = rng.normal(0, 0.45, (40, 2)), rng.uniform(0, 6.28, 40)
+
+    def at(down, right):
+        rows, cols = np.meshgrid(np.arange(SIDE) + down, np.arange(SIDE) + right, indexing="ij")
+        angle = np.tensordot(frequency, np.stack((rows, cols)), 1)
+        return np.tensordot(weight, np.cos(angle + phase[:, None, None]), 1)
+
+    return at
+
+
+def pair(shift, ratio=4, seed=0, noise=0.0):
+    """pan whose things lie ``shift`` from where ms has them, ms reduced by the MTF, and the truth."""
+    ground = bumps(seed, 4)
+    truth = 500 + 20 * ground(0, 0)
+    weights = np.array([0.3, 0.3, 0.2, 0.2])
+    pan = np.tensordot(weights, 500 + 20 * ground(-shift[0], -shift[1]), 1)
+    pan += noise * pan.std() * np.random.default_rng(seed).standard_normal(pan.shape)
+    axis = AxisMap(1 / ratio, 0.0, SIDE // ratio)
+    windows = Window(0, 0, SIDE, SIDE), Window(0, 0, SIDE // ratio, SIDE // ratio)
+    ms = degrade(torch.from_numpy(truth), Placement(axis, axis), *windows, 0.3)
+    return pan.astype(np.float32), ms.numpy().astype(np.float32), truth
+
+
+@pytest.mark.parametrize("ratio", [2, 3, 4])
+@pytest.mark.parametrize("shift", [(0.5, -0.3), (-1.2, 1.4), (1.9, 0.0)])
+def test_a_shift_is_found_and_what_is_left_of_it_is_small(ratio, shift):
+    found, _ = scene_shift(array_scene(*pair(shift, ratio)[:2]))
+    assert found == pytest.approx(shift, abs=0.06)
+
+
+def test_noise_in_pan_is_no_shift():
+    assert scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2]))[0] == NOWHERE
+    found, _ = scene_shift(array_scene(*pair((0.8, -0.6), noise=0.05)[:2]))
+    assert found == pytest.approx((0.8, -0.6), abs=0.15)
+
+
+@pytest.mark.parametrize("kind", ["elsewhere", "too far", "constant"])
+def test_what_cannot_be_told_is_left_alone(kind):
+    pan, ms, _ = pair((5.5, 0.0)) if kind == "too far" else pair((0.0, 0.0))
+    if kind == "elsewhere":
+        pan = pair((0.0, 0.0), seed=9)[0]
+    if kind == "constant":
+        pan[:] = 7
+    scene = array_scene(pan, ms)
+    found, agreement = scene_shift(scene)
+    assert found == NOWHERE
+    assert bool(agreement.numbers().isfinite().all())
+
+
+def test_a_shift_that_does_not_settle_is_not_believed():
+    """What is measured calls for a pixel more each time, and explains no more."""
+    ms, pan = torch.randn(3, 30, 30), torch.randn(1, 30, 30)
+    blank = Agreement.empty(3, 4.0).seen(ms, pan)
+
+    class Restless(Agreement):
+        def shift(self):
+            return 0.5, 0.0
+
+    asked = []
+
+    def measure(shift):
+        asked.append(shift)
+        return Restless(*blank)
+
+    assert find_shift(measure)[0] == NOWHERE
+    assert 2 < len(asked) < 8
+
+
+@pytest.mark.parametrize("seen", [0.5, 1.0, 2.0])
+def test_a_measure_that_sees_half_or_twice_the_shift_leads_to_it_all_the_same(seen):
+    """As where ms is blunter or sharper than it is believed to be."""
+
+    class Biased(Agreement):
+        left: tuple[float, float]
+
+        def shift(self):
+            return seen * self.left[0], seen * self.left[1]
+
+        def unexplained(self):
+            return 0.01 + self.left[0] ** 2 + self.left[1] ** 2
+
+    def measure(shift):
+        agreement = Biased(*Agreement.empty(3, 4.0))
+        agreement.left = 1.1 - shift[0], -0.4 - shift[1]
+        return agreement
+
+    assert find_shift(measure)[0] == pytest.approx((1.1, -0.4), abs=0.05)
+
+
+def test_whole_pixels_are_taken_as_they_are_and_fractions_keep_fine_detail():
+    image = torch.randn(1, 40, 40)
+    torch.testing.assert_close(aligned(image, (3.0, -2.0))[:, 6:30, 8:36], image[:, 9:33, 6:34])
+    rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    wave = torch.cos(2.2 * rows + 1.1 * cols)[None]  # 0.7 of the Nyquist frequency
+    moved = torch.cos(2.2 * (rows + 0.5) + 1.1 * (cols + 0.3))[None]
+    inner = slice(8, -8)
+    found = aligned(wave, (0.5, 0.3))
+    torch.testing.assert_close(found[:, inner, inner], moved[:, inner, inner], atol=0.05, rtol=0)
+    torch.testing.assert_close(aligned(torch.full((1, 9, 9), 5.0), (0.4, 0.7)), torch.full((1, 9, 9), 5.0))
+
+
+def mixing_network():
+    """A network that adds pan's detail as it is."""
+    network = BandSet()
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.zero_()
+        bias = network.head.bias
+        assert bias is not None
+        bias[0], bias[-1] = 1.0, 3.0
+    return NetworkMethod(network.eval(), card_of(network))
+
+
+def test_what_is_fused_follows_ms_as_if_pan_had_lain_there():
+    method = BackProjected(mixing_network(), 1)
+    inner = slice(16, -16)
+
+    def error(shift):
+        pan, ms, truth = pair(shift)
+        scene = array_scene(pan, ms)
+        state = method.fit(scene)
+        assert state.method.shift == pytest.approx(shift, abs=0.06)
+        fused = fuse_scene(method, scene, state).numpy()
+        return np.sqrt(np.mean((fused - truth)[:, inner, inner] ** 2)), state, scene
+
+    there, elsewhere = error((0.0, 0.0))[0], error((1.3, -0.8))
+    assert elsewhere[0] < 1.1 * there
+    method_state = replace(elsewhere[1], method=replace(elsewhere[1].method, shift=NOWHERE))
+    left = fuse_scene(method, elsewhere[2], method_state).numpy() - pair((1.3, -0.8))[2]
+    assert np.sqrt(np.mean(left[:, inner, inner] ** 2)) > 2 * there
+
+
+@pytest.mark.parametrize("method", ["plain", "back-projected"])
+def test_tiles_join_without_a_seam_where_pan_was_moved(method):
+    network = NetworkMethod(settled(BandSet), card_of(settled(BandSet)))
+    chosen = network if method == "plain" else BackProjected(network, 2)
+    scene = array_scene(*pair((1.3, -0.8))[:2])
+    state = chosen.fit(scene)
+    whole = fuse_scene(chosen, scene, state, tile_size=SIDE)
+    tiled = fuse_scene(chosen, scene, state, tile_size=56)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=0.02)
+
+
+def test_the_radius_provides_for_the_largest_shift():
+    info = array_scene(*pair((0.0, 0.0))[:2]).info
+    assert alignment_radius(info) == 5 + 4
