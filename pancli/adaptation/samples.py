@@ -107,7 +107,7 @@ def reduced_samples(scene: TiledScene) -> Samples:
 def _reduced(scene: TiledScene, window: Window) -> Sample | None:
     info = scene.info
     reach = mtf_radius(info.placement.ratio, info.sensor.pan_gain)
-    around = pan_window(info.placement, window).grow(reach).intersect(scene.bounds)
+    around = pan_window(info.placement, window).grow(scene.margin(reach)).intersect(scene.bounds)
     image = scene.load(Tile(around, around))
     if image is None or window.intersect(image.ms_window) != window:
         return None

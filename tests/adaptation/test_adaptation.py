@@ -1,5 +1,6 @@
 """A network learns from the scene it will fuse, and what it learnt is used only where it helps."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +13,15 @@ from pancli.adaptation.objectives import LOSSES, Patch
 from pancli.adaptation.samples import full_samples, ms_windows, pan_window, reduced_samples
 from pancli.errors import MethodError, UsageError
 from pancli.methods.network import NetworkMethod, scene_units
+from pancli.networks.bandset import BandSet
+from pancli.networks.gcpnet import GCPNet
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.scene import array_scene, fuse_scene
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.tiling import Window
 from tests.adaptation.made import waves
-from tests.networks.made import card_of, settled_network
+from tests.networks.made import card_of, settled, settled_network
 from tests.scenes import make_scene
 
 
@@ -109,6 +112,23 @@ def test_a_consistent_image_has_the_least_full_resolution_loss():
     assert least < 0.2
     assert float(loss(Patch(right.roll(4, 1), range(4), where), sample, units)) > 2 * least
     assert float(loss(Patch(right + 0.5, range(4), where), sample, units)) > least + 0.3
+
+
+@pytest.mark.parametrize("kind", [BandSet, GCPNet])
+def test_networks_that_see_physics_learn_from_pan_laid_on_ms(kind, monkeypatch):
+    pan, ms, _ = waves()
+    seen = []
+    objective = LOSSES["reduced"]
+
+    def gather(scene):
+        seen.append(scene.pan_shift)
+        return objective.gather(scene)
+
+    monkeypatch.setitem(LOSSES, "reduced", replace(objective, gather=gather))
+    method = NetworkMethod(settled(kind), card_of(settled(kind)))
+    adapt(method, array_scene(np.roll(pan, 1, 0), ms), AdaptTerms(stop_after(monkeypatch, 1), "reduced"))
+    expected = (1.0, 0.0) if kind is BandSet else (0.0, 0.0)
+    assert seen[0] == pytest.approx(expected, abs=0.1)
 
 
 def test_windows_are_spread_and_lie_inside():

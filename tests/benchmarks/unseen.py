@@ -1,12 +1,13 @@
 """Methods on sensors no weights were trained on, as they come and with back-projection; prints tables.
 
     python -m tests.benchmarks.unseen --data DATA --out FOLDER [--methods exp,gsa,mtf-glp-hpm,gcpnet,bandset]
-        [--back-project 2] [--only truth|full] [--report]
+        [--back-project 2] [--only truth|full] [--coregister pan] [--report]
 
-DATA holds ikonos, worldview2, worldview3 and quickbird (``pan.tif``, ``ms.tif``), which are reduced by Wald's
-protocol and compared at full resolution too; rgbn (four-band images, of which a pan is made); gaofen2-reduced
-and reduced-8bit (``pan.tif``, ``ms.tif`` and the truth, ``gt.tif``, in folders); gaofen2-full and rotterdam
-(pairs in folders), at full resolution alone. What is not there is left out. A figure is the mean over a set.
+DATA holds ikonos, worldview2, worldview3, quickbird and (in folders) melbourne: ``pan.tif``, ``ms.tif``,
+which are reduced by Wald's protocol and compared at full resolution too; rgbn (four-band images, of which a
+pan is made); gaofen2-reduced and reduced-8bit (``pan.tif``, ``ms.tif`` and the truth, ``gt.tif``, in
+folders); gaofen2-full and rotterdam (pairs in folders), at full resolution alone. What is not there is left
+out. A figure is the mean over a set.
 
 Every method is measured as it comes and with rounds of back-projection. FOLDER gets ``unseen-truth.csv`` and
 ``unseen-full.csv``, a row for every method and pair, and with --report a page with pictures of the first pair
@@ -76,6 +77,11 @@ def trials(data: Path, scratch: Path) -> Iterator[Trial]:
     if (data / "quickbird").is_dir():
         moved = _move(data / "quickbird" / "pan.tif", scratch / "quickbird.tif")
         pairs.append(("QuickBird, registered", data / "quickbird", "quickbird", moved))
+        pairs.append(
+            ("QuickBird, as delivered", data / "quickbird", "quickbird", data / "quickbird" / "pan.tif")
+        )
+    for folder in _folders(data / "melbourne"):
+        pairs.append(("Melbourne, as delivered", folder, GENERIC.name, folder / "pan.tif"))
     pairs = [pair for pair in pairs if pair[1].is_dir()]
     for title, folder, sensor, placed in pairs:
         yield Trial(title, f"{placed}", f"{folder / 'ms.tif'}", sensor, reduced=True)
@@ -132,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", default="exp,gsa,mtf-glp-hpm,gcpnet,bandset")
     parser.add_argument("--back-project", type=int, default=2)
     parser.add_argument("--only", choices=("truth", "full"))
+    parser.add_argument("--coregister", choices=("none", "pan"), default="none")
     parser.add_argument("--report", action="store_true")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +155,7 @@ def _run(trials: Sequence[Trial], asked: argparse.Namespace, table: Path) -> dic
     found: dict[str, list[_Figures]] = {}
     for trial in trials:
         page = asked.report and trial.group not in found
-        report = _compare(trial, asked.methods.split(","), asked.back_project, asked.out if page else None)
+        report = _compare(trial, asked, asked.out if page else None)
         for row in report.as_rows():
             append_row(table, row)
         found.setdefault(trial.group, []).append({row.method: row.figures for row in report.rows})
@@ -156,15 +163,16 @@ def _run(trials: Sequence[Trial], asked: argparse.Namespace, table: Path) -> dic
     return found
 
 
-def _compare(trial: Trial, methods: Sequence[str], rounds: int, out: Path | None) -> CompareReport:
+def _compare(trial: Trial, asked: argparse.Namespace, out: Path | None) -> CompareReport:
     """Every method as it comes and with rounds; a page is written where there is somewhere for it."""
     page = None if out is None else out / f"{trial.group} {'truth' if trial.judged else 'full'}"
     options = CompareOptions(
-        methods=methods,
+        methods=asked.methods.split(","),
         reduced=trial.reduced,
         reference=trial.reference,
         sensor=trial.sensor,
-        back_project=rounds,
+        back_project=asked.back_project,
+        coregister=asked.coregister,
         report=page,
         overwrite=True,
     )
