@@ -9,7 +9,6 @@ neither pan nor the other bands explain, bluntness in the share of fine detail, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ SAMPLE_TILES = 16
 """Tiles of 512 x 512 that are looked at, evenly spread; all, in scenes that have no more."""
 
 _FEWEST = 8  # samples per unknown; with fewer, nothing is said
+_FLOOR = 1e-9  # share of a variable's variance below which nothing is left
 _SOFT = 0.05  # keeps a quotient by pan's share small where pan explains a band badly
 _MOST = 3.0  # of any number
 _FARTHEST = 1.0  # ms pixels; gradients say nothing of more
@@ -75,10 +75,52 @@ class Agreement(NamedTuple):
         much of pan's fine detail must be added to pan to look like the band; the share of the band's fine
         detail that pan and the other bands do not explain, and of the band itself, as deviations.
         """
-        count = self._bands
-        if self.moments.count < _FEWEST * (count + 4):
+        count, moments = self._bands, self.moments
+        if moments.count < _FEWEST * (count + 4):
             return unknown_agreement(count)
-        return torch.stack([self._of_band(band) for band in range(count)])
+        bands, fine = torch.arange(count), torch.arange(count, 2 * count)
+        pan, fine_pan = 2 * count, 2 * count + 1
+        std = moments.std.clamp_min(1e-12)
+        correlation = moments.covariance / torch.outer(std, std)
+        sign = torch.where(correlation[bands, pan] < 0, -1.0, 1.0)
+        detail = torch.log2((std[fine] / std[bands]) / (std[fine_pan] / std[pan]))
+        along, sharper, *away = self._regressed()
+        sharper, down, right = (part * along / (along**2 + _SOFT) for part in (sharper, *away))
+        moved = torch.stack((down, right)).clamp(-_FARTHEST, _FARTHEST) * (self.ratio / 2)
+        numbers = (
+            sign * correlation[fine, fine_pan],
+            detail,
+            *moved,
+            moved.norm(dim=0),
+            sharper,
+            self._left([*fine.tolist(), fine_pan])[:-1],
+            self._left([*bands.tolist(), pan])[:-1],
+        )
+        return torch.stack(numbers, 1).nan_to_num(0.0).clamp(-_MOST, _MOST).float()
+
+    def _regressed(self) -> Tensor:
+        """(4, B): least squares of the bands on pan, its fine detail and its gradients.
+
+        A weight says how much of a band's deviation a deviation of pan makes.
+        """
+        count, moments = self._bands, self.moments
+        on = list(range(2 * count, 2 * count + 4))
+        weights: Tensor = torch.linalg.pinv(moments.scatter[on][:, on], hermitian=True, rtol=1e-10)
+        std = moments.std
+        return weights @ moments.scatter[on, :count] * std[2 * count] / std[:count].clamp_min(1e-12)
+
+    def _left(self, variables: list[int]) -> Tensor:
+        """Deviation of what the others leave of each of some variables, against its own.
+
+        That is what the inverse of their correlations has on its diagonal; adjusted for how many they are.
+        """
+        covariance = self.moments.select(variables).covariance
+        std = covariance.diagonal().clamp_min(0).sqrt()
+        scale = torch.outer(std, std)
+        correlation = covariance / scale.masked_fill(scale == 0, 1.0)
+        inverse: Tensor = torch.linalg.inv(correlation + _FLOOR * torch.eye(len(std)))
+        free = (self.moments.count - 1) / (self.moments.count - len(variables))
+        return (free / inverse.diagonal()).clamp(0, 1).sqrt().masked_fill(std == 0, 0.0)
 
     def shift(self) -> tuple[float, float]:
         """How far (down, right) pan's things lie from where they are in the bands, in pan pixels.
@@ -94,43 +136,8 @@ class Agreement(NamedTuple):
 
     def unexplained(self) -> float:
         """The share of pan's variance that its fine detail and the bands, combined, do not explain."""
-        pan, fine_pan = 2 * self._bands, 2 * self._bands + 1
-        return self._unexplained(pan, [*range(self._bands), fine_pan]) ** 2
-
-    def _of_band(self, band: int) -> Tensor:
-        count, moments = self._bands, self.moments
-        fine, pan, fine_pan, down, right = count + band, *range(2 * count, 2 * count + 4)
-        std, covariance = moments.std.clamp_min(1e-12), moments.covariance
-        correlation = covariance / torch.outer(std, std)
-        sign = -1.0 if float(correlation[band, pan]) < 0 else 1.0
-        detail = torch.log2((std[fine] / std[band]) / (std[fine_pan] / std[pan]))
-        weights, _ = moments.regress(band, [pan, fine_pan, down, right])
-        share = weights * std[pan] / std[band]  # of the band, for pan's contrast
-        follows = float(share[0])
-        sharper, *away = (share[1:] * follows / (follows**2 + _SOFT)).tolist()
-        moved = torch.tensor(away, dtype=torch.float64).clamp(-_FARTHEST, _FARTHEST) * (self.ratio / 2)
-        others = [other for other in range(count) if other != band]
-        numbers = [
-            sign * float(correlation[fine, fine_pan]),
-            float(detail.nan_to_num(0.0)),
-            *moved.tolist(),
-            float(moved.norm()),
-            sharper,
-            self._unexplained(fine, [*(count + other for other in others), fine_pan]),
-            self._unexplained(band, [*others, pan]),
-        ]
-        return torch.tensor(numbers).clamp(-_MOST, _MOST)
-
-    def _unexplained(self, target: int, on: list[int]) -> float:
-        """Deviation of what is left of a variable, against its own; adjusted for the number of others."""
-        moments = self.moments
-        total = float(moments.scatter[target, target])
-        if total <= 0:
-            return 0.0
-        weights, _ = moments.regress(target, on)
-        left = 1.0 - float(weights @ moments.scatter[on, target]) / total
-        free = (moments.count - 1) / (moments.count - 1 - len(on))
-        return math.sqrt(min(max(left * free, 0.0), 1.0))
+        pan = 2 * self._bands
+        return float(self._left([*range(self._bands), pan, pan + 1])[-2]) ** 2
 
 
 def unknown_agreement(bands: int) -> Tensor:
