@@ -35,11 +35,15 @@ lint: setup ## Style, types and import layers
 	$(BIN)/mypy pancli tests
 	$(BIN)/lint-imports
 
+# A worker per processor, four at most, each with whole files, as fixtures are shared within one. What computes does so
+# on one thread where it is not told otherwise, and threads that have nothing to do sleep rather than spin.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
+
 test: setup ## Run the tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 long: setup ## Run the tests that take minutes, too
-	$(BIN)/python -m pytest -q -m "long or not long"
+	$(PYTEST) -m "long or not long"
 
 check: lint test ## Exactly what CI runs
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.scale import make_pair
 from tests.scenes import Scene, make_scene
 
 
@@ -11,3 +12,9 @@ from tests.scenes import Scene, make_scene
 def scene(tmp_path: Path) -> Scene:
     """A 160 x 192, 4-band, ratio 4 scene in UTM."""
     return make_scene(tmp_path / "scene")
+
+
+@pytest.fixture(scope="session")
+def large_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Pan and ms, 2048 x 2048, for what has to take a while; to be read only."""
+    return make_pair(tmp_path_factory.mktemp("large"), 2048)

@@ -66,20 +66,28 @@ def tile_out(path: Path, block: np.ndarray, transform: object, repeats: int) -> 
     return path
 
 
-def make_pair(folder: Path, size: int) -> tuple[Path, Path, Path]:
-    """Pan, ms and truth of one size; made once."""
-    pan, ms, truth = (folder / f"{role}{size}.tif" for role in ("pan", "ms", "truth"))
+def make_pair(folder: Path, size: int) -> tuple[Path, Path]:
+    """Pan and ms of one size; made once."""
+    pan, ms = (folder / f"{role}{size}.tif" for role in ("pan", "ms"))
     if not pan.exists():
         scene = make_scene(folder / f"block{size}", size=(BLOCK, BLOCK))
         tile_out(pan, scene.pan_image[None], scene.pan_transform, size // BLOCK)
         tile_out(ms, scene.ms_image, scene.ms_transform, size // BLOCK)
+    return pan, ms
+
+
+def make_truth(folder: Path, size: int) -> Path:
+    """What a perfect method would make of that pair; made once."""
+    truth = folder / f"truth{size}.tif"
+    if not truth.exists():
+        scene = make_scene(folder / f"block{size}", size=(BLOCK, BLOCK))
         tile_out(truth, scene.truth.round().astype("uint16"), scene.pan_transform, size // BLOCK)
-    return pan, ms, truth
+    return truth
 
 
 def run(folder: Path, size: int, method: str, **creation: str) -> dict[str, Any]:
     """Sharpen one scene in a process of its own; its report, and its peak memory as ``peak_mb``."""
-    pan, ms, _ = make_pair(folder, size)
+    pan, ms = make_pair(folder, size)
     out = folder / "out.tif"
     report = _in_process(_CODE, pan, ms, out, method, json.dumps(creation))
     out.unlink()
@@ -88,7 +96,8 @@ def run(folder: Path, size: int, method: str, **creation: str) -> dict[str, Any]
 
 def run_evaluation(folder: Path, size: int, *, reference: bool) -> dict[str, Any]:
     """Evaluate one scene, its truth standing in for what was fused, in a process of its own."""
-    pan, ms, truth = make_pair(folder, size)
+    pan, ms = make_pair(folder, size)
+    truth = make_truth(folder, size)
     return _in_process(_EVALUATE, truth, pan, ms, truth if reference else "")
 
 

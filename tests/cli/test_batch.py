@@ -310,13 +310,13 @@ def wait_for_writing(folder, process):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("how", [["--jobs", 1], ["--jobs", 2], ["--engine", "ray", "--jobs", 2]])
-def test_signals_leave_nothing_and_exit_130(tmp_path, number, how):
+def test_signals_leave_nothing_and_exit_130(tmp_path, number, how, large_pair):
     if "ray" in how:
         pytest.importorskip("ray")
     (tmp_path / "out").mkdir()
-    for name in "ab":
-        make_scene(tmp_path / name, size=(2048, 2048))
-    listed = write_list(tmp_path, "ab")
+    pan, ms = large_pair
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{pan} {ms} {tmp_path}/out/{name}.tif\n" for name in "ab"))
     process = start("batch", listed, "--method", "gfpca", "--tile", 128, *how, start_new_session=True)
     wait_for_writing(tmp_path / "out", process)
     if number == signal.SIGINT:

@@ -6,13 +6,11 @@ import json
 import os
 import pickle
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from pancli.errors import WeightsError
 from pancli.networks.weights import load_weights
 from pancli.raster import output as writing
 from pancli.sharpening import run as running
+from tests.disks import small_files
 from tests.networks.made import weights_file
 from tests.scenes import make_scene, read
 
@@ -55,19 +54,6 @@ def refused(done, says):
 
 
 # Full disks
-
-
-@contextmanager
-def small_files(limit):
-    """No file may grow beyond so many bytes: the kernel refuses, as it does when the disk is full."""
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
 
 
 @pytest.fixture

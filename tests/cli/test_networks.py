@@ -1,13 +1,24 @@
 """``pancli networks`` as a user types it."""
 
 import json
+from functools import cache
 
+import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from pancli.networks.costs import macs_per_pixel
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import file_sha256, shipped
 from tests.networks.made import weights_file
+
+
+@pytest.fixture(scope="module", autouse=True)
+def counted_once():
+    """What a network costs takes a while to count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pancli.networks.listing.macs_per_pixel", cache(macs_per_pixel))
+        yield
 
 
 def run(*arguments):

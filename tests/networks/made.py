@@ -1,5 +1,7 @@
 """Networks with random weights whose normalisation has settled, as after training, and random inputs."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -44,6 +46,11 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:
     """Random weights; normalisation statistics from random images of ``side`` pixels."""
+    return deepcopy(_settled(kind, bands, side, seed))
+
+
+@cache
+def _settled(kind: type[Network], bands: int, side: int, seed: int) -> Network:
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         network = kind(bands, side * side)

@@ -22,7 +22,7 @@ LIKELY = ["exp", "gsa", "bandset", "gcpnet", "gdal"]
 @pytest.mark.parametrize("method", LIKELY)
 @pytest.mark.parametrize("sensor", ["generic", "ikonos"])
 def test_tile_size_does_not_show(tmp_path, method, sensor):
-    scene = make_scene(tmp_path, size=(200, 230), ratio=3.3, ms_offset=(-3.3, -1.7), ms_size=(70, 75))
+    scene = make_scene(tmp_path, size=(104, 230), ratio=3.3, ms_offset=(-3.3, -1.7), ms_size=(40, 75))
     fused = {}
     for size in (64, 512):
         out = tmp_path / f"{size}.tif"

@@ -28,21 +28,20 @@ METHODS = method_names()
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("ratio", [4.0, 29.9 / 14.99])
 def test_tile_size_does_not_show(tmp_path, method, ratio):
-    scene = make_scene(tmp_path, size=(200, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(120, 130))
+    scene = make_scene(tmp_path, size=(104, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(60, 130))
     fused = {}
-    for size in (64, 128, 512):
-        for dtype in ("float32", "uint16"):
-            out = tmp_path / f"{size}-{dtype}.tif"
-            options = SharpenOptions(method=method, tile=size, dtype=dtype)
-            sharpen(str(scene.pan), [str(scene.ms)], out, options)
-            fused[size, dtype] = read(out)
+    for size, dtype in ((64, "float32"), (128, "float32"), (512, "float32"), (64, "uint16"), (512, "uint16")):
+        out = tmp_path / f"{size}-{dtype}.tif"
+        options = SharpenOptions(method=method, tile=size, dtype=dtype)
+        sharpen(str(scene.pan), [str(scene.ms)], out, options)
+        fused[size, dtype] = read(out)
     whole = fused[512, "float32"]
     reach = whole.max() - whole.min()
     for size in (64, 128):
         assert np.abs(fused[size, "float32"] - whole).max() < 1e-4 * reach
-        steps = np.abs(fused[size, "uint16"] - fused[512, "uint16"])
-        assert steps.max() <= 1
-        assert (steps > 0).mean() <= 1e-3
+    steps = np.abs(fused[64, "uint16"] - fused[512, "uint16"])
+    assert steps.max() <= 1
+    assert (steps > 0).mean() <= 1e-3
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Tiny batches gain nothing from threads, which wait on each other where cores are shared."""
     before = torch.get_num_threads()

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import stat
 from dataclasses import replace
 from types import SimpleNamespace
@@ -31,25 +32,51 @@ class KilledError(Exception):
     """Stands in for kill -9: nothing of the run is cleaned up."""
 
 
-@pytest.fixture
-def data(tmp_path):
-    return make_data(tmp_path / "data")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of what is made once: data, recipes and whole runs, to be read only."""
+    return tmp_path_factory.mktemp("made")
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    return read_recipe(make_recipe(tmp_path))
+@pytest.fixture(scope="module")
+def data(folder):
+    return make_data(folder / "data")
 
 
-@pytest.fixture
-def taught(tmp_path):
+@pytest.fixture(scope="module")
+def recipe(folder):
+    return read_recipe(make_recipe(folder))
+
+
+@pytest.fixture(scope="module")
+def taught(folder):
     """The same with a teacher, saved after every step."""
-    recipe = read_recipe(make_recipe(tmp_path, TAUGHT))
+    recipe = read_recipe(make_recipe(folder, TAUGHT))
     assert recipe.teacher is not None
     schedules = [
         replace(schedule, checkpoint_minutes=0.0) for schedule in (recipe.schedule, recipe.teacher.schedule)
     ]
     return replace(recipe, schedule=schedules[0], teacher=replace(recipe.teacher, schedule=schedules[1]))
+
+
+@pytest.fixture(scope="module")
+def whole(folder, data, recipe):
+    """The folder of a run that nothing interrupted."""
+    assert train(recipe, data, folder / "whole").done
+    return folder / "whole"
+
+
+@pytest.fixture(scope="module")
+def whole_taught(folder, data, taught):
+    assert train(taught, data, folder / "taught").done
+    return folder / "taught"
+
+
+@pytest.fixture
+def done(whole, tmp_path):
+    """A copy of that run to do anything with."""
+    shutil.copytree(whole, tmp_path / "run")
+    return tmp_path / "run"
 
 
 def tensors(path):
@@ -84,26 +111,24 @@ def stop_after(monkeypatch, step):
 
 
 @pytest.mark.parametrize("step", [2, 3])
-def test_a_stopped_and_resumed_run_is_the_run_uninterrupted(tmp_path, data, recipe, monkeypatch, step):
-    train(recipe, data, tmp_path / "whole")
+def test_a_stopped_and_resumed_run_is_the_run_uninterrupted(tmp_path, data, recipe, whole, monkeypatch, step):
     with monkeypatch.context() as patch:
         run = train(recipe, data, tmp_path / "parts", *stop_after(patch, step))
     assert run.progress.step == step
     assert not run.done
     train(recipe, data, tmp_path / "parts")
-    assert_same(tmp_path / "whole" / "checkpoint.safetensors", tmp_path / "parts" / "checkpoint.safetensors")
-    assert_same(tmp_path / "whole" / "tiny.safetensors", tmp_path / "parts" / "tiny.safetensors")
+    assert_same(whole / "checkpoint.safetensors", tmp_path / "parts" / "checkpoint.safetensors")
+    assert_same(whole / "tiny.safetensors", tmp_path / "parts" / "tiny.safetensors")
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_so_is_one_that_was_killed(tmp_path, data, recipe, step):
+def test_so_is_one_that_was_killed(tmp_path, data, recipe, whole, step):
     recipe = replace(recipe, schedule=replace(recipe.schedule, checkpoint_minutes=0.0))
-    train(recipe, data, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(recipe, data, tmp_path / "killed", on_step=kill_after(step))
     train(recipe, data, tmp_path / "killed")
-    assert_same(tmp_path / "whole" / "checkpoint.safetensors", tmp_path / "killed" / "checkpoint.safetensors")
-    rows = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("whole", "killed")]
+    assert_same(whole / "checkpoint.safetensors", tmp_path / "killed" / "checkpoint.safetensors")
+    rows = [(run / "metrics.csv").read_text().splitlines() for run in (whole, tmp_path / "killed")]
     steps = [[row.split(",")[0] for row in run] for run in rows]
     assert steps[0] == steps[1] == ["step", "2", "4"]
 
@@ -111,17 +136,16 @@ def test_so_is_one_that_was_killed(tmp_path, data, recipe, step):
 @pytest.mark.parametrize(
     "stop", [("teacher", 1), ("teacher", 2), ("teacher", 3), ("student", 1), ("student", 3)]
 )
-def test_so_is_one_of_two_stages(tmp_path, data, taught, stop):
+def test_so_is_one_of_two_stages(tmp_path, data, taught, whole_taught, stop):
     stage, step = stop
-    train(taught, data, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(taught, data, tmp_path / "killed", on_step=kill_after(step, stage))
     run = train(taught, data, tmp_path / "killed")
     assert run.done
     for name in ("checkpoint", "teacher", "tiny"):
-        assert_same(tmp_path / "whole" / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
+        assert_same(whole_taught / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
     columns = ("stage", "step", "loss", "real ratio 2 psnr")
-    texts = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("whole", "killed")]
+    texts = [(run / "metrics.csv").read_text().splitlines() for run in (whole_taught, tmp_path / "killed")]
     told = [[tuple(row[name] for name in columns) for row in csv.DictReader(text)] for text in texts]
     assert told[0] == told[1]
     assert [(row[0], row[1]) for row in told[0]] == [
@@ -161,8 +185,8 @@ def test_the_student_sees_the_same_examples_with_and_without_a_teacher(
     assert not any(torch.equal(one, two) for one in teacher for two in student)
 
 
-def test_the_card_tells_of_the_teacher(tmp_path, data, taught):
-    card = read_card(train(taught, data, tmp_path).weights("tiny"))
+def test_the_card_tells_of_the_teacher(whole_taught):
+    card = read_card(whole_taught / "tiny.safetensors")
     assert card.teacher == (
         "encoder of 3 steps of 2 patches of 16 pixels; taken from it: its first weights, "
         "features (weights 0.1), output (weight 0.1)"
@@ -171,8 +195,8 @@ def test_the_card_tells_of_the_teacher(tmp_path, data, taught):
     assert "Q2n" in " ".join(card.figures)
 
 
-def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data, recipe):
-    first = train(recipe, data, tmp_path / "first").weights("tiny")
+def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data, recipe, whole):
+    first = whole / "tiny.safetensors"
     still = replace(
         recipe, schedule=replace(recipe.schedule, learning_rate=1e-30, weight_decay=0.0, patch=24)
     )
@@ -184,8 +208,8 @@ def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data,
     assert (old[1].began_from, old[1].teacher) == ("", "")
 
 
-def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe):
-    first = train(recipe, data, tmp_path / "first").weights("tiny")
+def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe, whole):
+    first = whole / "tiny.safetensors"
     terms = Terms(init=str(first))
     train(recipe, data, tmp_path / "second", terms)
     assert train(recipe, data, tmp_path / "second", terms).done
@@ -197,8 +221,8 @@ def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recip
     ("change", "message"),
     [("bands = 3", "gcpnet for 4 bands, but the recipe trains gcpnet for 3"), ("", "neither a weights file")],
 )
-def test_weights_that_do_not_fit_are_refused(tmp_path, data, recipe, change, message):
-    first = train(recipe, data, tmp_path / "first").weights("tiny")
+def test_weights_that_do_not_fit_are_refused(tmp_path, data, whole, change, message):
+    first = whole / "tiny.safetensors"
     other = read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", f"seed = 7\n{change}")))
     init = str(first) if change else str(tmp_path / "none.safetensors")
     with pytest.raises((RecipeError, WeightsError), match=message):
@@ -279,10 +303,9 @@ def test_training_learns_and_settles(tmp_path, data, recipe):
     assert int(end["unit1.spatial.norm.num_batches_tracked"]) == 18
 
 
-def test_what_is_exported_loads_and_its_card_is_filled(tmp_path, data, recipe):
-    run = train(recipe, data, tmp_path)
-    network, card = load_weights(run.weights("tiny"))
-    assert card == read_card(run.weights("tiny"))
+def test_what_is_exported_loads_and_its_card_is_filled(recipe, whole):
+    network, card = load_weights(whole / "tiny.safetensors")
+    assert card == read_card(whole / "tiny.safetensors")
     assert (card.name, card.parameters, card.nominal_pixels) == ("tiny", 86_759, 256)
     assert card.recipe_sha256 == recipe.sha256
     figures = card.figures["real ratio 2, PSNR dB"]
@@ -298,9 +321,8 @@ def test_the_best_weights_are_kept(tmp_path, data, recipe, monkeypatch):
     assert read_card(run.weights("tiny")).budget.startswith("2 of 4 steps")
 
 
-def test_metrics_have_one_row_per_validation(tmp_path, data, recipe):
-    train(recipe, data, tmp_path)
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+def test_metrics_have_one_row_per_validation(whole):
+    rows = list(csv.DictReader((whole / "metrics.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["2", "4"]
     assert all(float(row["real ratio 2 psnr"]) > 0 for row in rows)
 
@@ -316,51 +338,46 @@ def test_who_may_read_what_a_run_leaves_follows_the_umask(tmp_path, data, taught
     assert modes == dict.fromkeys(names, 0o640)
 
 
-def test_fresh_starts_again(tmp_path, data, recipe):
-    train(recipe, data, tmp_path)
-    done = []
-    train(recipe, data, tmp_path, Terms(fresh=True), on_step=lambda told: done.append(told.step))
-    assert done == [1, 2, 3, 4]
-    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+def test_fresh_starts_again(data, recipe, done):
+    steps = []
+    train(recipe, data, done, Terms(fresh=True), on_step=lambda told: steps.append(told.step))
+    assert steps == [1, 2, 3, 4]
+    rows = (done / "metrics.csv").read_text().splitlines()
     assert len(rows) == 3
     train(
         replace(recipe, validation=replace(recipe.validation, ratios=(3.0,))),
         data,
-        tmp_path,
+        done,
         Terms(fresh=True),
     )
-    assert "real ratio 3 psnr" in (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert "real ratio 3 psnr" in (done / "metrics.csv").read_text().splitlines()[0]
 
 
-def test_a_fresh_run_that_is_killed_at_once_is_the_one_that_goes_on(tmp_path, data, recipe):
-    train(recipe, data, tmp_path)
+def test_a_fresh_run_that_is_killed_at_once_is_the_one_that_goes_on(data, recipe, done):
     with pytest.raises(KilledError):
-        train(recipe, data, tmp_path, Terms(fresh=True), on_step=kill_after(1))
-    done = []
-    train(recipe, data, tmp_path, on_step=lambda told: done.append(told.step))
-    assert done == [1, 2, 3, 4]
+        train(recipe, data, done, Terms(fresh=True), on_step=kill_after(1))
+    steps = []
+    train(recipe, data, done, on_step=lambda told: steps.append(told.step))
+    assert steps == [1, 2, 3, 4]
 
 
-def test_a_finished_run_has_nothing_to_do(tmp_path, data, recipe):
-    train(recipe, data, tmp_path)
+def test_a_finished_run_has_nothing_to_do(data, recipe, done):
     steps: list[Told] = []
-    train(recipe, data, tmp_path, on_step=steps.append)
+    train(recipe, data, done, on_step=steps.append)
     assert steps == []
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, data, recipe):
-    train(recipe, data, tmp_path / "run")
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, data, done):
     other = read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "seed = 8")))
     with pytest.raises(RecipeError, match="another recipe.*--fresh"):
-        train(other, data, tmp_path / "run")
+        train(other, data, done)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path, data, recipe):
-    train(recipe, data, tmp_path / "run")
-    path = tmp_path / "run" / "checkpoint.safetensors"
+def test_a_damaged_checkpoint_is_refused(data, recipe, done):
+    path = done / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TrainingError, match="--fresh"):
-        train(recipe, data, tmp_path / "run")
+        train(recipe, data, done)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(tmp_path, data, recipe, monkeypatch):
@@ -405,12 +422,11 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, data, recipe):
     assert run.checkpoint.read_bytes() == before
 
 
-def test_a_row_of_metrics_that_was_cut_off_is_dropped(tmp_path, data, recipe):
-    train(recipe, data, tmp_path)
-    path = tmp_path / "metrics.csv"
+def test_a_row_of_metrics_that_was_cut_off_is_dropped(data, recipe, done):
+    path = done / "metrics.csv"
     whole = path.read_text()
     path.write_text(whole + "4,student,ti")
-    train(recipe, data, tmp_path)
+    train(recipe, data, done)
     assert path.read_text() == whole
 
 

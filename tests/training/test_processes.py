@@ -40,13 +40,20 @@ def start(recipe, data, folder):
     return child
 
 
+@pytest.fixture(scope="module")
+def saved_often(tmp_path_factory):
+    """A recipe that saves after every step, and the folder of its run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("often")
+    text = TAUGHT.replace("validate_every = 2", "checkpoint_minutes = 0")
+    recipe = read_recipe(make_recipe(folder, text))
+    train(recipe, make_data(folder / "data"), folder / "whole")
+    return recipe, folder / "whole"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_any_moment_a_run_goes_on_as_if_it_had_not_been(tmp_path, data, seed):
-    recipe = read_recipe(
-        make_recipe(tmp_path, TAUGHT.replace("validate_every = 2", "checkpoint_minutes = 0"))
-    )
-    train(recipe, data, tmp_path / "whole")
+def test_killed_at_any_moment_a_run_goes_on_as_if_it_had_not_been(tmp_path, data, saved_often, seed):
+    recipe, whole = saved_often
     moments = random.Random(seed)
     for _ in range(4):
         child = start(recipe, data, tmp_path / "killed")
@@ -55,7 +62,7 @@ def test_killed_at_any_moment_a_run_goes_on_as_if_it_had_not_been(tmp_path, data
         os.waitpid(child, 0)
     assert os.waitpid(start(recipe, data, tmp_path / "killed"), 0)[1] == 0
     for name in ("checkpoint", "teacher", "tiny"):
-        assert_same(tmp_path / "whole" / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
+        assert_same(whole / f"{name}.safetensors", tmp_path / "killed" / f"{name}.safetensors")
     assert read_progress(tmp_path / "killed" / "checkpoint.safetensors").step == 4
 
 
