@@ -166,23 +166,23 @@ def test_a_run_stopped_with_its_teacher_has_no_weights_yet(tmp_path, data, taugh
 def test_the_student_sees_the_same_examples_with_and_without_a_teacher(
     tmp_path, data, recipe, taught, monkeypatch
 ):
-    seen: list[tuple[int, torch.Tensor]] = []
+    seen: dict[tuple[int, int], torch.Tensor] = {}
     plain = Sampler.batch
 
     def spy(self, step):
         batch = plain(self, step)
-        seen.append((self.stream, batch.target))
+        seen[self.stream, step] = batch.target
         return batch
 
     monkeypatch.setattr(Sampler, "batch", spy)
     train(recipe, data, tmp_path / "plain")
-    alone, seen = seen, []
+    alone, seen = seen, {}
     train(taught, data, tmp_path / "taught")
-    student = [target for stream, target in seen if stream == 0]
-    teacher = [target for stream, target in seen if stream == 1]
-    assert len(student) == len(alone) == 4 and len(teacher) == 3
-    assert all(torch.equal(one, two) for one, (_, two) in zip(student, alone, strict=True))
-    assert not any(torch.equal(one, two) for one in teacher for two in student)
+    assert sorted(alone) == [(0, step) for step in range(4)]
+    assert sorted(seen) == [*alone, *((1, step) for step in range(3))]
+    assert all(torch.equal(seen[key], alone[key]) for key in alone)
+    teacher = [target for (stream, _), target in seen.items() if stream == 1]
+    assert not any(torch.equal(one, two) for one in teacher for two in alone.values())
 
 
 def test_the_card_tells_of_the_teacher(whole_taught):
