@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -24,6 +25,9 @@ Shift = tuple[float, float]
 """(down, right), pan pixels: how far pan's things lie from where they are in ms."""
 
 NOWHERE: Shift = (0.0, 0.0)
+
+UNASKED = 1.0
+"""Pan pixels from which on nobody lays pan on ms unless asked to: the output would lie visibly beside pan."""
 
 _ROUNDS = 4
 _SETTLED = 0.05  # pan pixels: a smaller rest ends the rounds
@@ -43,16 +47,29 @@ def alignment_radius(info: PairInfo) -> int:
     return math.ceil(_FARTHEST * coarsest_ratio(info.placement)) + SINC_TAPS
 
 
-def find_shift(measure: Callable[[Shift], Agreement]) -> tuple[Shift, Agreement]:
+class Alignment(NamedTuple):
+    """What was found of a pair.
+
+    Attributes:
+        found: How far pan lies from ms; :data:`NOWHERE` where that is small, doubtful or too large to tell.
+        shift: What of it is to be taken out: all or nothing.
+        agreement: How well ms and pan agree then.
+    """
+
+    found: Shift
+    shift: Shift
+    agreement: Agreement
+
+
+def find_shift(measure: Callable[[Shift], Agreement], most: float = math.inf) -> Alignment:
     """How far pan lies from ms.
 
     Args:
         measure: How ms and a pan agree that was aligned by a shift.
-
-    Returns:
-        The shift, :data:`NOWHERE` where it is small, doubtful or too large to tell; and how they agree then.
+        most: Pan pixels from which on a shift is not taken out.
     """
     first = measure(NOWHERE)
+    left_alone = Alignment(NOWHERE, NOWHERE, first)
     shift, agreement, seen = NOWHERE, first, 1.0
     farthest, least = _FARTHEST * first.ratio, _LEAST
     for _ in range(_ROUNDS):
@@ -62,25 +79,27 @@ def find_shift(measure: Callable[[Shift], Agreement]) -> tuple[Shift, Agreement]
         step = before[0] / seen, before[1] / seen
         shift, least = (shift[0] + step[0], shift[1] + step[1]), _SETTLED
         if max(map(abs, shift)) > farthest:
-            return NOWHERE, first
+            return left_alone
         agreement = measure(shift)
         after = agreement.shift()
         # Where ms is sharpened or aliased, twice the shift is measured: the next step minds that.
         moved = sum((b - a) * s for b, a, s in zip(before, after, step, strict=True))
         seen = min(max(moved / (step[0] ** 2 + step[1] ** 2), _SEEN[0]), _SEEN[1])
     if math.hypot(*shift) < _LEAST or agreement.unexplained() > _GAIN * first.unexplained():
-        return NOWHERE, first
-    return shift, agreement
+        return left_alone
+    if math.hypot(*shift) >= most:
+        return left_alone._replace(found=shift)
+    return Alignment(shift, shift, agreement)
 
 
-def scene_shift(scene: Scene) -> tuple[Shift, Agreement]:
+def scene_shift(scene: Scene, most: float = math.inf) -> Alignment:
     """As :func:`find_shift`, of a scene."""
     margin = ms_grid_margin(scene.info, scene.info.mean_gain)
 
     def measure(shift: Shift) -> Agreement:
         return agreement_of(Aligned(scene, shift).tiles(margin, SAMPLE_TILES), scene.info)
 
-    return find_shift(measure)
+    return find_shift(measure, most)
 
 
 @dataclass(frozen=True)

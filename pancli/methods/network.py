@@ -16,7 +16,15 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.agreement import unknown_agreement
-from pancli.methods.alignment import NOWHERE, Aligned, Shift, aligned_image, alignment_radius, scene_shift
+from pancli.methods.alignment import (
+    NOWHERE,
+    UNASKED,
+    Aligned,
+    Shift,
+    aligned_image,
+    alignment_radius,
+    scene_shift,
+)
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
@@ -44,7 +52,8 @@ class NetworkState:
         contexts: One per group.
         gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
         agreement: (B, 8), how well pan and ms fit, for the same networks; else None.
-        shift: How far pan lies from ms, for the same networks: it is laid on ms before they look.
+        shift: How far pan is moved, for the same networks, to lie on ms before they look.
+        found: How far it lies from ms; more than ``shift`` where that is too far to be moved unasked.
     """
 
     units: Units
@@ -53,6 +62,7 @@ class NetworkState:
     gains: tuple[float, ...] = ()
     agreement: Tensor | None = None
     shift: Shift = NOWHERE
+    found: Shift = NOWHERE
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -163,10 +173,15 @@ class NetworkMethod:
             MethodError: The scene has no valid pixel.
         """
         if self.network.TRAITS.physics:
-            shift, agreement = scene_shift(scene)
-            scene = Aligned(scene, shift)
-            state = self.begin(scene_units(scene), scene.info)
-            state = replace(state, gains=pair_gains(scene), agreement=agreement.numbers(), shift=shift)
+            pan = scene_shift(scene, UNASKED)
+            scene = Aligned(scene, pan.shift)
+            state = replace(
+                self.begin(scene_units(scene), scene.info),
+                gains=pair_gains(scene),
+                agreement=pan.agreement.numbers(),
+                shift=pan.shift,
+                found=pan.found,
+            )
         else:
             state = self.begin(scene_units(scene), scene.info)
         for stage in range(len(self.network.TRAITS.stages)):

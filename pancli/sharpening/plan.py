@@ -142,7 +142,7 @@ def plan_sharpening(
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
         if options.coregister == "pan":
-            scene = replace(scene, pan_shift=scene_shift(scene)[0])
+            scene = replace(scene, pan_shift=scene_shift(scene).shift)
         partial = window != area.window or area.outline is not None
         spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
 tiles, or seconds of "adapt"."""
 
-_VISIBLE = 1.0  # pan pixels: from here on, output and pan laid over each other do not fit
 _WRITE_BEHIND = 2
 
 
@@ -52,8 +50,8 @@ class SharpenReport:
             ``total``.
         megapixels_per_second: Output pixels (not bands) over the total.
         shift: How ms was moved, in pan pixels.
-        pan_shift: How far (down, right) pan lay from ms then, in pan pixels, where its detail was laid on ms;
-            None where nobody looked.
+        pan_shift: By how much (down, right) pan's detail lay from ms and was laid on it, in pan pixels; None
+            where nobody looked.
         tile: Side of a tile's core; where memory did not suffice for what was planned, of the last ones.
         adaptation: What came of adapting the network; None where that was not asked for.
         warnings: What the user should know.
@@ -176,18 +174,23 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
             side = _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
-    warnings = [*_far_away(pan_shift), *_smaller_tiles(plan, scene.fit_tile, side)]
+    warnings = [*_left_apart(_seeing(plan, state)), *_smaller_tiles(plan, scene.fit_tile, side)]
     return replace(plan, tile_size=side, warnings=(*plan.warnings, *warnings)), pan_shift
 
 
 def _pan_shift(plan: Plan, state: Any) -> Shift | None:
-    """Where pan was found to lie, against ms, and is taken from; None where nobody looked."""
-    network = state.method if isinstance(plan.method, BackProjected) else state
-    seen = isinstance(network, NetworkState) and network.agreement is not None
-    if not seen and plan.options.coregister != "pan":
+    """How far pan was moved to lie on ms; None where nobody looked."""
+    network = _seeing(plan, state)
+    if network is None and plan.options.coregister != "pan":
         return None
-    (down, right), more = plan.scene.pan_shift, network.shift if seen else NOWHERE
+    (down, right), more = plan.scene.pan_shift, NOWHERE if network is None else network.shift
     return round(down + more[0], 3), round(right + more[1], 3)
+
+
+def _seeing(plan: Plan, state: Any) -> NetworkState | None:
+    """What a network that sees physics found; None of other methods."""
+    network = state.method if isinstance(plan.method, BackProjected) else state
+    return network if isinstance(network, NetworkState) and network.agreement is not None else None
 
 
 def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]:
@@ -200,16 +203,16 @@ def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]
     return tags
 
 
-def _far_away(pan_shift: Shift | None) -> list[str]:
-    """A warning where the output lies visibly beside pan."""
-    if pan_shift is None or math.hypot(*pan_shift) < _VISIBLE:
+def _left_apart(network: NetworkState | None) -> list[str]:
+    """A warning where pan lies too far from ms to be moved unasked."""
+    if network is None or network.found == network.shift:
         return []
-    down, right = pan_shift
+    down, right = (round(away, 2) for away in network.found)
     vertical = f"{abs(down):g} pixels {'below' if down > 0 else 'above'}"
     horizontal = f"{abs(right):g} {'to the right' if right > 0 else 'to the left'} of"
     return [
-        f"PAN lies {vertical} and {horizontal} MS; its detail was laid on MS, so that the output lies where "
-        "MS does (--coregister auto moves MS to PAN instead)"
+        f"PAN lies {vertical} and {horizontal} MS: --coregister auto moves MS to PAN, --coregister pan lays "
+        "PAN on MS; without either, colours lie beside what they belong to"
     ]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pancli.methods.agreement import Agreement, unknown_agreement
-from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
+from pancli.methods.alignment import NOWHERE, UNASKED, Shift, aligned, find_shift
 from pancli.methods.moments import Moments
 from pancli.methods.units import Units, optics
 from pancli.methods.views import block_ms
@@ -321,7 +321,7 @@ def shown_region(region: Region, traits: Traits) -> Region:
     def measure(shift: Shift) -> Agreement:
         return Agreement.empty(len(region.ms), region.placement.ratio).seen(region.ms, reduced(shift))
 
-    shift, agreement = find_shift(measure)
+    _, shift, agreement = find_shift(measure, UNASKED)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))
     return region._replace(pan=aligned(region.pan, shift), moments=moments, agreement=agreement)
 

@@ -11,7 +11,7 @@ from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.gppnn import GPPNN
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade
+from pancli.resampling import degrade, displace
 from pancli.tiling import Window
 from pancli.training import patches
 from pancli.training.images import Image, Room
@@ -124,7 +124,7 @@ def smooth_image(kind):
 @pytest.mark.parametrize("kind", ["pairs", "truth"])
 def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
     image = smooth_image(kind)
-    found: dict[float, list[float]] = {0.0: [], 1.0: []}
+    found: dict[float, list[float]] = {0.0: [], 0.6: []}
     for most in found:
         degradation = replace(EXACT, shift=most)
         for seed in range(4):
@@ -138,27 +138,27 @@ def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
             shown = shown_region(seen, BandSet.TRAITS)
             moved = float((shown.pan - seen.pan).abs().max())
             found[most].append(moved)
-            if most:
+            if moved > 0:
                 bare = draw_region(kind, image, window, EXACT, generator(seed))
                 inner = (..., slice(12, -12), slice(12, -12))
                 before, after = ((part.pan - bare.pan)[inner].abs().mean() for part in (seen, shown))
                 assert float(after) < 0.4 * float(before)
     assert max(found[0.0]) == 0.0
-    assert min(found[1.0]) > 0.0
+    assert max(found[0.6]) > 0.0  # where bands explain pan badly, small shifts are doubted
 
 
 def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():
     shifts = {}
-    for most in (0.0, 1.5):
+    for most in (0.0, 0.6):
         degradation = replace(EXACT, shift=most)
         seen = [simulated_region(96, 4, degradation, generator(seed)) for seed in range(6)]
         shown = [shown_region(region, BandSet.TRAITS) for region in seen]
         shifts[most] = sum(not torch.equal(a.pan, b.pan) for a, b in zip(seen, shown, strict=True))
-    assert shifts[0.0] <= 1 < shifts[1.5]
+    assert shifts[0.0] <= 1 < shifts[0.6]
 
 
 def test_other_networks_are_shown_pan_where_it_lies():
-    region = observe(smooth()[:1].roll(1, 1), smooth(), EXACT, generator())
+    region = observe(displace(smooth()[:1], (0.5, 0.0)), smooth(), EXACT, generator())
     assert shown_region(region, GCPNet.TRAITS) is region
     assert not torch.equal(shown_region(region, BandSet.TRAITS).pan, region.pan)
 
