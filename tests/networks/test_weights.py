@@ -219,9 +219,12 @@ def test_what_ships_loads_and_says_what_it_is(name):
     assert isinstance(network, NETWORKS[card.network])
     assert card.parameters == sum(p.numel() for p in network.parameters())
     assert card.licence == "CC-BY-4.0"
-    assert all((card.data, card.paper, card.budget, card.figures))
-    sums = (shipped()[name].parent / "SHA256SUMS").read_text().split("\n")
+    assert all((card.data, card.paper, card.budget, card.figures, card.limits))
+    folder = shipped()[name].parent
+    sums = (folder / "SHA256SUMS").read_text().split("\n")
     assert f"{file_sha256(shipped()[name])}  {name}.safetensors" in sums
+    assert card.recipe_sha256 in {file_sha256(recipe) for recipe in folder.glob("*.toml")}
+    assert f"| `{name}.safetensors` |" in (folder / "README.md").read_text()
 
 
 def test_card_round_trip_through_json():
