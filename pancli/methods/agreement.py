@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, TileImage
+from pancli.placement import Placement
 from pancli.resampling import reduce_masked
 
 SAMPLE_TILES = 16
@@ -35,16 +36,16 @@ class Agreement(NamedTuple):
 
     Attributes:
         moments: Of 2 B + 4 variables.
-        ratio: Pan pixels per ms pixel.
+        steps: Pan pixels per ms pixel, down and to the right; negative where the grids run apart.
     """
 
     moments: Moments
-    ratio: float
+    steps: tuple[float, float]
 
     @classmethod
-    def empty(cls, bands: int, ratio: float) -> Agreement:
-        """Nothing seen yet."""
-        return cls(Moments.empty(2 * bands + 4), ratio)
+    def empty(cls, bands: int, placement: Placement) -> Agreement:
+        """Nothing seen yet of a pair whose ms grid lies so."""
+        return cls(Moments.empty(2 * bands + 4), (1 / placement.rows.scale, 1 / placement.cols.scale))
 
     def seen(self, ms: Tensor, pan: Tensor, valid: Tensor | None = None) -> Agreement:
         """With a piece of the ms grid more.
@@ -86,7 +87,8 @@ class Agreement(NamedTuple):
         detail = torch.log2((std[fine] / std[bands]) / (std[fine_pan] / std[pan]))
         along, sharper, *away = self._regressed()
         sharper, down, right = (part * along / (along**2 + _SOFT) for part in (sharper, *away))
-        moved = torch.stack((down, right)).clamp(-_FARTHEST, _FARTHEST) * (self.ratio / 2)
+        moved = torch.stack((down, right)).clamp(-_FARTHEST, _FARTHEST)
+        moved = moved * torch.tensor(self.steps)[:, None] / 2
         numbers = (
             sign * correlation[fine, fine_pan],
             detail,
@@ -132,7 +134,7 @@ class Agreement(NamedTuple):
             return 0.0, 0.0
         pan, fine_pan, down, right = range(2 * count, 2 * count + 4)
         weights, _ = self.moments.regress(pan, [*range(count), fine_pan, down, right])
-        return -float(weights[-2]) * self.ratio, -float(weights[-1]) * self.ratio
+        return -float(weights[-2]) * self.steps[0], -float(weights[-1]) * self.steps[1]
 
     def unexplained(self) -> float:
         """The share of pan's variance that its fine detail and the bands, combined, do not explain."""
@@ -147,7 +149,7 @@ def unknown_agreement(bands: int) -> Tensor:
 
 def agreement_of(images: Iterable[TileImage], info: PairInfo) -> Agreement:
     """Of the valid ms pixels of some tiles of a pair."""
-    agreement = Agreement.empty(info.bands, info.placement.ratio)
+    agreement = Agreement.empty(info.bands, info.placement)
     for image in images:
         agreement = agreement.seen(*_on_ms_grid(image))
     return agreement

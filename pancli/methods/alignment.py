@@ -71,7 +71,7 @@ def find_shift(measure: Callable[[Shift], Agreement], most: float = math.inf) ->
     first = measure(NOWHERE)
     left_alone = Alignment(NOWHERE, NOWHERE, first)
     shift, agreement, seen = NOWHERE, first, 1.0
-    farthest, least = _FARTHEST * first.ratio, _LEAST
+    farthest, least = _FARTHEST * max(map(abs, first.steps)), _LEAST
     for _ in range(_ROUNDS):
         before = agreement.shift()
         if math.hypot(*before) < least:

@@ -319,7 +319,7 @@ def shown_region(region: Region, traits: Traits) -> Region:
         return degrade(aligned(region.pan, shift), region.placement, whole, ms_whole, GENERIC.ms_gains[0])
 
     def measure(shift: Shift) -> Agreement:
-        return Agreement.empty(len(region.ms), region.placement.ratio).seen(region.ms, reduced(shift))
+        return Agreement.empty(len(region.ms), region.placement).seen(region.ms, reduced(shift))
 
     _, shift, agreement = find_shift(measure, UNASKED)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))

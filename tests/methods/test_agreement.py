@@ -8,9 +8,11 @@ import torch
 
 from pancli.methods.agreement import Agreement, agreement_of, unknown_agreement
 from pancli.methods.statistics import ms_grid_margin
+from pancli.placement import AxisMap, Placement
 from pancli.scene import array_scene
 
 RATIO = 4.0
+GRIDS = Placement(AxisMap(1 / RATIO, 0.0, 60), AxisMap(1 / RATIO, 0.0, 60))
 SIDE = 60
 
 
@@ -33,7 +35,7 @@ def made(noise=0.0, seed=0):
 
 
 def numbers_of(ms, pan, valid=None):
-    agreement = Agreement.empty(len(ms), RATIO).seen(
+    agreement = Agreement.empty(len(ms), GRIDS).seen(
         torch.from_numpy(ms), torch.from_numpy(pan), None if valid is None else torch.from_numpy(valid)
     )
     return agreement.numbers().numpy()
@@ -96,7 +98,7 @@ def test_noise_is_what_neither_pan_nor_other_bands_explain():
 
 def test_bands_chosen_later_are_as_if_there_were_no_others():
     ms, pan = made(0.1)
-    both = Agreement.empty(3, RATIO).seen(torch.from_numpy(ms), torch.from_numpy(pan)).of_bands([2, 0])
+    both = Agreement.empty(3, GRIDS).seen(torch.from_numpy(ms), torch.from_numpy(pan)).of_bands([2, 0])
     np.testing.assert_allclose(both.numbers().numpy(), numbers_of(ms[[2, 0]], pan), rtol=1e-6)
 
 
@@ -123,7 +125,7 @@ def test_masked_pixels_and_their_neighbours_do_not_count():
 def test_too_few_pixels_say_nothing(side):
     ms, pan = (image[:, :side, :side] for image in made())
     np.testing.assert_array_equal(numbers_of(ms, pan), unknown_agreement(3).numpy())
-    assert Agreement.empty(3, RATIO).seen(torch.from_numpy(ms), torch.from_numpy(pan)).shift() == (0.0, 0.0)
+    assert Agreement.empty(3, GRIDS).seen(torch.from_numpy(ms), torch.from_numpy(pan)).shift() == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("flat", ["band", "pan"])

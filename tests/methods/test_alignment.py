@@ -55,6 +55,13 @@ def test_a_shift_is_found_and_what_is_left_of_it_is_small(ratio, shift):
     assert found == pytest.approx(shift, abs=0.06)
 
 
+def test_a_shift_is_pans_own_where_the_rows_of_ms_run_upwards():
+    pan, ms, _ = pair((0.9, -0.5))
+    rows = AxisMap(-0.25, SIDE / 4, SIDE // 4)
+    upwards = array_scene(pan, ms[:, ::-1].copy(), Placement(rows, AxisMap(0.25, 0.0, SIDE // 4)))
+    assert scene_shift(upwards).found == pytest.approx((0.9, -0.5), abs=0.06)
+
+
 def test_noise_in_pan_is_no_shift():
     assert scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2])).found == NOWHERE
     found, *_ = scene_shift(array_scene(*pair((0.8, -0.6), noise=0.05)[:2]))
@@ -77,7 +84,7 @@ def test_what_cannot_be_told_is_left_alone(kind):
 def test_a_shift_that_does_not_settle_is_not_believed():
     """What is measured calls for a pixel more each time, and explains no more."""
     ms, pan = torch.randn(3, 30, 30), torch.randn(1, 30, 30)
-    blank = Agreement.empty(3, 4.0).seen(ms, pan)
+    blank = Agreement.empty(3, Placement(AxisMap(0.25, 0.0, 30), AxisMap(0.25, 0.0, 30))).seen(ms, pan)
 
     class Restless(Agreement):
         def shift(self):
@@ -107,7 +114,7 @@ def test_a_measure_that_sees_half_or_twice_the_shift_leads_to_it_all_the_same(se
             return 0.01 + self.left[0] ** 2 + self.left[1] ** 2
 
     def measure(shift):
-        agreement = Biased(*Agreement.empty(3, 4.0))
+        agreement = Biased(*Agreement.empty(3, Placement(AxisMap(0.25, 0.0, 30), AxisMap(0.25, 0.0, 30))))
         agreement.left = 1.1 - shift[0], -0.4 - shift[1]
         return agreement
 
