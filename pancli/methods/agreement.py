@@ -9,6 +9,7 @@ neither pan nor the other bands explain, bluntness in the share of fine detail, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, TileImage
+from pancli.methods.statistics import coarsest_ratio, ms_grid_margin
 from pancli.placement import Placement
 from pancli.resampling import reduce_masked
 
@@ -147,6 +149,11 @@ def unknown_agreement(bands: int) -> Tensor:
     return torch.tensor(_USUAL).expand(bands, -1)
 
 
+def agreement_margin(info: PairInfo) -> int:
+    """Pan pixels that :func:`agreement_of` needs around a core, so that its outermost have neighbours."""
+    return ms_grid_margin(info, info.mean_gain) + math.ceil(coarsest_ratio(info.placement))
+
+
 def agreement_of(images: Iterable[TileImage], info: PairInfo) -> Agreement:
     """Of the valid ms pixels of some tiles of a pair."""
     agreement = Agreement.empty(info.bands, info.placement)
@@ -156,8 +163,9 @@ def agreement_of(images: Iterable[TileImage], info: PairInfo) -> Agreement:
 
 
 def _on_ms_grid(image: TileImage) -> tuple[Tensor, Tensor, Tensor]:
-    """ms, pan reduced to it and what is valid of both, of the ms pixels of a tile's core."""
-    window = image.ms_core()
+    """ms, pan reduced to it and what is valid of both, of the ms pixels of a tile's core and around them."""
+    around = image.info.placement.ms_inside(image.tile.window)  # beyond it there is no pan
+    window = image.ms_core().grow(1).intersect(around).intersect(image.ms_window)
     inside = window.slices_in(image.ms_window)
     where = image.tile.window, window
     reduced, whole = reduce_masked(

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pancli.methods.agreement import SAMPLE_TILES, Agreement, agreement_of
+from pancli.methods.agreement import SAMPLE_TILES, Agreement, agreement_margin, agreement_of
 from pancli.methods.protocol import PairInfo, Scene, TileImage
-from pancli.methods.statistics import coarsest_ratio, ms_grid_margin
+from pancli.methods.statistics import coarsest_ratio
 from pancli.resampling import SINC_TAPS, displace
 
 Shift = tuple[float, float]
@@ -94,7 +94,7 @@ def find_shift(measure: Callable[[Shift], Agreement], most: float = math.inf) ->
 
 def scene_shift(scene: Scene, most: float = math.inf) -> Alignment:
     """As :func:`find_shift`, of a scene."""
-    margin = ms_grid_margin(scene.info, scene.info.mean_gain)
+    margin = agreement_margin(scene.info)
 
     def measure(shift: Shift) -> Agreement:
         return agreement_of(Aligned(scene, shift).tiles(margin, SAMPLE_TILES), scene.info)
