@@ -139,6 +139,7 @@ class GCPNet(Network):
         "scene-wide statistics, the units of its inputs, and the encoder of its teacher",
         halo=25,
         stages=(10, 16, 16, 22),
+        workspace=1200,
     )
 
     def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:

@@ -180,7 +180,7 @@ def test_memory_decides_the_tile(scene, tmp_path):
         tile(65)
 
 
-@pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 90), ("bandset", 165)])
+@pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 200), ("bandset", 165)])
 def test_little_memory_makes_the_same_image(scene, tmp_path, method, little):
     images = {}
     for megabytes in (little, 1024):

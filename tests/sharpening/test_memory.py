@@ -112,7 +112,8 @@ def test_what_was_fused_before_stays_and_the_rest_goes_on_in_smaller_tiles(scene
 def test_statistics_are_gathered_on_tiles_that_fit(scene, tmp_path, monkeypatch, method):
     right, limit = undisturbed(scene, tmp_path, monkeypatch, "statistics", method, tile=256)
     device = Device(monkeypatch, "statistics", limit)
-    report = sharpen(*pair_and_options(scene, tmp_path, "fused", method, tile=256))
+    asked = {"tile": 256, "max_memory": 4096}
+    report = sharpen(*pair_and_options(scene, tmp_path, "fused", method, **asked))
     assert len(device.refused) == 3
     assert report.warnings == ("cpu: not enough memory for statistics on tiles of 512 pixels; they had 64",)
     assert np.array_equal(read(tmp_path / "fused.tif"), right)
