@@ -62,6 +62,10 @@ gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoi
 	$(GPU_PYTHON) -m pancli train weights/bandset-large.toml --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/bandset.toml --data $(DATA) --out runs/bandset-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/pannet.toml --data $(DATA) --out runs/pannet-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/residual-pnn.toml --data $(DATA) --out runs/residual-pnn-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/premix-b.toml --data $(DATA) --out runs/premix-b-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/msinn.toml --data $(DATA) --out runs/msinn-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m tests.benchmarks.networks --data $(DATA) --out runs/networks-gpu --device cuda --workers 12 --max-minutes 7
 
 wheel: setup ## Build the wheel into dist/
