@@ -8,7 +8,7 @@ applies it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -89,11 +89,18 @@ def interpolation_matrix(axis: AxisMap, pan: tuple[int, int], ms: tuple[int, int
     """
     index = torch.arange(pan[0], pan[1], dtype=torch.float64)
     position = axis.scale * (index + 0.5) + axis.offset - 0.5
+    return _kernel_matrix(position, ms, cubic_kernel, CUBIC_TAPS)
+
+
+def _kernel_matrix(
+    position: Tensor, span: tuple[int, int], kernel: Callable[[Tensor], Tensor], taps: int
+) -> Tensor:
+    """Weights (positions, pixels of the span) of a kernel; what lies beyond the span is its nearest end."""
     base = position.floor()
-    matrix = torch.zeros(len(index), ms[1] - ms[0], dtype=torch.float64)
-    for tap in range(1 - CUBIC_TAPS, CUBIC_TAPS + 1):
-        source = (base + tap).clamp(ms[0], ms[1] - 1).long() - ms[0]
-        weight = cubic_kernel(position - (base + tap))
+    matrix = torch.zeros(len(position), span[1] - span[0], dtype=torch.float64)
+    for tap in range(1 - taps, taps + 1):
+        source = (base + tap).clamp(span[0], span[1] - 1).long() - span[0]
+        weight = kernel(position - (base + tap))
         matrix.scatter_add_(1, source[:, None], weight[:, None])
     return matrix
 
@@ -178,11 +185,7 @@ def displace(image: Tensor, shift: tuple[float, float]) -> Tensor:
 
 def _displacement(size: int, away: float) -> Tensor:
     position = torch.arange(size, dtype=torch.float64) + away
-    base = position.floor()
-    matrix = torch.zeros(size, size, dtype=torch.float64)
-    for tap in range(1 - SINC_TAPS, SINC_TAPS + 1):
-        source = (base + tap).clamp(0, size - 1).long()
-        matrix.scatter_add_(1, source[:, None], sinc_kernel(position - (base + tap))[:, None])
+    matrix = _kernel_matrix(position, (0, size), sinc_kernel, SINC_TAPS)
     return matrix / matrix.sum(1, keepdim=True)
 
 

@@ -170,10 +170,10 @@ def draw_region(
     reference = crop(image.bands, window)
     if kind == "pairs":
         gain = uniform(generator, *degradation.pan_gains)
-        pan = reduced_pan(image, window, gain, _apart(degradation.shift, generator))
+        pan = reduced_pan(image, window, gain, apart(degradation.shift, generator))
     else:
         softness = uniform(generator, *_SOFTNESS)
-        pan = _softened(made_pan(reference, generator), softness, _apart(degradation.shift, generator))
+        pan = _softened(made_pan(reference, generator), softness, apart(degradation.shift, generator))
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
@@ -186,7 +186,7 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     pair = random_pair(generator, size, bands + integer(generator, 3), ratio, registered=True)
     gains = pair.instrument.ms_gains
     gain = _believed(sum(gains) / len(gains), degradation, generator)
-    pan = pair.pan if integer(generator, 2) else aligned(pair.pan, _apart(degradation.shift, generator))
+    pan = pair.pan if integer(generator, 2) else aligned(pair.pan, apart(degradation.shift, generator))
     pan = _misfitting(pan, generator) if _misfits(degradation, generator) else pan
     return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
@@ -280,13 +280,13 @@ def _misfitting(pan: Tensor, generator: torch.Generator) -> Tensor:
     What is not there is pan itself, upside down: it is as sharp and as bright as pan.
     """
     if uniform(generator, 0.0, 1.0) < 0.6:
-        pan = aligned(pan, _apart(_AWAY, generator))
+        pan = aligned(pan, apart(_AWAY, generator))
     if uniform(generator, 0.0, 1.0) < 0.4:
         pan = pan + uniform(generator, *_FOREIGN) * (pan.flip(1) - pan.mean())
     return pan
 
 
-def _apart(most: float, generator: torch.Generator) -> Shift:
+def apart(most: float, generator: torch.Generator) -> Shift:
     """A displacement of at most so much along each axis."""
     return uniform(generator, -most, most), uniform(generator, -most, most)
 
@@ -322,6 +322,8 @@ def shown_region(region: Region, traits: Traits) -> Region:
         return Agreement.empty(len(region.ms), region.placement).seen(region.ms, reduced(shift))
 
     _, shift, agreement = find_shift(measure, UNASKED)
+    if shift == NOWHERE:
+        return region._replace(agreement=agreement)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))
     return region._replace(pan=aligned(region.pan, shift), moments=moments, agreement=agreement)
 

@@ -27,11 +27,11 @@ from pancli.tiling import Window
 from pancli.training.images import Image, Room, crop, middle_window
 from pancli.training.patches import (
     Region,
+    apart,
     cut_patch,
     reduced_pan,
     referenced_parts,
     shown_region,
-    uniform,
     whole_region,
 )
 from pancli.training.recipe import Recipe, Validation
@@ -154,8 +154,7 @@ def _chosen(bands: Tensor, image: Image, validation: Validation) -> Tensor:
 def _simulated(index: int, ratio: float) -> Case:
     generator = torch.Generator().manual_seed(_SIMULATED_SEED + index)
     pair = random_pair(generator, _SIMULATED_SIZE, 4, ratio, registered=True)
-    away = [uniform(generator, -_APART, _APART) for _ in range(2)]
-    pan = aligned(pair.pan, (away[0], away[1]))
+    pan = aligned(pair.pan, apart(_APART, generator))
     scene = array_scene(pan[0].numpy(), pair.ms.numpy(), pair.placement)
     return Case(f"simulated ratio {ratio:g}", scene, pair.reference, pair.peak)
 
