@@ -22,9 +22,6 @@ from pancli.methods.statistics import coarsest_ratio, ms_grid_margin
 from pancli.placement import Placement
 from pancli.resampling import reduce_masked
 
-SAMPLE_TILES = 16
-"""Tiles of 512 x 512 that are looked at, evenly spread; all, in scenes that have no more."""
-
 _FEWEST = 8  # samples per unknown; with fewer, nothing is said
 _FLOOR = 1e-9  # share of a variable's variance below which nothing is left
 _SOFT = 0.05  # keeps a quotient by pan's share small where pan explains a band badly

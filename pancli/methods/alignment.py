@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pancli.methods.agreement import SAMPLE_TILES, Agreement, agreement_margin, agreement_of
+from pancli.methods.agreement import Agreement, agreement_margin, agreement_of
 from pancli.methods.protocol import PairInfo, Scene, TileImage
-from pancli.methods.statistics import coarsest_ratio
+from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio
 from pancli.resampling import SINC_TAPS, displace
 
 Shift = tuple[float, float]

@@ -21,14 +21,11 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, Scene, TileImage
-from pancli.methods.statistics import ms_grid_margin
+from pancli.methods.statistics import SAMPLE_TILES, ms_grid_margin
 from pancli.resampling import mtf_sigma, reduce_masked
 
 LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
 """Between these a gain is looked for."""
-
-SAMPLE_TILES = 16
-"""Tiles of 512 x 512 it is looked for on, evenly spread; all, in scenes that have no more."""
 
 DOUBT = 0.08
 """How far an estimate must be from what was believed before to be believed instead."""

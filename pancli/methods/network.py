@@ -28,16 +28,13 @@ from pancli.methods.alignment import (
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import coarsest_ratio
+from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio
 from pancli.methods.units import Units, optics
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 from pancli.tiling import Window
-
-STATISTIC_TILES = 16
-"""Tiles of 512 x 512 that statistics are gathered on, evenly spread; all, in scenes that have no more."""
 
 _BATCH = 8  # blended windows that go through a network together
 
@@ -201,7 +198,7 @@ class NetworkMethod:
         halo = self.network.TRAITS.stages[stage]
         gathered: list[_Gathered] = [_Gathered() for _ in state.groups]
         margin = self._reach(halo, scene.info)
-        for image in scene.tiles(margin, sample=STATISTIC_TILES):
+        for image in scene.tiles(margin, sample=SAMPLE_TILES):
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
             weight = torch.zeros(window.shape, device=image.valid.device)
             weight[image.tile.core.slices_in(window)] = image.valid[image.tile.inner].to(weight)

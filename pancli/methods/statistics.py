@@ -15,6 +15,9 @@ from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 
 Sampler = Callable[[TileImage], Tensor]
 
+SAMPLE_TILES = 16
+"""Tiles of 512 x 512 that what is costly is gathered on, evenly spread; all, in scenes that have no more."""
+
 _ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pancli.methods.back_projection import with_rounds
-from pancli.methods.network import STATISTIC_TILES, NetworkMethod
+from pancli.methods.network import NetworkMethod
+from pancli.methods.statistics import SAMPLE_TILES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card, save_weights
@@ -174,5 +175,5 @@ def _statistics(traits: Traits) -> str:
     if traits.window is not None:
         return f"{units}; of each window of {traits.window} pixels, blended half a window apart"
     if traits.stages:
-        return f"{units}; {len(traits.stages)} stages over at most {STATISTIC_TILES} tiles"
+        return f"{units}; {len(traits.stages)} stages over at most {SAMPLE_TILES} tiles"
     return f"{units}; nothing else is global"
