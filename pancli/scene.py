@@ -136,16 +136,34 @@ class TiledScene:
 
     def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
-        parts = [self.area]
         # What is sampled does not depend on the tiles that there is memory for.
-        blocks = [] if sample is None else list(self.area.blocks(FIT_TILE))
-        if sample is not None and len(blocks) > sample:
-            parts = [blocks[(2 * i + 1) * len(blocks) // (2 * sample)] for i in range(sample)]
+        parts = [self.area] if sample is None else self._sampled(sample)
         beside = self.margin(margin)
         plan = [tile for part in parts for tile in plan_tiles(part, self.fit_tile, beside, self.bounds)]
         for _, image in self.stream(plan):
             if image is not None:
                 yield image
+
+    def _sampled(self, count: int) -> list[Window]:
+        """So many blocks, evenly spread; the next one with valid pixels stands in for one without."""
+        blocks = list(self.area.blocks(FIT_TILE))
+        if len(blocks) <= count:
+            return [self.area]
+        chosen = []
+        for i in range(count):
+            stretch = range(i * len(blocks) // count, (i + 1) * len(blocks) // count)
+            middle = (2 * i + 1) * len(blocks) // (2 * count)
+            order = [blocks[k] for k in (*range(middle, stretch.stop), *range(stretch.start, middle))]
+            chosen.append(next((block for block in order if self._has_valid(block)), order[0]))
+        return chosen
+
+    def _has_valid(self, window: Window) -> bool:
+        if not self.reader.masked:
+            return True
+        _, pan_valid = self.reader.read_pan(window)
+        ms_window = self.info.placement.ms_window(window, 1)
+        _, ms_valid = self.reader.read_ms(ms_window)
+        return bool((pan_valid & self._on_pan_grid(ms_valid, ms_window, window)).any())
 
     def stream(self, plan: Sequence[Tile]) -> Generator[tuple[Tile, TileImage | None], None, None]:
         """Load tiles in order, one thread reading ahead of whoever takes them.

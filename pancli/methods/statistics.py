@@ -15,8 +15,11 @@ from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 
 Sampler = Callable[[TileImage], Tensor]
 
+MOMENT_TILES = 64
+"""Tiles of 512 x 512 that moments are gathered on, evenly spread; all, in scenes that have no more."""
+
 SAMPLE_TILES = 16
-"""Tiles of 512 x 512 that what is costly is gathered on, evenly spread; all, in scenes that have no more."""
+"""The same for what costs more to gather."""
 
 _ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
 
@@ -47,8 +50,8 @@ def ms_grid_samples(image: TileImage) -> Tensor:
     return torch.cat(image.ms_core_samples(image.info.mean_gain))
 
 
-def gather(scene: Scene, margin: int, *samplers: Sampler, sample: int | None = None) -> list[Moments]:
-    """Moments of what each sampler draws from the tiles of a scene, in one pass.
+def gather(scene: Scene, margin: int, *samplers: Sampler) -> list[Moments]:
+    """Moments of what each sampler draws from tiles of a scene, ``MOMENT_TILES`` at most, in one pass.
 
     A variable that varies by no more than float32 rounding counts as constant: its covariances are zero.
 
@@ -56,7 +59,6 @@ def gather(scene: Scene, margin: int, *samplers: Sampler, sample: int | None = N
         scene: The pair.
         margin: Pan pixels the samplers need around a core.
         samplers: Each gives (K, N) samples of a tile.
-        sample: As in :meth:`pancli.methods.protocol.Scene.tiles`.
 
     Returns:
         One Moments per sampler.
@@ -65,7 +67,7 @@ def gather(scene: Scene, margin: int, *samplers: Sampler, sample: int | None = N
         MethodError: A sampler finds no valid sample.
     """
     totals: list[Moments] = []
-    for image in scene.tiles(margin, sample):
+    for image in scene.tiles(margin, MOMENT_TILES):
         found = [Moments.of(sampler(image)) for sampler in samplers]
         totals = [a.merge(b) for a, b in zip(totals, found, strict=True)] if totals else found
     if not totals or any(total.count == 0 for total in totals):

@@ -19,7 +19,6 @@ from pancli.methods.arithmetic import mix
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import gather, ms_grid_margin, ms_grid_samples, regress_nonnegative
 
-_TILES = 64  # sampled for the fit
 _PIXELS = 1024  # ms pixels kept of each
 _LEARNING_STEPS = 100
 _UNMIXING_STEPS = 20
@@ -66,7 +65,7 @@ class Cnmf:
             kept.append(samples[: info.bands, :: math.ceil(samples.shape[1] / _PIXELS) or 1].cpu())
             return samples
 
-        (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler, sample=_TILES)
+        (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler)
         response, intercept = regress_nonnegative(moments, info.bands, info.bands)
         pixels = torch.cat(kept, 1).clamp_min(0)
         unit = float(pixels.norm(dim=0).mean()) or 1.0
