@@ -59,7 +59,7 @@ GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
-	$(GPU_PYTHON) -m pancli train weights/bandset-large.toml --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/bandset-large-long.toml --init bandset --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/bandset.toml --data $(DATA) --out runs/bandset-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/pannet.toml --data $(DATA) --out runs/pannet-gpu --device cuda --workers 12 --max-minutes 9

@@ -25,15 +25,14 @@ from pancli.methods.alignment import (
     alignment_radius,
     scene_shift,
 )
-from pancli.methods.moments import Moments
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio
+from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units, optics
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
 from pancli.networks.weights import Card, file_sha256, load_weights
-from pancli.resampling import low_pass, low_pass_radius, mtf_radius
+from pancli.resampling import low_pass, low_pass_radius
 from pancli.tiling import Window
 
 _BATCH = 8  # blended windows that go through a network together
@@ -87,18 +86,12 @@ def band_groups(bands: int, width: int) -> tuple[tuple[int, ...], ...]:
 
 
 def scene_units(scene: Scene) -> Units:
-    """The units of a scene, from all its valid ms pixels.
+    """The units of a scene, from its valid ms pixels.
 
     Raises:
         MethodError: There is none.
     """
-    info = scene.info
-    gain = info.mean_gain
-    moments = Moments.empty(info.bands + 1)
-    for image in scene.tiles(mtf_radius(info.placement.ratio, gain)):
-        moments = moments.merge(Moments.of(torch.cat(image.ms_core_samples(gain))))
-    if moments.count == 0:
-        raise MethodError("there is no valid ms pixel to take statistics from; check nodata and overlap")
+    (moments,) = gather(scene, ms_grid_margin(scene.info, scene.info.mean_gain), ms_grid_samples)
     return Units.of(moments)
 
 

@@ -16,6 +16,7 @@ memory is slower than arithmetic: what can be done in place is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
@@ -131,6 +132,35 @@ class BandSetLarge(BandSet):
     )
     WIDTH: ClassVar[int] = 64
     DEPTH: ClassVar[int] = 6
+
+    @torch.no_grad()
+    def begin_from(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take weights of its own, or those of a narrower one, with which it gives what that one gives.
+
+        New features then see all others, are seen by none until trained, and new blocks add nothing (Chen et
+        al., "Net2Net", ICLR 2016, with zeros in place of copies).
+        """
+        own = self.state_dict()
+        kept, width = tensors["own.bias"].shape[0], self.WIDTH
+        if kept == width:
+            super().begin_from(tensors)
+            return
+        first = torch.arange(kept)
+        twice = torch.cat((first, width + first))  # means of a band and of all bands; scales and shifts
+        known = torch.cat((twice, torch.arange(2 * width, 2 * width + _OPTICS + AGREEMENT)))
+        for name, large in own.items():
+            if name not in tensors:
+                if "second" in name:
+                    large.zero_()
+                continue
+            small = tensors[name]
+            outputs = twice if name.startswith("context.2") else torch.arange(small.shape[0])
+            large[outputs] = 0
+            if small.dim() == 1:
+                large[outputs] = small
+            else:
+                inputs = known if name == "context.0.weight" else torch.arange(small.shape[1])
+                large[outputs[:, None], inputs] = small
 
 
 def _by_image(x: Tensor, bands: int) -> Tensor:

@@ -9,7 +9,7 @@ seam can appear. A network without such layers is a :class:`DirectNetwork`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -275,6 +275,14 @@ class Network(nn.Module, ABC):
 
         One that sees physics begins with what classical methods add instead.
         """
+
+    def begin_from(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take weights of this network, or of one that it goes on from, as its subclass.
+
+        Args:
+            tensors: A state dict; what comes after it stays as it is.
+        """
+        self.load_state_dict({**self.state_dict(), **tensors})
 
     def forward(self, inputs: Inputs, context: Context | None = None) -> Outcome:
         """Run.

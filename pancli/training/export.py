@@ -13,7 +13,8 @@ from pancli.methods.network import NetworkMethod
 from pancli.methods.statistics import SAMPLE_TILES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import Card, save_weights
+from pancli.networks.weights import Card, file_sha256, save_weights
+from pancli.training.initial import named_weights
 from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule
 from pancli.training.run import Run
@@ -158,7 +159,7 @@ def _teacher(recipe: Recipe) -> str:
             f"mutual learning of {recipe.network} and {recipe.mutual.peer}, weight {recipe.mutual.weight:g}"
         )
     teacher, plan = recipe.teacher, recipe.distillation
-    if teacher is None or plan is None:
+    if plan is None:
         return ""
     taken = ["its first weights"] if plan.initialise else []
     if plan.features:
@@ -167,7 +168,12 @@ def _teacher(recipe: Recipe) -> str:
         taken.append(f"features{adapted} (weights {weights})")
     if plan.output:
         taken.append(f"output (weight {plan.output:g})")
-    return f"{teacher.kind} of {_steps(teacher.schedule)}; taken from it: {', '.join(taken)}"
+    if teacher is None:
+        path = named_weights(plan.weights, "distillation.weights")
+        who = f"{path.name}, SHA-256 {file_sha256(path)}"
+    else:
+        who = f"{teacher.kind} of {_steps(teacher.schedule)}"
+    return f"{who}; taken from it: {', '.join(taken)}"
 
 
 def _statistics(traits: Traits) -> str:

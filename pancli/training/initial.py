@@ -29,6 +29,23 @@ class Initial:
     told: str
 
 
+def named_weights(name: str, asked: str) -> Path:
+    """The file of weights that are given by a path, or by the name of those that ship with pancli.
+
+    Args:
+        name: The path or the name.
+        asked: The option or key that gave it, for the message.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    files = shipped()
+    path = files.get(name, Path(name))
+    if not path.is_file():
+        raise WeightsError(f"{asked} {name}: is neither a weights file nor one of {', '.join(files)}")
+    return path
+
+
 def load_initial(name: str, recipe: Recipe) -> Initial:
     """Read weights to begin from.
 
@@ -40,10 +57,7 @@ def load_initial(name: str, recipe: Recipe) -> Initial:
         RecipeError: They are of another network or number of bands.
         WeightsError: There are none of that name, or they cannot be used.
     """
-    files = shipped()
-    path = files.get(name, Path(name))
-    if not path.is_file():
-        raise WeightsError(f"--init {name}: is neither a weights file nor one of {', '.join(files)}")
+    path = named_weights(name, "--init")
     network, card = load_weights(path)
     goes_on = issubclass(find_network(recipe.network), type(network))  # as msinn-refined from msinn
     if not goes_on or card.bands != recipe.bands:

@@ -21,7 +21,7 @@ from pancli.training.losses import (
 from pancli.training.patches import Batch, Observed
 from pancli.training.recipe import Distillation, Loss, Mutual
 from pancli.training.recipe import Teacher as TeacherPlan
-from pancli.training.teachers import Teacher
+from pancli.training.teachers import Taught, Teacher
 
 Terms = dict[str, Tensor]
 """The weighted terms of a loss, by name; the loss is their sum."""
@@ -93,11 +93,23 @@ class Teaching:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A trained network as a teacher, who is shown what the student is."""
+
+    supervised: Supervised
+
+    def __call__(self, batch: Batch) -> Taught:
+        """Run; there is no code to constrain."""
+        fused, features = self.supervised.run(batch)
+        return Taught(fused, features, fused.new_zeros(()))
+
+
+@dataclass(frozen=True)
 class Distilled:
     """The truth, and what a frozen teacher makes of it."""
 
     supervised: Supervised
-    teacher: Teacher
+    teacher: Callable[[Batch], Taught]
     distillation: Distillation
     adapters: nn.ModuleList | None
 

@@ -138,15 +138,20 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield from _schedule_rules("schedule", recipe.schedule)
     yield from _optimiser_rules("optimiser", recipe.optimiser)
     yield from _loss_rules("loss", recipe.loss)
-    yield "teacher and distillation", (recipe.teacher is None) == (recipe.distillation is None), "given both"
+    taught = recipe.distillation is not None and not recipe.distillation.weights
+    yield (
+        "teacher and distillation",
+        (recipe.teacher is not None) == taught,
+        "given both, or weights that teach",
+    )
     if recipe.teacher is not None:
         yield from _teacher_rules(recipe.teacher, recipe.schedule)
     if recipe.distillation is not None:
         yield from _distillation_rules(recipe.distillation)
-    alone = recipe.teacher is None and recipe.mutual is None
+    alone = recipe.distillation is None and recipe.mutual is None
     yield "frozen", alone or not recipe.frozen, "left out where there is a teacher or a peer"
     if recipe.mutual is not None:
-        yield "mutual", recipe.teacher is None, "left out where there is a teacher"
+        yield "mutual", recipe.distillation is None, "left out where there is a teacher"
         yield from _mutual_rules(recipe.mutual)
 
 
@@ -226,6 +231,8 @@ def _distillation_rules(distillation: Distillation) -> Iterator[Rule]:
     yield "distillation: features", all(weight >= 0 for weight in distillation.features), "0 or more"
     yield "distillation: output", 0 <= distillation.output < math.inf, "0 or more"
     yield "distillation: decay", 0 <= distillation.decay <= 1, "0 to 1"
+    first = not (distillation.weights and distillation.initialise)
+    yield "distillation: initialise", first, "false where weights teach; --init begins from any"
     imitates = bool(distillation.features)
     yield (
         "distillation: adapters",

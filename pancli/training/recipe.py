@@ -200,6 +200,8 @@ class Distillation:
     """What the student takes from its teacher.
 
     Attributes:
+        weights: Who teaches in place of a first stage, a network that is shown no more than the student: a
+            weights file, or the name of one that ships with pancli. Empty where there is a first stage.
         initialise: Its first weights.
         distance: Between features, and between outputs: "l1" or "mse", reduced as the loss is.
         features: Weights of the distances of features, in the order of the data flow; empty for none.
@@ -208,6 +210,7 @@ class Distillation:
         decay: Last part of the run over which all these weights fall to zero.
     """
 
+    weights: str = ""
     initialise: bool = True
     distance: str = "mse"
     features: tuple[float, ...] = ()

@@ -17,14 +17,14 @@ from torch import nn
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Network, Traits, blank_inputs
 from pancli.networks.registry import find_network
-from pancli.networks.weights import save_tensors
+from pancli.networks.weights import load_weights, save_tensors
 from pancli.training.checkpoint import Part, load_tensors
-from pancli.training.initial import Initial
+from pancli.training.initial import Initial, named_weights
 from pancli.training.losses import least_patch
-from pancli.training.objectives import Distilled, Mutually, Objective, Supervised, Teaching
+from pancli.training.objectives import Distilled, Given, Mutually, Objective, Supervised, Teaching
 from pancli.training.recipe import Distillation, Mutual, Optimiser, Recipe, Schedule
 from pancli.training.recipe import Teacher as TeacherPlan
-from pancli.training.teachers import make_teacher
+from pancli.training.teachers import Teacher, make_teacher
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,16 @@ class Workshop:
         network = self._network()
         if self.recipe.mutual is not None:
             return self._mutual(network, self.recipe.mutual)
-        if self.recipe.teacher is None or self.recipe.distillation is None:
+        if self.recipe.distillation is None:
             return self._plain(network)
+        if self.recipe.teacher is None:
+            return self._distilled(network, self._given(self.recipe.distillation), self.recipe.distillation)
         if name == "teacher":
             return self._teacher(network, self.recipe.teacher)
-        return self._distilled(network, self.recipe.teacher, self.recipe.distillation)
+        teacher = self._trained(self.recipe.teacher)
+        if self.recipe.distillation.initialise:
+            teacher.initialise(network)
+        return self._distilled(network, teacher, self.recipe.distillation)
 
     def finish(self, stage: Stage) -> None:
         """Leave what the next stage needs."""
@@ -99,8 +104,8 @@ class Workshop:
         self._check_consistency(kind.TRAITS)
         if self.initial is not None:
             network = kind(self.recipe.bands, self.initial.nominal_pixels)
-            # A network that another one is the beginning of may lack what comes after that.
-            network.load_state_dict({**network.state_dict(), **self.initial.tensors})
+            network.start_near_interpolation()
+            network.begin_from(self.initial.tensors)
             return network
         network = kind(self.recipe.bands, self.recipe.schedule.patch**2)
         network.start_near_interpolation()
@@ -150,7 +155,8 @@ class Workshop:
         objective = Teaching(teacher, plan, self.recipe.precision)
         return Stage("teacher", plan.schedule, {"teacher": part}, objective)
 
-    def _distilled(self, network: Network, plan: TeacherPlan, distillation: Distillation) -> Stage:
+    def _trained(self, plan: TeacherPlan) -> Teacher:
+        """What the stage before left."""
         teacher = make_teacher(plan, self._network())
         try:
             teacher.load_state_dict(load_tensors(self._teacher_file))
@@ -158,18 +164,48 @@ class Workshop:
             raise TrainingError(
                 f"{self._teacher_file}: cannot be taught by ({error}); use --fresh to start again"
             ) from error
-        teacher.requires_grad_(requires_grad=False).eval()
-        if distillation.initialise:
-            teacher.initialise(network)
+        self._hold(teacher)
+        return teacher
+
+    def _given(self, plan: Distillation) -> Given:
+        """Weights that teach.
+
+        Raises:
+            RecipeError: They do not take what the student takes.
+            WeightsError: There are none of that name, or they cannot be used.
+        """
+        network, card = load_weights(named_weights(plan.weights, "distillation.weights"))
+        own, theirs = find_network(self.recipe.network).TRAITS, network.TRAITS
+        same = (own.physics, own.ratio, self.recipe.bands) == (theirs.physics, theirs.ratio, card.bands)
+        if not same:
+            raise RecipeError(
+                f"distillation.weights: {card.name} ({card.network}, {card.bands} bands) does not take what "
+                f"{self.recipe.network} of {self.recipe.bands} bands takes"
+            )
+        self._hold(network)
+        recipe = self.recipe
+        return Given(Supervised(network, recipe.loss, recipe.precision, card.back_projections))
+
+    def _hold(self, module: nn.Module) -> None:
+        module.requires_grad_(requires_grad=False).eval()
+        self._place(module)
+
+    def _distilled(self, network: Network, teacher: Teacher | Given, distillation: Distillation) -> Stage:
         trained: nn.Module = network
         adapters: nn.ModuleList | None = None
         if distillation.features:
-            widths = feature_widths(network, self.recipe.schedule.patch, distillation.features)
+            side = self.recipe.schedule.patch
+            widths = feature_widths(network, side, distillation.features)
+            source = teacher.supervised.network if isinstance(teacher, Given) else network
+            theirs = feature_widths(source, side, distillation.features)
             if distillation.adapters:
-                adapters = nn.ModuleList(map(_adapter, widths))
+                adapters = nn.ModuleList(map(_adapter, widths, theirs))
                 trained = nn.ModuleDict({"network": network, "adapters": adapters})
-        for module in (teacher, trained):
-            self._place(module)
+            elif widths != theirs:
+                raise RecipeError(
+                    f"distillation: features have {widths} channels, the teacher's {theirs}; set adapters"
+                )
+        self._place(trained)
         supervised = self._supervised(network)
         return self._student(network, trained, Distilled(supervised, teacher, distillation, adapters))
 
@@ -229,9 +265,9 @@ def feature_widths(network: Network, side: int, weights: tuple[float, ...]) -> l
     return widths[: len(weights)]
 
 
-def _adapter(width: int) -> nn.Conv2d:
-    """A 1 x 1 convolution that changes nothing at first."""
-    adapter = nn.Conv2d(width, width, 1)
+def _adapter(width: int, wanted: int) -> nn.Conv2d:
+    """A 1 x 1 convolution that changes nothing at first; of fewer channels than wanted, the rest is zero."""
+    adapter = nn.Conv2d(width, wanted, 1)
     nn.init.dirac_(adapter.weight)
     nn.init.zeros_(adapter.bias)  # type: ignore[arg-type]
     return adapter

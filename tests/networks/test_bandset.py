@@ -131,3 +131,39 @@ def test_a_fresh_network_begins_near_the_mean_of_the_details_a_little_damped(kin
     network.start_near_interpolation()
     apart = network(inputs).residual - 0.9 * details.mean(0)
     assert float(apart.std()) < 0.3 * float(details.mean(0).std())
+
+
+@torch.no_grad()
+def test_a_large_one_begins_as_the_small_one_it_grows_from():
+    small = settled(BandSet, 4)
+    large = settled(BandSetLarge, 4)
+    inputs = random_inputs(BandSet, 4, (HEIGHT, WIDTH))
+    before, expected = large(inputs), small(inputs)
+    assert float((before.residual - expected.residual).abs().max()) > 1e-2
+    large.begin_from(small.state_dict())
+    outcome = large(inputs)
+    torch.testing.assert_close(outcome.residual, expected.residual, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outcome.trust, expected.trust, rtol=1e-4, atol=1e-5)
+
+
+def test_all_of_a_grown_network_learns():
+    """What is new has no part in the outcome at first, so that it learns from the second step on."""
+    large = settled(BandSetLarge, 4)
+    large.begin_from(settled(BandSet, 4).state_dict())
+    inputs = random_inputs(BandSet, 4, (HEIGHT, WIDTH))
+    before = {name: parameter.clone() for name, parameter in large.named_parameters()}
+    optimizer = torch.optim.SGD(large.parameters(), 1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        outcome = large(inputs)
+        (outcome.residual.square().mean() + outcome.trust.mean()).backward()
+        optimizer.step()
+    still = [name for name, parameter in large.named_parameters() if torch.equal(parameter, before[name])]
+    assert still == []
+
+
+def test_a_large_one_goes_on_from_its_own_weights():
+    weights = settled(BandSetLarge, 4).state_dict()
+    network = BandSetLarge()
+    network.begin_from(weights)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())

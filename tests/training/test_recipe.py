@@ -98,6 +98,16 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
         ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
         ("seed = 7", "distillation = {}", "teacher and distillation must be given both"),
+        (
+            "seed = 7",
+            "distillation = {weights = 'bandset'}",
+            "distillation: initialise must be false where weights teach",
+        ),
+        (
+            "seed = 7",
+            "teacher = {kind = 'encoder'}\ndistillation = {weights = 'bandset', initialise = false}",
+            "teacher and distillation must be given both, or weights",
+        ),
         ("crop = 24", "crop = 24\nbands = [-1]", "validation: bands must be 0 or more"),
         (
             'folder = "real"\nnames = ["v"]',

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.errors import RecipeError, TrainingError
+from pancli.errors import PancliError, RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.metrics.reference import ReferenceSums
 from pancli.networks.msinn import MSINN
@@ -16,12 +16,13 @@ from pancli.networks.weights import load_weights
 from pancli.resampling import degrade
 from pancli.scene import fuse_scene
 from pancli.tiling import Window
+from pancli.training.initial import load_initial
 from pancli.training.loop import train
 from pancli.training.objectives import Mutually, Supervised, weight_left
 from pancli.training.reading import read_recipe
-from pancli.training.recipe import Validation
+from pancli.training.recipe import Distillation, Validation
 from pancli.training.sampling import Sampler
-from pancli.training.stages import Workshop
+from pancli.training.stages import Workshop, stage_names
 from pancli.training.teachers import Encoder, Taught, Teacher, VariationalTeacher
 from pancli.training.validation import load_cases, measure, measure_teacher
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
@@ -197,6 +198,83 @@ def test_adapters_change_nothing_at_first_and_are_learnt_and_not_exported(tmp_pa
     descend(stage, batch, 2)
     assert not torch.equal(before, stage.objective.adapters[0].weight)
     assert stage.networks["tiny"].state_dict().keys() == plain.networks["tiny"].state_dict().keys()
+
+
+@pytest.fixture
+def led(tmp_path, recipe):
+    """A recipe whose teacher is given: bandset-large, for a bandset."""
+    run = train(
+        replace(of_sets(recipe), network="bandset-large", name="large"), data(tmp_path), tmp_path / "large"
+    )
+    plan = Distillation(
+        weights=str(run.weights("large")), initialise=False, features=(0.1,), output=1.0, adapters=True
+    )
+    return replace(of_sets(recipe), distillation=plan)
+
+
+def of_sets(recipe):
+    """The recipe for a network that takes whole regions and rounds of back-projection, alone."""
+    schedule = replace(recipe.schedule, steps=2, patch=32)
+    return replace(
+        recipe, network="bandset", back_projections=1, teacher=None, distillation=None, schedule=schedule
+    )
+
+
+def student_of(recipe, folder):
+    return Workshop(recipe, CPU, folder).stage("student")
+
+
+def data(tmp_path):
+    folder = tmp_path / "data"
+    return folder if folder.exists() else make_data(folder)
+
+
+def test_weights_teach_without_a_first_stage(tmp_path, led):
+    assert stage_names(led) == ("student",)
+    batch = Sampler.load(led, data(tmp_path)).batch(0)
+    stage = student_of(led, tmp_path)
+    teacher = stage.objective.teacher.supervised.network
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    terms = stage.objective(batch, 0.0)
+    assert float(terms["output"].detach()) > 0 and float(terms["feature 0"].detach()) > 0
+    with torch.no_grad():
+        seen = Supervised(teacher, led.loss, led.precision, 1).run(batch)[0]
+        torch.testing.assert_close(stage.objective.teacher(batch).fused, seen)
+    descend(stage, batch, 3)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert {name: type(network).__name__ for name, network in stage.networks.items()} == {"tiny": "BandSet"}
+
+
+def test_nothing_is_left_to_learn_from_weights_that_are_the_students_own(tmp_path, led):
+    student = train(of_sets(led), data(tmp_path), tmp_path / "first").weights("tiny")
+    plan = replace(led.distillation, weights=str(student), features=())
+    same = replace(led, distillation=plan)
+    batch = Sampler.load(same, data(tmp_path)).batch(0)
+    stage = Workshop(same, CPU, tmp_path, load_initial(str(student), same)).stage("student")
+    stage.networks["tiny"].eval()
+    assert float(stage.objective(batch, 0.0)["output"].detach()) == 0
+
+
+def test_the_card_of_a_student_names_the_weights_that_taught_it(tmp_path, led):
+    run = train(led, data(tmp_path), tmp_path / "run")
+    card = load_weights(run.weights("tiny"))[1]
+    assert card.teacher.startswith("large.safetensors, SHA-256 ")
+    assert card.teacher.endswith("taken from it: features through adapters (weights 0.1), output (weight 1)")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"weights": "none.safetensors"}, "distillation.weights none.safetensors: is neither"),
+        ({"weights": "gcpnet"}, "gcpnet, 4 bands. does not take what bandset of 4 bands takes"),
+        ({"adapters": False}, "features have .32. channels, the teacher's .64.; set adapters"),
+    ],
+)
+def test_weights_that_cannot_teach_are_refused(tmp_path, led, change, told):
+    other = replace(led, distillation=replace(led.distillation, **change))
+    with pytest.raises(PancliError, match=told):
+        Workshop(other, CPU, tmp_path).stage("student")
 
 
 def test_more_weights_than_features_are_refused(tmp_path, recipe, batch):
