@@ -47,8 +47,8 @@ class Bands(nn.Module):
 
     def forward(self, x: Tensor, bands: int) -> Tensor:
         """(N B, n, h, w) to the same shape."""
-        common = self.mean(_mean(_by_image(x, bands)))
-        inner = _activated(self.first(x), common, bands)
+        common = self.mean(_mean(by_image(x, bands)))
+        inner = activated(self.first(x), common, bands)
         out: Tensor = self.second(inner).add_(x)
         return out
 
@@ -100,18 +100,22 @@ class BandSet(Network):
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: means of the first features."""
         count = inputs.bms.shape[1]
-        seen = _see(inputs)
-        x = _activated(self.own(seen.own), self.shared(seen.shared), count)
+        seen = see(inputs)
+        x = activated(self.own(seen.own), self.shared(seen.shared), count)
         (means,) = yield (Mean(x),)
-        x = self._adapt(x, _by_image(means, count), seen)
+        x = self._adapt(x, by_image(means, count), seen)
         for block in self.blocks:
             x = block(x, count)
+        return self._outcome(x, count, seen)
+
+    def _outcome(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
+        """What the last features (N B, n, h, w) say is to be added, and how far rounds are to be trusted."""
         said = self.head(leaky_relu(x, _LEAK))
         mixture, correction, trust = said.split((_DETAILS, 4, 1), 1)
-        residual = seen.mixed(_fine(mixture)) + _by_image(pixel_shuffle(correction, 2)[:, 0], count)
-        return Outcome(residual, (x,), _by_image(_fine(trust.sigmoid())[:, 0], count))
+        residual = seen.mixed(fine(mixture)) + by_image(pixel_shuffle(correction, 2)[:, 0], bands)
+        return Outcome(residual, (x,), by_image(fine(trust.sigmoid())[:, 0], bands))
 
-    def _adapt(self, x: Tensor, means: Tensor, seen: _Seen) -> Tensor:
+    def _adapt(self, x: Tensor, means: Tensor, seen: Seen) -> Tensor:
         """Scale and shift features (N B, n, h, w) by what the scene, of means (N or 1, B, n), is like."""
         common = means.mean(1, keepdim=True).expand_as(means)
         sensor = seen.optics[:, None].expand(-1, means.shape[1], -1)
@@ -163,7 +167,7 @@ class BandSetLarge(BandSet):
                 large[outputs[:, None], inputs] = small
 
 
-def _by_image(x: Tensor, bands: int) -> Tensor:
+def by_image(x: Tensor, bands: int) -> Tensor:
     """(N B, ...) as (N, B, ...)."""
     return x.reshape(-1, bands, *x.shape[1:])
 
@@ -177,18 +181,18 @@ def _mean(x: Tensor) -> Tensor:
     return total.div_(x.shape[1])
 
 
-def _activated(x: Tensor, common: Tensor, bands: int) -> Tensor:
+def activated(x: Tensor, common: Tensor, bands: int) -> Tensor:
     """Add to every band of (N B, n, h, w) what all have in common, (N, n, h, w); then rectify. In place."""
-    _by_image(x, bands).add_(common[:, None])
+    by_image(x, bands).add_(common[:, None])
     return leaky_relu(x, _LEAK, inplace=True)
 
 
-def _fine(image: Tensor) -> Tensor:
+def fine(image: Tensor) -> Tensor:
     """Twice as many pixels along each axis."""
     return interpolate(image.contiguous(), scale_factor=2, mode="bilinear", align_corners=False)
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What a run begins with.
 
     Attributes:
@@ -213,12 +217,12 @@ class _Seen(NamedTuple):
 
     def mixed(self, shares: Tensor) -> Tensor:
         """The four details (N B, 4, H, W), in their shares and added up: (N, B, H, W)."""
-        plain, bright, local, substituted = _by_image(shares, self.factor.shape[1]).unbind(2)
+        plain, bright, local, substituted = by_image(shares, self.factor.shape[1]).unbind(2)
         times = torch.addcmul(plain, bright, self.factor.to(plain)).addcmul(local, self.slope.to(plain))
         return times * self.detail + substituted * self.substituted
 
 
-def _see(inputs: Inputs) -> _Seen:
+def see(inputs: Inputs) -> Seen:
     """What a run begins with."""
     bms, pan, low, intensity = inputs.bms, inputs.pan, inputs.low, inputs.intensity
     correlation, origin, optics, agreement = inputs[-4:]
@@ -233,12 +237,12 @@ def _see(inputs: Inputs) -> _Seen:
     slope, likeness, spread = _local_regression(avg_pool2d(bms, 2), avg_pool2d(low, 2))
     bright = factor * detail
     planes = (slope, likeness, avg_pool2d(factor, 2), strength.expand_as(slope))
-    fine = [pixel_unshuffle(image.flatten(0, 1)[:, None], 2) for image in (bms, bright)]
-    own = torch.cat((*fine, torch.stack(planes, 2).flatten(0, 1)), 1)
+    split = [pixel_unshuffle(image.flatten(0, 1)[:, None], 2) for image in (bms, bright)]
+    own = torch.cat((*split, torch.stack(planes, 2).flatten(0, 1)), 1)
     unexplained = avg_pool2d(low - intensity, 2)
     shared = torch.cat((pixel_unshuffle(detail, 2), avg_pool2d(low, 2), unexplained, spread.sqrt()), 1)
     layout = torch.channels_last
-    return _Seen(
+    return Seen(
         own.contiguous(memory_format=layout),
         shared.contiguous(memory_format=layout),
         optics,
@@ -246,7 +250,7 @@ def _see(inputs: Inputs) -> _Seen:
         detail,
         pan - intensity,
         factor,
-        _fine(slope),
+        fine(slope),
     )
 
 

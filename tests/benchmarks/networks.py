@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def train_all(recipes: Mapping[str, Recipe], data: Path, out: Path, terms: Terms, deadline: float) -> bool:
     """Train what is not trained yet; false where the time was up before that."""
     for name, recipe in recipes.items():
-        if _finished(recipe, out / name) is None:
+        if finished(recipe, out / name) is None:
             left = (deadline - time.monotonic()) / 60
             if left <= 0 or not train(recipe, data, out / name, replace(terms, max_minutes=left)).done:
                 return False
@@ -104,7 +104,7 @@ def train_all(recipes: Mapping[str, Recipe], data: Path, out: Path, terms: Terms
     return True
 
 
-def _finished(recipe: Recipe, folder: Path) -> Progress | None:
+def finished(recipe: Recipe, folder: Path) -> Progress | None:
     """Where a run ended; None where it has not."""
     if not (folder / CHECKPOINT).exists():
         return None
@@ -124,7 +124,7 @@ def _print_table(recipes: Mapping[str, Recipe], data: Path, out: Path, device: t
     for name, recipe in recipes.items():
         weights = out / name / f"{name}.safetensors"
         method = NetworkMethod.load(weights, torch.device("cpu"))
-        progress = _finished(recipe, out / name)
+        progress = finished(recipe, out / name)
         told = (
             name,
             f"{count_parameters(method.network):,}",

@@ -56,6 +56,23 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """What a network alone took.
+
+    Attributes:
+        wall: Seconds.
+        cpu: Seconds of all threads.
+        flop: Floating-point operations.
+        gemm: So many a second in products of matrices, measured right after.
+    """
+
+    wall: float
+    cpu: float
+    flop: float
+    gemm: float
+
+
+@dataclass(frozen=True)
 class Run:
     """What one process took."""
 
@@ -126,20 +143,24 @@ def _compare(setting: Setting, methods: Sequence[str], rounds: int) -> None:
 
 
 def _networks(setting: Setting, networks: Sequence[str], rounds: int) -> None:
-    """Networks beside their bare forward on the same tiles."""
+    """Networks beside their bare forward on the same tiles, and that beside a product of matrices."""
     named = [(name, _weights(setting.folder, name)) for name in networks]
     print(
         f"\nNetworks, {setting.size} x {setting.size}, DEFLATE, threads: {setting.threads}, rounds: {rounds}"
     )
-    print("\n| | MPix/s | wall s | CPU s | forward: wall s | CPU s | forward / all: wall | CPU | peak MB |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    titles = (
+        "MPix/s | wall s | CPU s | forward: wall s | CPU s | forward / all: wall | CPU | GFLOP/s | / GEMM"
+    )
+    print(f"\n| | {titles} | peak MB |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for name, method in named:
         whole = Contender(name, _sharpen(setting, method))
-        bare: list[Run] = []
+        bare: list[Forward] = []
         for _ in range(rounds):
             whole.runs.append(_timed(whole.command, setting.file("out")))
             pair = (setting.file("pan"), setting.file("ms"))
-            bare.append(Run(**json.loads(_child("bare_forward", *pair, method, setting.threads))))
+            alone = json.loads(_child("bare_forward", *pair, method, setting.threads))
+            bare.append(Forward(**alone, gemm=json.loads(_child("multiply", setting.threads))))
         walls, cpus = ([getattr(run, figure) for run in bare] for figure in ("wall", "cpu"))
         ratios = [
             f"{median(part / run for part, run in zip(parts, runs, strict=True)):.2f}"
@@ -149,7 +170,10 @@ def _networks(setting: Setting, networks: Sequence[str], rounds: int) -> None:
             )
         ]
         forward = f"{median(walls):.1f}", f"{median(cpus):.1f}"
-        _row(name, *_figures(whole, setting.size), *forward, *ratios, _peak(whole))
+        rates = [run.flop / run.wall for run in bare]
+        reached = median(rate / run.gemm for rate, run in zip(rates, bare, strict=True))
+        limits = f"{median(rates) / 1e9:.0f}", f"{reached:.2f}"
+        _row(name, *_figures(whole, setting.size), *forward, *ratios, *limits, _peak(whole))
 
 
 def _start_up(folder: Path, rounds: int) -> None:

@@ -6,6 +6,7 @@ Arguments come as words of a command line, and what is found out is printed as J
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
 from pancli.methods.views import aligned_window
+from pancli.networks.costs import macs_per_pixel
 from pancli.networks.protocol import Context, Inputs
 from pancli.networks.registry import find_network
 from pancli.networks.weights import save_weights, shipped
@@ -28,6 +30,8 @@ from tests.networks.made import card_of
 
 _LARGEST_BLOCK = 1024  # pixels of ground that are simulated; larger scenes repeat them
 _PATCH = 64 * 64
+_MATRIX = 2048
+_PRODUCTS = 8
 
 
 def build_scene(folder: str, size: str) -> None:
@@ -54,10 +58,13 @@ def save_untrained(name: str, path: str) -> None:
 
 
 def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
-    """Print what the network alone takes on the tiles of a scene, which are read and prepared beforehand."""
+    """Print what the network alone takes on the tiles of a scene, which are read and prepared beforehand.
+
+    And how many floating-point operations these are, two to a multiply-accumulate, margins of tiles included.
+    """
     torch.set_num_threads(int(threads))
     options = SharpenOptions(method=method, threads=int(threads), device="cpu")
-    wall = cpu = 0.0
+    wall = cpu = flop = 0.0
     with torch.inference_mode(), plan_sharpening(pan, [ms], f"{pan}.out.tif", options) as plan:
         inner = plan.method.method if isinstance(plan.method, BackProjected) else plan.method
         assert isinstance(inner, NetworkMethod)
@@ -66,7 +73,21 @@ def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
             inner.network(inputs, context)
             wall += time.perf_counter() - before[0]
             cpu += time.process_time() - before[1]
-    print(json.dumps({"wall": wall, "cpu": cpu, "peak_mb": 0.0}))
+            bands, pixels = inputs.bms.shape[1], inputs.pan.numel()
+            flop += 2 * pixels * macs_per_pixel(type(inner.network), bands)
+    print(json.dumps({"wall": wall, "cpu": cpu, "flop": flop}))
+
+
+def multiply(threads: str) -> None:
+    """Print how many floating-point operations a second the machine does in products of float32 matrices."""
+    torch.set_num_threads(int(threads))
+    one, other = torch.rand(2, _MATRIX, _MATRIX)
+    best = math.inf
+    for _ in range(_PRODUCTS):
+        start = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - start)
+    print(json.dumps(2 * _MATRIX**3 / best))
 
 
 def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]:
