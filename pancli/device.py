@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from pancli.errors import UsageError
+from pancli.errors import DeviceError, UsageError
 
 
 def find_device(name: str) -> torch.device:
@@ -31,3 +33,19 @@ def find_device(name: str) -> torch.device:
 def device_count() -> int:
     """CUDA devices of this machine."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@contextmanager
+def shortage_told(device: torch.device) -> Iterator[None]:
+    """Turn a lack of memory that smaller tiles are no help against into a refusal.
+
+    Raises:
+        DeviceError: The device has not enough memory for what is done inside.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(" GPU ")[0].strip().splitlines() or ["out of memory"]
+        raise DeviceError(
+            f"{device}: not enough memory ({reason[0]}); end what else runs there, or use --device cpu"
+        ) from error

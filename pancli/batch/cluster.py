@@ -26,7 +26,7 @@ from pancli.batch.pool import Task, run_pool
 from pancli.batch.scene import SceneResult, make_scene
 from pancli.device import find_device
 from pancli.errors import ClusterError, UsageError
-from pancli.raster.output import remove_leftovers
+from pancli.raster.commit import remove_leftovers
 from pancli.sharpening import SharpenOptions
 
 _ATTEMPTS = 3  # one more than of processes: nodes are taken away for reasons that are none of the scene's

@@ -17,7 +17,7 @@ from pancli.batch.entries import Entry
 from pancli.batch.pool import Task, run_pool
 from pancli.batch.scene import SceneResult, make_scene
 from pancli.device import device_count
-from pancli.raster.output import remove_leftovers
+from pancli.raster.commit import remove_leftovers
 from pancli.sharpening import SharpenOptions
 
 _ATTEMPTS = 2

@@ -10,8 +10,9 @@ from pathlib import Path
 from pancli import __version__
 from pancli.batch.entries import Entry
 from pancli.errors import InputError
+from pancli.hashing import file_sha256
 from pancli.networks.weights import find_weights
-from pancli.raster.fingerprint import content_sha256, file_sha256, opens_whole, read_tag
+from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.product import INPUTS_TAG
 

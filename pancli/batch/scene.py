@@ -12,7 +12,7 @@ from typing import Any
 from pancli.batch.entries import Entry
 from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, PancliError
-from pancli.raster.output import check_output
+from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.run import Progress
 

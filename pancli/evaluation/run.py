@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from pancli.device import find_device, shortage_told
 from pancli.errors import PairError
 from pancli.evaluation.figures import Figure, against_reference_figures, no_reference_figures
 from pancli.evaluation.images import Images, open_images
@@ -23,7 +24,7 @@ from pancli.evaluation.measure import (
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
-from pancli.raster.output import check_output
+from pancli.raster.commit import check_output
 
 Progress = Callable[[str, int, int], None]
 _FULL_SCALE_8_BIT = 255.0
@@ -65,7 +66,11 @@ def evaluate(
     options = options or EvaluateOptions()
     if options.map_path is not None:
         check_output(options.map_path, overwrite=options.overwrite)
-    with torch.inference_mode(), open_images(fused, pan, ms, reference, options) as images:
+    with (
+        shortage_told(find_device(options.device)),
+        torch.inference_mode(),
+        open_images(fused, pan, ms, reference, options) as images,
+    ):
         measure = _MEASURES[options.profile]
         measured = measure(images, options, progress or (lambda *_: None))
         files = {"fused": fused, "pan": pan, "ms": " ".join(ms)}

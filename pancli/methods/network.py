@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pancli.errors import MethodError
+from pancli.hashing import file_sha256
 from pancli.methods.agreement import unknown_agreement
 from pancli.methods.alignment import (
     NOWHERE,
@@ -31,7 +32,7 @@ from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_g
 from pancli.methods.units import Units, optics
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
-from pancli.networks.weights import Card, file_sha256, load_weights
+from pancli.networks.weights import Card, load_weights
 from pancli.resampling import low_pass, low_pass_radius
 from pancli.tiling import Window
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pancli.hashing import file_sha256
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.protocol import Network
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import SUFFIX, Card, file_sha256, load_weights, read_card, shipped
+from pancli.networks.weights import SUFFIX, Card, load_weights, read_card, shipped
 
 BANDS = 4
 """Of which sizes are told where no weights say otherwise."""

@@ -11,6 +11,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from pancli.errors import InputError
+from pancli.hashing import file_sha256
 from pancli.raster.checksums import block_checks
 from pancli.raster.source import SourceName, gdal_env, open_source, reading, without_georeferencing
 from pancli.tiling import Window
@@ -38,16 +39,6 @@ def content_sha256(name: str) -> str:
             else:
                 parts = [(Path(dataset.files[0] if files else source.path).name, _pixels_sha256(dataset))]
     return hashlib.sha256(repr((parts, source.bands)).encode(errors="surrogateescape")).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file of any size, in hexadecimal.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pixels_sha256(dataset: DatasetReader) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +18,20 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY, GroundModel
+from pancli.raster.commit import (
+    FAILURES,
+    check_output,
+    commit_all,
+    hidden_name,
+    remove_beginning,
+    write_error,
+)
 from pancli.raster.grid import Grid
 from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.tiling import Window
@@ -34,8 +39,6 @@ from pancli.tiling import Window
 FORMATS = ("GTiff", "COG")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 BLOCK = 512
-_FAILURES = (OSError, RasterioError, CPLE_BaseError)
-"""What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,8 @@ class Output:
             self._dataset.write(values, window=target)
             if self._spec.needs_mask:
                 self._dataset.write_mask(valid, window=target)
-        except _FAILURES as error:
-            raise _write_error(self._spec.path, error) from error
+        except FAILURES as error:
+            raise write_error(self._spec.path, error) from error
         self._touch(window, values)
 
     def _touch(self, window: Window, values: npt.NDArray[Any]) -> None:
@@ -158,7 +161,7 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
     """
     for path in (spec.path, *(companion.path for companion in spec.companions)):
         check_output(path, overwrite=spec.overwrite)
-    temporary, *beside = (_hidden(path) for path in (spec.path, *(one.path for one in spec.companions)))
+    temporary, *beside = (hidden_name(path) for path in (spec.path, *(one.path for one in spec.companions)))
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
@@ -171,49 +174,10 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
             for companion, target in zip(spec.companions, beside, strict=True):
                 _make_companion(companion, finished, target)
         named = [(target, one.path) for one, target in zip(spec.companions, beside, strict=True)]
-        _commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
+        commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
     finally:
         for hidden in (temporary, *beside):
-            _remove(hidden.parent, hidden.name)
-
-
-def remove_leftovers(path: Path, process: int) -> None:
-    """Remove what a killed process on this machine left beside an output it was making."""
-    _remove(path.parent, _leftover_stem(path, process))
-
-
-def _remove(folder: Path, beginning: str) -> None:
-    """Remove the files of a folder whose names begin so; a name may hold characters that glob would read."""
-    with suppress(FileNotFoundError, NotADirectoryError):  # somebody removed it, or put a file in its place
-        for leftover in list(folder.iterdir()):
-            if leftover.name.startswith(beginning):
-                leftover.unlink(missing_ok=True)
-
-
-def _leftover_stem(path: Path, process: int) -> str:
-    return f".{path.name}.{process}-"
-
-
-def _hidden(path: Path) -> Path:
-    return path.with_name(f"{_leftover_stem(path, os.getpid())}{secrets.token_hex(4)}.tmp")
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse early what could not be written at the end.
-
-    Raises:
-        OutputError: A directory, an existing file without ``overwrite``, a missing or unwritable folder.
-    """
-    if str(path).startswith("/vsi") or "://" in str(path):
-        raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
-    if path.is_dir():
-        raise OutputError(f"{path}: is a directory; name a file in it")
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path}: exists already; use --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: its folder {path.parent} is not writable")
+            remove_beginning(hidden.parent, hidden.name)
 
 
 def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[np.bool_]]:
@@ -221,24 +185,24 @@ def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[n
     try:
         with _options_understood(spec):
             dataset = rasterio.open(tiff, "w", **_profile(spec))
-    except (*_FAILURES, ValueError) as error:
-        raise _write_error(spec.path, error) from error
+    except (*FAILURES, ValueError) as error:
+        raise write_error(spec.path, error) from error
     output = Output(spec, dataset)
     try:
         try:
             _describe(dataset, spec)
-        except _FAILURES as error:
-            raise _write_error(spec.path, error) from error
+        except FAILURES as error:
+            raise write_error(spec.path, error) from error
         yield output
     except BaseException:
         # The pixels are lost anyway: closing may fail as well, and must not hide why.
-        with suppress(*_FAILURES):
+        with suppress(*FAILURES):
             dataset.close()
         raise
     try:
         dataset.close()
-    except _FAILURES as error:
-        raise _write_error(spec.path, error) from error
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error
     return output.touched
 
 
@@ -344,8 +308,8 @@ def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> Non
                         f"{spec.path}: block {row}, {col} is not in the file; the disk may be full"
                     )
             _read_last_block(dataset, touched)
-    except _FAILURES as error:
-        raise _write_error(spec.path, error) from error
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error
 
 
 def _block_inside(dataset: Any, row: int, col: int, file_size: int) -> bool:
@@ -381,8 +345,8 @@ def _make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
             dataset.read(1, window=dataset.block_window(1, 0, 0))
         with cog.open("rb") as file:
             os.fsync(file.fileno())
-    except _FAILURES as error:
-        raise _write_error(spec.path, error) from error
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error
 
 
 def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
@@ -391,59 +355,5 @@ def _make_companion(companion: Companion, finished: Path, target: Path) -> None:
         companion.make(finished, target)
         with target.open("rb") as file:
             os.fsync(file.fileno())
-    except _FAILURES as error:
-        raise _write_error(companion.path, error) from error
-
-
-def _commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
-    """Give files their names; the last is the output, so that it is never without its companions."""
-    fresh = []
-    try:
-        for temporary, path in files:
-            existed = os.path.lexists(path)
-            _commit(temporary, path, overwrite=overwrite)
-            if not existed:
-                fresh.append(path)
-    except BaseException:
-        for path in fresh:
-            with suppress(OSError):  # the folder may be gone with it
-                path.unlink()
-        raise
-
-
-def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
-    try:
-        if overwrite:
-            finished.replace(path)
-        else:
-            _link(finished, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except FileExistsError as error:
-        raise OutputError(
-            f"{path}: appeared while it was being made; use --overwrite to replace it"
-        ) from error
-    except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _link(finished: Path, path: Path) -> None:
-    try:
-        path.hardlink_to(finished)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if path.exists():
-            raise FileExistsError(path) from None
-        finished.rename(path)
-
-
-def _write_error(path: Path, error: Exception) -> OutputError:
-    if not path.parent.is_dir():
-        return OutputError(f"{path}: cannot be written; its folder {path.parent} is gone")
-    reason = str(error.__cause__ or error).strip().splitlines()[0]
-    return OutputError(f"{path}: cannot be written ({reason}); is the disk full?")
+    except FAILURES as error:
+        raise write_error(companion.path, error) from error

@@ -17,8 +17,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
+from pancli.raster.commit import check_output
 from pancli.raster.grid import Grid
-from pancli.raster.output import Output, OutputBand, OutputSpec, atomic_output, check_output
+from pancli.raster.output import Output, OutputBand, OutputSpec, atomic_output
 from pancli.tiling import Window
 
 _ZONE = 32633  # UTM 33 north

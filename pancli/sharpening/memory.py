@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -113,19 +113,3 @@ def _smaller(side: int, method: Method, scene: TiledScene) -> int:
     gc.collect()  # an exception that comes from a thread is held by its own traceback, and with it the tiles
     torch.cuda.empty_cache()  # does nothing where CUDA was not used
     return max(side // 2, MIN_TILE)
-
-
-@contextmanager
-def shortage_told(device: torch.device) -> Iterator[None]:
-    """Turn a lack of memory that smaller tiles are no help against into a refusal.
-
-    Raises:
-        DeviceError: The device has not enough memory for what is done inside.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        reason = str(error).partition(" GPU ")[0].strip().splitlines() or ["out of memory"]
-        raise DeviceError(
-            f"{device}: not enough memory ({reason[0]}); end what else runs there, or use --device cpu"
-        ) from error

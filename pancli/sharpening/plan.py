@@ -15,7 +15,8 @@ from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
-from pancli.raster.output import OutputSpec, check_output
+from pancli.raster.commit import check_output
+from pancli.raster.output import OutputSpec
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES
 from pancli.registration import ShiftReport, measure_shift

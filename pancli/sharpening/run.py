@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
-from pancli.device import find_device
+from pancli.device import find_device, shortage_told
 from pancli.encoding import Encoding
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.raster.output import Output, atomic_output
-from pancli.sharpening.memory import each_tile, fit_in_memory, shortage_told
+from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import Plan, plan_sharpening
 

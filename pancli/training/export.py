@@ -8,12 +8,13 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pancli.hashing import file_sha256
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.statistics import SAMPLE_TILES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import Card, file_sha256, save_weights
+from pancli.networks.weights import Card, save_weights
 from pancli.training.initial import named_weights
 from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule

@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from pancli.errors import RecipeError, WeightsError
+from pancli.hashing import file_sha256
 from pancli.networks.registry import find_network
-from pancli.networks.weights import file_sha256, load_weights, shipped
+from pancli.networks.weights import load_weights, shipped
 from pancli.training.recipe import Recipe
 
 

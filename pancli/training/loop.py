@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from pancli.device import shortage_told
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
@@ -54,6 +55,7 @@ def train(
         RecipeError: The data are missing, or the checkpoint is of another recipe.
         WeightsError: The weights to begin from cannot be used.
         TrainingError: The loss is not a number, or the checkpoint is damaged; what was saved stays.
+        DeviceError: The device has too little memory; what was saved stays.
     """
     terms = terms or Terms()
     started = time.monotonic()
@@ -66,7 +68,7 @@ def train(
     run = _start(workshop, data, terms)
     clock = Clock.start(started, run.progress.seconds, terms.max_minutes)
     names = stage_names(recipe)
-    with _board(run) as board:
+    with shortage_told(terms.ranks.device), _board(run) as board:
         for name in names[names.index(run.stage.name) :]:
             if name != run.stage.name:
                 run.stage = workshop.stage(name)

@@ -33,7 +33,7 @@ from typing import Protocol
 import pancli.batch
 import pancli.sharpening  # noqa: F401 - for forks to have them loaded
 from pancli.cli.app import main as pancli_main
-from pancli.raster.fingerprint import file_sha256
+from pancli.hashing import file_sha256
 from tests.scenes import make_scene
 from tests.sharpening.mutations import KINDS
 from tests.sharpening.test_faults import METHODS, damaged_pairs, outcome

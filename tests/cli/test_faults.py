@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from pancli.cli.app import build
 from pancli.errors import WeightsError
 from pancli.networks.weights import load_weights
+from pancli.raster import commit as naming
 from pancli.raster import output as writing
 from pancli.sharpening import run as running
 from tests.disks import small_files
@@ -152,7 +153,7 @@ def test_a_batch_on_a_full_disk_fails_and_is_resumed_when_there_is_room(tmp_path
 def test_a_folder_that_vanishes_is_a_refusal(scene, tmp_path, monkeypatch, moment, calls, then):
     folder = tmp_path / "out"
     folder.mkdir()
-    owner = running if moment == "_fuse_one" else writing
+    owner = {"_fuse_one": running, "_commit": naming}.get(moment, writing)
     original, made = getattr(owner, moment), []
 
     def vanish(*args, **kwargs):

@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from pancli.hashing import file_sha256
 from pancli.networks.costs import macs_per_pixel
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import file_sha256, shipped
+from pancli.networks.weights import shipped
 from tests.networks.made import weights_file
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
-from pancli.networks.weights import file_sha256
+from pancli.hashing import file_sha256
 from tests.benchmarks import scale
 from tests.networks.made import weights_file
 from tests.scenes import read, write

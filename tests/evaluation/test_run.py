@@ -9,7 +9,7 @@ import rasterio
 import torch
 from affine import Affine
 
-from pancli.errors import OutputError, PairError, UsageError
+from pancli.errors import DeviceError, OutputError, PairError, UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.report import append_row
 from pancli.metrics.quality_index import sliding_quality
@@ -221,6 +221,15 @@ def test_what_is_not_defined_is_said(scene, truth, tmp_path):
     assert "cc is not defined: a band is constant" in said
     assert "25 % of the valid pixels of FUSED are negative" in said
     json.dumps(report.as_dict(), allow_nan=False)
+
+
+def test_a_device_without_enough_memory_is_told(scene, fused, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. GPU 0 has none left")
+
+    monkeypatch.setattr("pancli.evaluation.run.open_images", full)
+    with pytest.raises(DeviceError, match="cpu: not enough memory .CUDA out of memory"):
+        run(scene, fused, device="cpu")
 
 
 def test_rows_are_appended_under_one_header(tmp_path):

@@ -13,12 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pancli.errors import OutputError, WeightsError
+from pancli.hashing import file_sha256
 from pancli.methods.network import to_channels_last
 from pancli.networks import weights
 from pancli.networks.registry import NETWORKS, find_network
 from pancli.networks.weights import (
     Card,
-    file_sha256,
     find_weights,
     load_weights,
     read_card,

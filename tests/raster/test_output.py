@@ -11,8 +11,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
+from pancli.raster.commit import remove_leftovers
 from pancli.raster.grid import Grid
-from pancli.raster.output import OutputBand, OutputSpec, atomic_output, remove_leftovers
+from pancli.raster.output import OutputBand, OutputSpec, atomic_output
 from pancli.tiling import Window
 from tests.disks import small_files
 

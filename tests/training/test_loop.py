@@ -11,20 +11,21 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pancli.errors import RecipeError, TrainingError, WeightsError
+from pancli.errors import DeviceError, RecipeError, TrainingError, WeightsError
+from pancli.hashing import file_sha256
 from pancli.networks.gcpnet import GCPNet
-from pancli.networks.weights import file_sha256, load_weights, read_card
+from pancli.networks.weights import load_weights, read_card
 from pancli.training import export, loop
 from pancli.training import run as running
-from pancli.training.checkpoint import save_checkpoint
+from pancli.training.checkpoint import read_progress, save_checkpoint
 from pancli.training.initial import load_initial
 from pancli.training.loop import train
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Optimiser
-from pancli.training.run import Terms, Told
+from pancli.training.run import CHECKPOINT, Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
-from pancli.training.steps import Waiting, make_batches
+from pancli.training.steps import Waiting, make_batches, take_step
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
@@ -206,6 +207,23 @@ def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data,
     assert new[1].nominal_pixels == old[1].nominal_pixels == 256  # the area their sums are used to
     assert new[1].began_from == f"tiny, version 1, SHA-256 {file_sha256(first)}"
     assert (old[1].began_from, old[1].teacher) == ("", "")
+
+
+def test_a_device_without_enough_memory_is_told_and_what_was_saved_stays(tmp_path, data, recipe, monkeypatch):
+    """Simulated on the CPU, by a step that runs out of it."""
+
+    def full(run, step, batch, late):
+        if step == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. GPU 0 has none left")
+        return take_step(run, step, batch, late=late)
+
+    monkeypatch.setattr("pancli.training.loop.take_step", full)
+    recipe = replace(recipe, schedule=replace(recipe.schedule, checkpoint_minutes=0.0))
+    with pytest.raises(DeviceError, match="cpu: not enough memory .CUDA out of memory"):
+        train(recipe, data, tmp_path / "run")
+    assert read_progress(tmp_path / "run" / CHECKPOINT).step == 3
+    monkeypatch.setattr("pancli.training.loop.take_step", take_step)
+    assert train(recipe, data, tmp_path / "run").done
 
 
 def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe, whole):

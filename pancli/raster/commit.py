@@ -1,0 +1,112 @@
+"""Names of files while they are made, and how they get those they are asked for: all, or none."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+
+from pancli.errors import OutputError
+
+FAILURES = (OSError, RasterioError, CPLE_BaseError)
+"""What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse early what could not be written at the end.
+
+    Raises:
+        OutputError: A directory, an existing file without ``overwrite``, a missing or unwritable folder.
+    """
+    if str(path).startswith("/vsi") or "://" in str(path):
+        raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory; name a file in it")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path}: exists already; use --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: its folder {path.parent} is not writable")
+
+
+def remove_leftovers(path: Path, process: int) -> None:
+    """Remove what a killed process on this machine left beside an output it was making."""
+    remove_beginning(path.parent, _leftover_stem(path, process))
+
+
+def remove_beginning(folder: Path, beginning: str) -> None:
+    """Remove the files of a folder whose names begin so; a name may hold characters that glob would read."""
+    with suppress(FileNotFoundError, NotADirectoryError):  # somebody removed it, or put a file in its place
+        for leftover in list(folder.iterdir()):
+            if leftover.name.startswith(beginning):
+                leftover.unlink(missing_ok=True)
+
+
+def _leftover_stem(path: Path, process: int) -> str:
+    return f".{path.name}.{process}-"
+
+
+def hidden_name(path: Path) -> Path:
+    """A new name beside a file, for it or parts of it while this process makes them."""
+    return path.with_name(f"{_leftover_stem(path, os.getpid())}{secrets.token_hex(4)}.tmp")
+
+
+def commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Give files their names; the last is the output, so that it is never without its companions."""
+    fresh = []
+    try:
+        for temporary, path in files:
+            existed = os.path.lexists(path)
+            _commit(temporary, path, overwrite=overwrite)
+            if not existed:
+                fresh.append(path)
+    except BaseException:
+        for path in fresh:
+            with suppress(OSError):  # the folder may be gone with it
+                path.unlink()
+        raise
+
+
+def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
+    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
+    try:
+        if overwrite:
+            finished.replace(path)
+        else:
+            _link(finished, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError as error:
+        raise OutputError(
+            f"{path}: appeared while it was being made; use --overwrite to replace it"
+        ) from error
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _link(finished: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(finished)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        finished.rename(path)
+
+
+def write_error(path: Path, error: Exception) -> OutputError:
+    """What to tell of one of :data:`FAILURES`."""
+    if not path.parent.is_dir():
+        return OutputError(f"{path}: cannot be written; its folder {path.parent} is gone")
+    reason = str(error.__cause__ or error).strip().splitlines()[0]
+    return OutputError(f"{path}: cannot be written ({reason}); is the disk full?")
