@@ -269,6 +269,28 @@ def reduce_masked(
     return reduced / share.clamp_min(torch.finfo(share.dtype).tiny), (share >= VALID_WEIGHT).all(0)
 
 
+def blur(image: Tensor, sigmas: tuple[float, float]) -> Tensor:
+    """Gaussian blur integrated over taps, so that it holds for a small ``sigma``, too; edges are repeated.
+
+    Args:
+        image: (C, H, W). Exact four ``sigmas`` inside its edges.
+        sigmas: Standard deviations down and across, pixels, above 0.
+    """
+    rows, cols = (_integrated(sigma).to(image) for sigma in sigmas)
+    reach = len(cols) // 2, len(cols) // 2, len(rows) // 2, len(rows) // 2
+    padded = torch.nn.functional.pad(image[:, None], reach, mode="replicate")
+    down = torch.nn.functional.conv2d(padded, rows[None, None, :, None])
+    return torch.nn.functional.conv2d(down, cols[None, None, None, :])[:, 0]
+
+
+def _integrated(sigma: float) -> Tensor:
+    radius = math.ceil(4 * sigma)
+    edges = (torch.arange(2 * radius + 2, dtype=torch.float64) - radius - 0.5) / (sigma * math.sqrt(2))
+    kernel = torch.diff(torch.erf(edges)).float()
+    kernel /= kernel.sum()
+    return kernel
+
+
 def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:
     """Degrade to the ms grid and interpolate back: what ms resolution can show of ``image``.
 
@@ -287,3 +309,19 @@ def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: floa
         ms_window = placement.ms_window(pan_window, 0)
     reduced = degrade(image, placement, pan_window, ms_window, gain)
     return upsample(reduced, placement, ms_window, pan_window)
+
+
+def blunt_detail(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:
+    """What ms resolution does not show of an image that is itself as blunt as ms is.
+
+    That is the detail to add where ms came of a blunt image by picking pixels, without a low-pass of its own:
+    the Gaussian between pan and ms then is in the truth, too.
+
+    Args:
+        image: (1, H, W), covering ``pan_window``. Exact :func:`low_pass_radius` pixels inside it.
+        placement: How the ms grid lies on the pan grid.
+        pan_window: Where ``image`` lies.
+        gain: MTF at the ms Nyquist frequency, in (0, 1).
+    """
+    sigmas = mtf_sigma(placement.rows.ratio, gain), mtf_sigma(placement.cols.ratio, gain)
+    return blur(image, sigmas) - low_pass(image, placement, pan_window, gain)

@@ -9,6 +9,8 @@ import torch
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import (
     CUBIC_TAPS,
+    blunt_detail,
+    blur,
     degradation_matrix,
     degrade,
     interpolation_matrix,
@@ -135,6 +137,38 @@ def test_low_pass_keeps_a_constant_where_ms_reaches_beyond_pan():
     image = torch.full((1, 80, 80), 7.0, dtype=torch.float64)
     got = low_pass(image, placement, Window(0, 0, 80, 80), 0.55)
     assert torch.allclose(got, image)
+
+
+@pytest.mark.parametrize("sigmas", [(0.8, 0.8), (2.0, 1.0)])
+def test_a_blur_leaves_of_a_wave_what_a_gaussian_over_pixels_leaves(sigmas):
+    """Its transfer function times a pixel's."""
+    waves = 0.21, 0.13
+    rows, cols = (torch.cos(2 * math.pi * wave * torch.arange(64.0)) for wave in waves)
+    image = (rows[:, None] * cols[None, :])[None]
+    left = 1.0
+    for wave, sigma in zip(waves, sigmas, strict=True):
+        left *= math.exp(-2 * (math.pi * sigma * wave) ** 2) * math.sin(math.pi * wave) / (math.pi * wave)
+    inner = slice(10, -10)
+    got = blur(image, sigmas)[:, inner, inner]
+    torch.testing.assert_close(got, left * image[:, inner, inner], rtol=0, atol=2e-3)
+
+
+def test_the_detail_of_a_blunt_pan_is_what_pixels_picked_of_it_lack():
+    """Each ms pixel is one of a blurred pan's: interpolated, with that detail, they are the blurred pan."""
+    generator = torch.Generator().manual_seed(0)
+    pan = blur(torch.randn(1, 96, 96, generator=generator), (0.8, 0.8))
+    whole, gain = Window(0, 0, 96, 96), 0.8
+    placement = Placement(AxisMap(1 / 3, 0.0, 32), AxisMap(1 / 3, 0.0, 32))
+    truth = blur(pan, (mtf_sigma(3.0, gain),) * 2)
+    ms = truth[:, 1::3, 1::3]
+    interpolated = upsample(ms, placement, Window(0, 0, 32, 32), whole)
+    inner = slice(12, -12)
+
+    def error(image: torch.Tensor) -> float:
+        return float((image - truth)[:, inner, inner].std() / truth.std())
+
+    blunt, sharp = blunt_detail(pan, placement, whole, gain), pan - low_pass(pan, placement, whole, gain)
+    assert error(interpolated + blunt) < 0.15 * min(error(interpolated), error(interpolated + sharp))
 
 
 def test_degrading_puts_nothing_where_no_pan_pixel_is_in_reach():

@@ -25,31 +25,32 @@ from pancli.methods.statistics import SAMPLE_TILES, ms_grid_margin
 from pancli.resampling import mtf_sigma, reduce_masked
 
 LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
-"""Between these a gain is looked for."""
+"""Between these lies what a sensor may have."""
 
 DOUBT = 0.08
 """How far an estimate must be from what was believed before to be believed instead."""
 
 _LEAST_EXPLAINED = 0.75  # of pan's variance: below, detail that the bands do not have decides
-_CANDIDATES = 9
-# Even steps in blur, not in gain: what is explained is smooth in that.
-_SIGMAS = torch.linspace(
-    mtf_sigma(1.0, HIGHEST_GAIN), mtf_sigma(1.0, LOWEST_GAIN), _CANDIDATES, dtype=torch.float64
-)
+# Even steps in blur, not in gain: what is explained is smooth in that. The first are sharper than any sensor.
+_STEP = (mtf_sigma(1.0, LOWEST_GAIN) - mtf_sigma(1.0, HIGHEST_GAIN)) / 8
+_CANDIDATES = 14
+_SIGMAS = mtf_sigma(1.0, LOWEST_GAIN) - _STEP * torch.arange(_CANDIDATES - 1, -1, -1, dtype=torch.float64)
 _GAINS: tuple[float, ...] = tuple(torch.exp(-0.5 * (math.pi * _SIGMAS) ** 2).tolist())
+SHARPEST = _GAINS[0]
+"""The highest that is looked for, 0.94: ms that was made by picking pixels shows more than a sensor has."""
 
 
 def estimate_gain(scene: Scene) -> float:
     """MTF at the ms Nyquist, one for all bands, at which the ms bands explain degraded pan best.
 
-    The share of its variance that least squares with an intercept explains, over valid pixels, at nine
+    The share of its variance that least squares with an intercept explains, over valid pixels, at fourteen
     gains in one pass; then the top of the parabola through the best three.
 
     Args:
         scene: The pair; the shift between pan and ms must have been taken out, or blur will stand in for it.
 
     Returns:
-        From :data:`LOWEST_GAIN` to :data:`HIGHEST_GAIN`; the mean gain of the scene's sensor where nothing
+        From :data:`LOWEST_GAIN` to :data:`SHARPEST`; the mean gain of the scene's sensor where nothing
         can be told: too few valid pixels, or pan and ms have too little in common.
     """
     bands = scene.info.bands
@@ -73,7 +74,12 @@ def pair_gains(scene: Scene) -> tuple[float, ...]:
     Args:
         scene: As :func:`estimate_gain` takes it.
     """
-    found, info = estimate_gain(scene), scene.info
+    return believed_gains(estimate_gain(scene), scene.info)
+
+
+def believed_gains(found: float, info: PairInfo) -> tuple[float, ...]:
+    """As :func:`pair_gains`, given the estimate; a sensor's is at most :data:`HIGHEST_GAIN`."""
+    found = min(found, HIGHEST_GAIN)
     return (found,) * info.bands if abs(found - info.mean_gain) > DOUBT else info.gains
 
 

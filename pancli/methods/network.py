@@ -26,14 +26,14 @@ from pancli.methods.alignment import (
     alignment_radius,
     scene_shift,
 )
-from pancli.methods.mtf import lowest_gain, pair_gains
+from pancli.methods.mtf import believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units, optics
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
 from pancli.networks.weights import Card, load_weights
-from pancli.resampling import low_pass, low_pass_radius
+from pancli.resampling import blunt_detail, low_pass, low_pass_radius
 from pancli.tiling import Window
 
 _BATCH = 8  # blended windows that go through a network together
@@ -48,6 +48,7 @@ class NetworkState:
         groups: Indices of bands.
         contexts: One per group.
         gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
+        shown: The same as the pair shows it, even if no sensor has it, for the same networks; else None.
         agreement: (B, 8), how well pan and ms fit, for the same networks; else None.
         shift: How far pan is moved, for the same networks, to lie on ms before they look.
         found: How far it lies from ms; more than ``shift`` where that is too far to be moved unasked.
@@ -57,6 +58,7 @@ class NetworkState:
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
     gains: tuple[float, ...] = ()
+    shown: float | None = None
     agreement: Tensor | None = None
     shift: Shift = NOWHERE
     found: Shift = NOWHERE
@@ -166,9 +168,11 @@ class NetworkMethod:
         if self.network.TRAITS.physics:
             pan = scene_shift(scene, UNASKED)
             scene = Aligned(scene, pan.shift)
+            shown = estimate_gain(scene)
             state = replace(
                 self.begin(scene_units(scene), scene.info),
-                gains=pair_gains(scene),
+                gains=believed_gains(shown, scene.info),
+                shown=shown,
                 agreement=pan.agreement.numbers(),
                 shift=pan.shift,
                 found=pan.found,
@@ -273,16 +277,19 @@ class NetworkMethod:
             if traits.physics:
                 gains = state.gains or image.info.gains
                 gain = sum(gains) / len(gains)
+                shown = gain if state.shown is None else state.shown
                 agreement = (
                     unknown_agreement(image.info.bands) if state.agreement is None else state.agreement
                 )
-                low = low_pass(pan, image.info.placement, seen, gain)
+                placement = image.info.placement
+                low = low_pass(pan, placement, seen, gain)
                 inputs = inputs._replace(
                     low=stacked(low),
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
-                    optics=optics(gain, image.info.placement.ratio).to(pan)[None],
+                    blunt=stacked(blunt_detail(pan, placement, seen, shown)),
+                    optics=optics(gain, shown, placement.ratio).to(pan)[None],
                     agreement=agreement.to(pan)[None, members],
                 )
             yield inputs

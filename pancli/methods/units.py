@@ -18,9 +18,15 @@ from pancli.methods.moments import Moments
 _LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
 
 
-def optics(gain: float, ratio: float) -> Tensor:
-    """(2,), what networks are told of a sensor: the MTF gain at the ms Nyquist, and log2 of the ratio."""
-    return torch.tensor([gain, math.log2(ratio)])
+def optics(gain: float, shown: float, ratio: float) -> Tensor:
+    """(3,), what networks are told of a sensor.
+
+    Args:
+        gain: MTF at the ms Nyquist as it is believed.
+        shown: The same as the pair shows it.
+        ratio: Of pixel sizes; its binary logarithm is told.
+    """
+    return torch.tensor([gain, shown, math.log2(ratio)])
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """Band-set networks: the same weights for every band, so any bands in any order, and physics as a start.
 
-The form is pancli's own. What is injected into a band is a mixture, predicted per pixel, of four details
+The form is pancli's own. What is injected into a band is a mixture, predicted per pixel, of five details
 of pan that are known to be good starts, plus a correction: pan's detail against its own low-pass, as it is
 in the network's units (MTF-GLP-CBD; Alparone et al., IEEE TGRS 2007), in proportion to the band's brightness
 (MTF-GLP-HPM; Aiazzi et al., 2003), by the local regression of the band on pan at ms resolution (as the guided
-filter of He et al., IEEE TPAMI 2013, does), and against the bands' own intensity (GSA; Aiazzi et al., IEEE
-TGRS 2007). Bands learn of each other through means over bands (Zaheer et al., "Deep sets", NIPS
-2017), and of the scene as a whole through means over its pixels, which scale and shift all features (FiLM;
-Perez et al., AAAI 2018), as what is known of the sensor does: so that less can be injected where pan and ms
-do not agree. For the same end it says how far each round of back-projection is to be trusted at each pixel.
+filter of He et al., IEEE TPAMI 2013, does), against the bands' own intensity (GSA; Aiazzi et al., IEEE
+TGRS 2007), and what pan would have of detail if it were as blunt as ms: all that there is to add where ms
+was made by picking pixels of an image that is itself blunter than pan. Bands learn of each other through
+means over bands (Zaheer et al., "Deep sets", NIPS 2017), and of the scene as a whole through means over its
+pixels, which scale and shift all features (FiLM; Perez et al., AAAI 2018), as what is known of the sensor
+does: so that less can be injected where pan and ms do not agree. For the same end it says how far each round
+of back-projection is to be trusted at each pixel.
 
 Most is computed at half of pan's resolution, where 2 x 2 pixels are channels. Features fill much memory, and
 memory is slower than arithmetic: what can be done in place is.
@@ -31,8 +33,10 @@ _BOX = 7  # side of the local regressions' windows, pixels of half resolution
 _NOISE = 0.02  # variance of pan below which a local regression becomes the scene's own
 _SLOPES = (-2.0, 4.0)  # between which local slopes are kept
 _FACTORS = (0.0, 3.0)  # between which a band's relative brightness is kept
-_OWN, _SHARED, _DETAILS = 12, 7, 4  # channels of a band, of pan; details that are mixed
-_OPTICS = 2  # numbers that say what the sensor is like
+_OWN, _SHARED = 12, 7  # channels of a band, of pan
+_OPTICS = 3  # numbers that say what the sensor is like
+DETAILS = 5
+"""Details of pan that are mixed."""
 _TRUST = 2.0  # logit of the trust in back-projection at first
 
 
@@ -62,7 +66,7 @@ class BandSet(Network):
     """
 
     TRAITS: ClassVar[Traits] = Traits(
-        summary="any bands in any order, mixes four classical details per pixel and corrects them",
+        summary="any bands in any order, mixes classical details of pan per pixel and corrects them",
         paper="none: pancli's own, see pancli/networks/bandset.py",
         reconstruction="",
         halo=24,
@@ -85,14 +89,14 @@ class BandSet(Network):
         self.context = nn.Sequential(
             nn.Linear(known, width), nn.LeakyReLU(_LEAK), nn.Linear(width, 2 * width)
         )
-        self.head = nn.Conv2d(width, _DETAILS + 4 + 1, 3, padding=1)
+        self.head = nn.Conv2d(width, DETAILS + 4 + 1, 3, padding=1)
 
     @torch.no_grad()
     def start_near_interpolation(self) -> None:
-        """Begin as the mean of the details, a little damped."""
+        """Begin as the mean of the first four details, a little damped."""
         self.head.weight.mul_(0.1)
         self.head.bias.zero_()  # type: ignore[union-attr]
-        self.head.bias[:_DETAILS] = 0.225  # type: ignore[index]
+        self.head.bias[: DETAILS - 1] = 0.225  # type: ignore[index]
         self.head.bias[-1] = _TRUST  # type: ignore[index]
         for parameter in self.context[-1].parameters():
             parameter.mul_(0.1)
@@ -111,7 +115,7 @@ class BandSet(Network):
     def _outcome(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
         """What the last features (N B, n, h, w) say is to be added, and how far rounds are to be trusted."""
         said = self.head(leaky_relu(x, _LEAK))
-        mixture, correction, trust = said.split((_DETAILS, 4, 1), 1)
+        mixture, correction, trust = said.split((DETAILS, 4, 1), 1)
         residual = seen.mixed(fine(mixture)) + by_image(pixel_shuffle(correction, 2)[:, 0], bands)
         return Outcome(residual, (x,), by_image(fine(trust.sigmoid())[:, 0], bands))
 
@@ -198,10 +202,11 @@ class Seen(NamedTuple):
     Attributes:
         own: (N B, 12, h, w), what the first layer sees of the bands, at half resolution.
         shared: (N, 7, h, w), of pan.
-        optics: (N, 2).
+        optics: (N, 3).
         agreement: (N, B, 8).
         detail: (N, 1, H, W), of pan against its own low-pass.
         substituted: (N, 1, H, W), against the bands' intensity.
+        blunt: (N, 1, H, W), of a pan as blunt as ms.
         factor: (N, B, H, W), what the detail is multiplied by in proportion to brightness.
         slope: (N, B, H, W), by the local regression.
     """
@@ -212,23 +217,25 @@ class Seen(NamedTuple):
     agreement: Tensor
     detail: Tensor
     substituted: Tensor
+    blunt: Tensor
     factor: Tensor
     slope: Tensor
 
     def mixed(self, shares: Tensor) -> Tensor:
-        """The four details (N B, 4, H, W), in their shares and added up: (N, B, H, W)."""
-        plain, bright, local, substituted = by_image(shares, self.factor.shape[1]).unbind(2)
+        """The details, in their shares (N B, 5, H, W), added up: (N, B, H, W)."""
+        plain, bright, local, substituted, blunt = by_image(shares, self.factor.shape[1]).unbind(2)
         times = torch.addcmul(plain, bright, self.factor.to(plain)).addcmul(local, self.slope.to(plain))
-        return times * self.detail + substituted * self.substituted
+        mixed = (times * self.detail).add_(substituted * self.substituted)
+        return mixed.add_(blunt * self.blunt)
 
 
 def see(inputs: Inputs) -> Seen:
     """What a run begins with."""
     bms, pan, low, intensity = inputs.bms, inputs.pan, inputs.low, inputs.intensity
-    correlation, origin, optics, agreement = inputs[-4:]
+    correlation, origin, blunt, optics, agreement = inputs[-5:]
     if low is None or intensity is None or correlation is None or origin is None:
         raise ValueError("these inputs are of a network that does not see physics")
-    if optics is None or agreement is None:
+    if blunt is None or optics is None or agreement is None:
         raise ValueError("these inputs are of a network that does not see physics")
     strength, origin = correlation[..., None, None], origin[..., None, None]
     detail = pan - low
@@ -249,6 +256,7 @@ def see(inputs: Inputs) -> Seen:
         agreement,
         detail,
         pan - intensity,
+        blunt,
         factor,
         fine(slope),
     )

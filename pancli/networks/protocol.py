@@ -36,10 +36,12 @@ class Inputs(NamedTuple):
         correlation: (N, B), of the bands with pan on the ms grid, 0.25 to 1.
         origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
             its sign is that of the correlation.
-        optics: (N, 2), the MTF gain at the ms Nyquist, of all bands, and the binary logarithm of the ratio.
+        blunt: (N, 1, H, W), the detail that pan would have if it were as blunt as ms looks.
+        optics: (N, 3), the MTF gain at the ms Nyquist, of all bands, as it is believed and as the pair shows
+            it, and the binary logarithm of the ratio.
         agreement: (N, B, 8), how well pan and the bands fit, as :mod:`pancli.methods.agreement` says it.
 
-    The last six are None for networks whose traits do not ask for physics.
+    The last seven are None for networks whose traits do not ask for physics.
     """
 
     bms: Tensor
@@ -50,6 +52,7 @@ class Inputs(NamedTuple):
     intensity: Tensor | None = None
     correlation: Tensor | None = None
     origin: Tensor | None = None
+    blunt: Tensor | None = None
     optics: Tensor | None = None
     agreement: Tensor | None = None
 
@@ -204,8 +207,8 @@ class Traits:
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
         reconstructed: Whether the layers themselves are ours, because the paper's are not published.
         any_bands: Whether it takes any number of bands at once, in any order.
-        physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin``, ``optics`` and
-            ``agreement``.
+        physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin``, ``blunt``,
+            ``optics`` and ``agreement``.
     """
 
     summary: str
@@ -233,12 +236,12 @@ class Traits:
 
 def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
     """What a network of those traits sees, zeros all over: one image of ``side`` pixels square."""
-    images, values, optics = torch.zeros(1, bands, side, side), torch.zeros(1, bands), torch.zeros(1, 2)
+    images, values, optics = torch.zeros(1, bands, side, side), torch.zeros(1, bands), torch.zeros(1, 3)
     coarse = None if traits.ratio is None else images[..., :: traits.ratio, :: traits.ratio]
     if not traits.physics:
         return Inputs(images, images[:, :1], coarse)
     pan, agreement = images[:, :1], torch.zeros(1, bands, AGREEMENT)
-    return Inputs(images, pan, coarse, None, pan, pan, values + 1, values, optics, agreement)
+    return Inputs(images, pan, coarse, None, pan, pan, values + 1, values, pan, optics, agreement)
 
 
 Context = Sequence[Sequence[Tensor]]

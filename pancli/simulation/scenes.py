@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade, mtf_radius
+from pancli.resampling import blur, degrade, mtf_radius
 from pancli.simulation.ground import draw_ground
 from pancli.simulation.instruments import Instrument, random_instrument
 from pancli.tiling import Window
@@ -97,9 +96,9 @@ def observe(
     pan_window = Window(0, 0, *shape)
     around = pan_window.grow(margin)
     numbers = _digital_numbers(draw_ground(rng, around.shape, instrument), instrument)
-    sharp = _blur(numbers[1:], instrument.reference_sigma).clamp(0.0, instrument.peak)
+    sharp = blur(numbers[1:], (instrument.reference_sigma,) * 2).clamp(0.0, instrument.peak)
     inner = pan_window.slices_in(around)
-    pan = _blur(numbers[:1], instrument.pan_sigma)[:, *inner]
+    pan = blur(numbers[:1], (instrument.pan_sigma,) * 2)[:, *inner]
     ms = _look(sharp, instrument, placement, around)
     return SimulatedPair(
         pan=_record(rng, pan, instrument, 0),
@@ -136,17 +135,6 @@ def _digital_numbers(ground: npt.NDArray[np.float32], instrument: Instrument) ->
     scale = instrument.peak / np.asarray(instrument.full_scale)
     numbers = torch.from_numpy(ground) + torch.as_tensor(path, dtype=torch.float32)[:, None, None]
     return numbers * torch.as_tensor(scale, dtype=torch.float32)[:, None, None]
-
-
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur integrated over taps, so that it holds for small ``sigma`` too; edges are repeated."""
-    radius = math.ceil(4 * sigma)
-    edges = (torch.arange(2 * radius + 2, dtype=torch.float64) - radius - 0.5) / (sigma * math.sqrt(2))
-    kernel = torch.diff(torch.erf(edges)).float()
-    kernel /= kernel.sum()
-    padded = torch.nn.functional.pad(image[:, None], (radius,) * 4, mode="replicate")
-    rows = conv2d(padded, kernel[None, None, :, None])
-    return conv2d(rows, kernel[None, None, None, :])[:, 0]
 
 
 def _look(sharp: Tensor, instrument: Instrument, placement: Placement, around: Window) -> Tensor:

@@ -18,11 +18,12 @@ from torch import Tensor
 from pancli.methods.agreement import Agreement, unknown_agreement
 from pancli.methods.alignment import NOWHERE, UNASKED, Shift, aligned, find_shift
 from pancli.methods.moments import Moments
+from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, SHARPEST
 from pancli.methods.units import Units, optics
 from pancli.methods.views import block_ms
 from pancli.networks.protocol import Inputs, Traits
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import CUBIC_TAPS, degrade, low_pass, upsample
+from pancli.resampling import CUBIC_TAPS, blunt_detail, degrade, low_pass, upsample
 from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
@@ -30,12 +31,13 @@ from pancli.training.images import Image, Room, crop, pan_under
 from pancli.training.recipe import Degradation
 
 _WHOLE_GROUP = 0.85  # of examples see as many different bands as the network takes; the rest see repeats
-_DECIMATED = (0.3, 0.9)  # MTF at the ms Nyquist frequency of ms that was made with hardly any low-pass
+_DECIMATED = (0.3, 0.7)  # MTF at the ms Nyquist frequency of ms that was made with hardly any low-pass
 _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to their standard deviation
 _SOFTNESS = (0.35, 0.9)  # of a made pan against the truth, as _softened takes it: 0.68 to 1 is what is left
 _AWAY = 1.5  # pixels along each axis by which a pan that does not fit lies elsewhere, at most
 _FOREIGN = (0.2, 0.8)  # of what is not of this place in a pan that does not fit, against its own
-_BLUNT = (0.03, 0.6)  # of a truth that is less sharp than its pan, likewise: 0.1 to 0.98 is left
+_PICKED = 0.97  # the same of ms whose pixels were picked
+_BLUNT = (0.02, 0.9)  # of a truth that is less sharp than its pan, likewise: 0.06 to 1 is left
 
 
 class Region(NamedTuple):
@@ -49,6 +51,7 @@ class Region(NamedTuple):
         ms: (B, m, m).
         placement: Where ms is believed to lie.
         gain: What the MTF at the ms Nyquist frequency is believed to be, of all bands.
+        shown: What the pair shows of it, even if no sensor has that.
         agreement: Of pan and ms, where pan is aligned; else None.
     """
 
@@ -59,6 +62,7 @@ class Region(NamedTuple):
     ms: Tensor
     placement: Placement
     gain: float
+    shown: float
     agreement: Agreement | None = None
 
     @property
@@ -184,10 +188,12 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     """A simulated scene of at least so many bands, as its own sensor sees it; pan lies a little elsewhere."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
     pair = random_pair(generator, size, bands + integer(generator, 3), ratio, registered=True)
-    gains = pair.instrument.ms_gains
-    gain = _believed(sum(gains) / len(gains), degradation, generator)
     pan = pair.pan if integer(generator, 2) else aligned(pair.pan, apart(degradation.shift, generator))
-    pan = _misfitting(pan, generator) if _misfits(degradation, generator) else pan
+    if _happens(degradation.blunt, generator):
+        return observe(pan, pair.reference, degradation, generator, blunt=True)
+    gains = pair.instrument.ms_gains
+    gain = _estimated(sum(gains) / len(gains), degradation, generator)
+    pan = _misfitting(pan, generator) if _happens(degradation.misfit, generator) else pan
     return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
@@ -238,40 +244,62 @@ def made_pan(reference: Tensor, generator: torch.Generator) -> Tensor:
     return explained + part * product * explained.std() / product.std().clamp_min(1e-6)
 
 
-def observe(pan: Tensor, reference: Tensor, degradation: Degradation, generator: torch.Generator) -> Region:
-    """Reduce a truth to ms, as a random sensor would, and interpolate it back where it is believed to lie."""
+def observe(
+    pan: Tensor,
+    reference: Tensor,
+    degradation: Degradation,
+    generator: torch.Generator,
+    *,
+    blunt: bool = False,
+) -> Region:
+    """Reduce a truth to ms, as a random sensor would, and interpolate it back where it is believed to lie.
+
+    Args:
+        pan: (1, H, W).
+        reference: (B, H, W), the truth.
+        degradation: How.
+        generator: Where randomness comes from.
+        blunt: Whether the truth is made less sharp than pan, and ms of it by picking pixels.
+    """
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
-    misfits = _misfits(degradation, generator)
+    blunt = blunt or _happens(degradation.blunt, generator)
+    misfits = _happens(degradation.misfit, generator)
+    left, gains = 1.0, degradation.ms_gains
     if misfits:
-        pan = _misfitting(pan, generator)
-        blunt = uniform(generator, 0.0, 1.0) < 0.5
-        reference = _softened(reference, uniform(generator, *_BLUNT)) if blunt else reference
+        pan, gains = _misfitting(pan, generator), _DECIMATED
+    if blunt:
+        gains = _PICKED, _PICKED
+    if blunt or (misfits and _happens(0.5, generator)):
+        left = math.exp(uniform(generator, *map(math.log, _BLUNT)))
+        reference = _softened(reference, left)
     axes = []
     for side in reference.shape[1:]:
         phase = uniform(generator, -degradation.phase, degradation.phase)
         axes.append(AxisMap(1.0 / ratio, phase, math.floor(side / ratio + min(phase, 0.0))))
     placement = Placement(*axes)
     whole, ms_whole = Window(0, 0, *reference.shape[1:]), Window(0, 0, *placement.ms_shape)
-    gain = uniform(generator, *(_DECIMATED if misfits else degradation.ms_gains))
+    gain = uniform(generator, *gains)
     bands = []
     for band in reference[:, None]:
         spread = uniform(generator, -degradation.gain_spread, degradation.gain_spread)
-        bands.append(degrade(band, placement, whole, ms_whole, min(max(gain + spread, 0.05), 0.9)))
+        bands.append(degrade(band, placement, whole, ms_whole, min(max(gain + spread, 0.05), _PICKED)))
     ms = _noisy(torch.cat(bands), uniform(generator, 0.0, degradation.noise), generator)
     pan = _noisy(pan, uniform(generator, 0.0, degradation.noise), generator)
-    return whole_region(pan, ms, reference, placement, _believed(gain, degradation, generator))
+    between = gain * left ** (1 / ratio**2)  # a Gaussian leaves so much at the ms Nyquist frequency
+    return whole_region(pan, ms, reference, placement, _estimated(between, degradation, generator))
 
 
-def _believed(gain: float, degradation: Degradation, generator: torch.Generator) -> float:
-    """An MTF gain as it is estimated of a scene."""
+def _estimated(gain: float, degradation: Degradation, generator: torch.Generator) -> float:
+    """The MTF gain between pan and ms as it is estimated of a scene."""
     if degradation.gain_error == 0:
         return gain
     error = uniform(generator, -degradation.gain_error, degradation.gain_error)
-    return min(max(gain + error, 0.12), 0.6)
+    # The less blur there is, the better it is known.
+    return min(max(gain + error * min(1.0, 2 * (1 - gain)), LOWEST_GAIN), SHARPEST)
 
 
-def _misfits(degradation: Degradation, generator: torch.Generator) -> bool:
-    return degradation.misfit > 0 and uniform(generator, 0.0, 1.0) < degradation.misfit
+def _happens(chance: float, generator: torch.Generator) -> bool:
+    return chance > 0 and uniform(generator, 0.0, 1.0) < chance
 
 
 def _misfitting(pan: Tensor, generator: torch.Generator) -> Tensor:
@@ -301,12 +329,13 @@ def _softened(image: Tensor, gain: float, shift: Shift = NOWHERE) -> Tensor:
     return degrade(image, Placement(*axes), whole, whole, gain)
 
 
-def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, gain: float) -> Region:
-    """What was observed, with its units, taken on the ms grid as they are of a scene."""
+def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placement, shown: float) -> Region:
+    """What was observed and the gain it shows, with units taken on the ms grid as they are of a scene."""
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *placement.ms_shape)
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])
     moments = Moments.of(torch.cat((ms, reduced)).flatten(1))
-    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, moments, ms, placement, gain)
+    upsampled, gain = upsample(ms, placement, ms_whole, whole), min(shown, HIGHEST_GAIN)
+    return Region(pan, upsampled, reference, moments, ms, placement, gain, shown)
 
 
 def shown_region(region: Region, traits: Traits) -> Region:
@@ -385,7 +414,9 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
         low = low_pass(pan, region.placement, whole, region.gain)
         physics = [part[:, rows, cols][None] for part in (low, intensity)]
         physics += [values[None, members] for values in (units.weight(), units.origin())]
-        physics.append(optics(region.gain, region.placement.ratio)[None])
+        blunt = blunt_detail(pan, region.placement, whole, region.shown)
+        physics.append(blunt[:, rows, cols][None])
+        physics.append(optics(region.gain, region.shown, region.placement.ratio)[None])
         seen = region.agreement
         numbers = unknown_agreement(len(chosen)) if seen is None else seen.of_bands(chosen).numbers()
         physics.append(numbers[[chosen.index(band) for band in members]][None])

@@ -173,6 +173,7 @@ def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:
     yield "degradation: ratios", _ratios(degradation.ratios), "1.5 to 8"
     yield "degradation: phase", 0 <= degradation.phase <= 0.5, "0 to 0.5"
     yield "degradation: shift", 0 <= degradation.shift <= 4, "0 to 4"
+    yield "degradation: blunt", 0 <= degradation.blunt <= 1, "0 to 1"
     yield "degradation: misfit", 0 <= degradation.misfit <= 1, "0 to 1"
     yield "degradation: gain_error", 0 <= degradation.gain_error < 1, "0 or more, below 1"
     yield "degradation: gain_spread", 0 <= degradation.gain_spread < 1, "0 to 1"

@@ -47,6 +47,7 @@ class Degradation:
         phase: Largest distance between the corners of the two grids along each axis, in ms pixels.
         shift: Largest unknown displacement of pan against ms and the truth, in pan pixels, along each axis.
         noise: Largest standard deviation of noise, as a part of a band's.
+        blunt: How often the truth is less sharp than pan, and ms made of it with hardly any low-pass.
         misfit: How often pan fits neither ms nor the truth: it may lie up to a pixel and a half elsewhere
             along each axis, or have things in it that are not there; where ms is made from a truth, that is
             then hardly low-passed, and the truth itself may be less sharp than pan.
@@ -60,6 +61,7 @@ class Degradation:
     phase: float = 0.5
     shift: float = 0.25
     noise: float = 0.02
+    blunt: float = 0.0
     misfit: float = 0.0
     gain_error: float = 0.0
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, unfold
 
 from pancli.methods.agreement import unknown_agreement
-from pancli.networks.bandset import Bands, BandSet, Seen, activated, by_image, fine, see
+from pancli.networks.bandset import DETAILS, Bands, BandSet, Seen, activated, by_image, fine, see
 from pancli.networks.protocol import Inputs, Mean, Outcome, Steps, Traits
 
 _LEAK = 0.1
@@ -64,10 +64,10 @@ class Filtering(BandSet):
 
     def __init__(self, bands: int = 4, nominal_pixels: int = 128 * 128) -> None:
         super().__init__(bands, nominal_pixels)
-        self.head = nn.Conv2d(self.WIDTH, 4 + self.TAPS + 1, 3, padding=1)
+        self.head = nn.Conv2d(self.WIDTH, DETAILS + self.TAPS + 1, 3, padding=1)
 
     def _outcome(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
-        mixture, taps, trust = self.head(leaky_relu(x, _LEAK)).split((4, self.TAPS, 1), 1)
+        mixture, taps, trust = self.head(leaky_relu(x, _LEAK)).split((DETAILS, self.TAPS, 1), 1)
         around = unfold(seen.detail, 3, padding=1).view(
             len(seen.detail), 1, self.TAPS, *seen.detail.shape[2:]
         )

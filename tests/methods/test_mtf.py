@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, estimate_gain, pair_gains
+from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, SHARPEST, estimate_gain, pair_gains
 from pancli.resampling import mtf_sigma
 from pancli.sensors import SENSORS
 from pancli.simulation.scenes import random_pair
@@ -22,11 +22,19 @@ def test_a_known_blur_is_found(gain, grid):
     assert estimate_gain(scene_of(case.pan, ms, case.placement)) == pytest.approx(gain, abs=0.01)
 
 
-@pytest.mark.parametrize(("gain", "found"), [(0.05, LOWEST_GAIN), (0.8, HIGHEST_GAIN)])
+@pytest.mark.parametrize(("gain", "found"), [(0.05, LOWEST_GAIN), (0.98, SHARPEST)])
 def test_beyond_what_is_looked_for_the_nearest_end_is_taken(gain, found):
     case = make_case()
     ms = reduce_by_mtf(case.truth, case.placement, gain)
     assert estimate_gain(scene_of(case.pan, ms, case.placement)) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("gain", [0.65, 0.8, 0.9])
+def test_a_blur_that_no_sensor_has_is_found_and_not_believed(gain):
+    case = make_case(4)
+    scene = scene_of(case.pan, reduce_by_mtf(case.truth, case.placement, gain), case.placement)
+    assert estimate_gain(scene) == pytest.approx(gain, abs=0.02)
+    assert pair_gains(scene) == (HIGHEST_GAIN,) * 4
 
 
 def test_cameras_with_noise_and_blur_of_their_own_are_told_to_a_tenth():

@@ -251,7 +251,7 @@ def test_groups_go_in_by_falling_correlation():
 
 def test_a_scene_without_a_valid_pixel_is_refused():
     pan, ms = images()
-    with pytest.raises(MethodError, match="no valid"):
+    with pytest.raises(MethodError, match="0 pixels are valid"):
         made_method().fit(array_scene(np.full_like(pan, np.nan), ms))
 
 

@@ -37,11 +37,11 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
         return inputs
     correlation = 0.25 + 0.75 * torch.rand(samples, bands, generator=generator)
     origin = 1 + 3 * torch.rand(samples, bands, generator=generator)
-    low, intensity = images(1, height, width), images(1, height, width)
-    optics = torch.tensor([[0.3, 2.0]]).expand(samples, -1)
+    low, intensity, blunt = (images(1, height, width) for _ in range(3))
+    optics = torch.tensor([[0.3, 0.35, 2.0]]).expand(samples, -1)
     agreement = torch.randn(samples, bands, AGREEMENT, generator=generator)
     physics = {"correlation": correlation, "origin": origin, "optics": optics, "agreement": agreement}
-    return inputs._replace(low=low, intensity=intensity, **physics)
+    return inputs._replace(low=low, intensity=intensity, blunt=blunt, **physics)
 
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:

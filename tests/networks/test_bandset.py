@@ -70,10 +70,10 @@ def test_bands_and_scene_are_seen():
 
 @torch.no_grad()
 def test_what_the_sensor_is_like_and_how_well_pan_fits_is_seen():
-    """At one ratio, MTF gain or agreement, more is added than at another."""
+    """At one ratio, MTF gain believed or shown, or agreement, more is added than at another."""
     network, inputs = settled(BandSet, 3), random_inputs(BandSet, 3, (HEIGHT, WIDTH))
     before = network(inputs).residual
-    for other in ([0.5, 2.0], [0.3, 1.0]):
+    for other in ([0.5, 0.35, 2.0], [0.3, 0.8, 2.0], [0.3, 0.35, 1.0]):
         after = network(inputs._replace(optics=torch.tensor([other]))).residual
         assert float((after - before).abs().max()) > 1e-3
     agreement = inputs.agreement.clone()
@@ -96,12 +96,13 @@ def test_trust_is_a_share_of_its_own_at_every_pixel_and_high_at_first():
 @torch.no_grad()
 def test_details_are_those_of_the_papers():
     inputs = random_inputs(BandSet, 2, (HEIGHT, WIDTH))
-    added = [mixing(detail)(inputs).residual[0].numpy() for detail in range(4)]
+    added = [mixing(detail)(inputs).residual[0].numpy() for detail in range(5)]
     bms, pan, low, intensity = (
         part[0].double().numpy() for part in (inputs.bms, inputs.pan, inputs.low, inputs.intensity)
     )
     np.testing.assert_allclose(added[0], np.broadcast_to(pan - low, bms.shape), atol=1e-5)
     np.testing.assert_allclose(added[3], np.broadcast_to(pan - intensity, bms.shape), atol=1e-5)
+    np.testing.assert_allclose(added[4], np.broadcast_to(inputs.blunt[0], bms.shape), atol=1e-5)
     for band in range(2):
         strength, origin = (float(part[0, band]) for part in (inputs.correlation, inputs.origin))
         # In digital numbers: a band of deviation 7, its zero where the unit's is -origin deviations.

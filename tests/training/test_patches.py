@@ -337,6 +337,30 @@ def test_pan_that_does_not_fit_lies_elsewhere_or_shows_what_is_not_there_and_a_t
     assert blunt in range(3, 10)
 
 
+def test_a_blunt_truth_is_less_sharp_than_pan_and_shows_how_much_where_ms_is_made_of_it():
+    """Of what a Gaussian leaves at the truth's own Nyquist frequency, the 16th root is left at that of ms."""
+    truth = torch.randn(2, 64, 64, generator=generator(1))
+    degradation = replace(EXACT, ratios=(4.0,), blunt=1.0)
+    for seed in range(8):
+        region = observe(truth[:1], truth, degradation, generator(seed))
+        assert torch.equal(region.pan, truth[:1])
+        left = float(region.reference.std() / truth.std())
+        assert 0.2 < left < 0.98
+        assert 0.02 ** (1 / 16) * 0.3 < region.shown < 0.6 ** (1 / 16) * 0.9
+        assert region.gain == min(region.shown, 0.6)
+
+
+def test_simulated_truths_may_be_blunt_too():
+    exact = replace(EXACT, ratios=(4.0,))
+    plain, blunt = (
+        [simulated_region(64, 3, replace(exact, blunt=share), generator(seed)) for seed in range(4)]
+        for share in (0.0, 1.0)
+    )
+    for one, other in zip(plain, blunt, strict=True):
+        sharp, soft = (float((r.reference[:, 1:] - r.reference[:, :-1]).std()) for r in (one, other))
+        assert soft < sharp or other.shown > 0.5
+
+
 def test_a_made_pan_is_softer_than_the_truth():
     """By an MTF that is another each time; what is left of white noise."""
     bands = torch.randn(3, 64, 64, generator=generator(0)) * 50 + 500
