@@ -35,7 +35,8 @@ def validate(run: Run, loss: float, board: Board | None) -> None:
     for part in run.stage.parts.values():
         if isinstance(part.module, Teacher):
             _note(run, replace(row, figures=measure_teacher(part.module, run.recipe, run.cases)), board)
-    for stem, network in run.stage.networks.items():
+    for stem in run.stage.networks:
+        network = run.stage.released(stem, run.recipe.kept)
         figures = _measure(run, stem, network)
         _note(run, replace(row, weights=stem, figures=figures), board)
         if figures and not score(figures) > progress.best.get(stem, -math.inf):
@@ -57,9 +58,7 @@ def _measure(run: Run, stem: str, network: Network) -> dict[str, Figures]:
     """What a network reaches on the validation scenes, on the CPU."""
     if not run.cases:
         return {}
-    twin = type(network)(run.recipe.bands, network.nominal_pixels)
-    twin.load_state_dict(network.state_dict())
-    method = NetworkMethod(twin.eval(), make_card(run, stem, twin, {}))
+    method = NetworkMethod(network, make_card(run, stem, network, {}))
     return measure(with_rounds(method, None), run.cases)
 
 
@@ -69,9 +68,9 @@ def export_unmeasured(run: Run) -> None:
     It does not count as the best, so that the run goes on as if it had not stopped.
     """
     if run.terms.ranks.first:
-        for stem, network in run.stage.networks.items():
+        for stem in run.stage.networks:
             if stem not in run.progress.best:
-                _export(run, stem, network, {})
+                _export(run, stem, run.stage.released(stem, run.recipe.kept), {})
 
 
 def _export(run: Run, stem: str, network: Network, figures: FiguresByGroup) -> None:

@@ -125,6 +125,7 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield "back_projections", 0 <= recipe.back_projections <= 5, "0 to 5"
     whole = recipe.schedule.patch == recipe.schedule.region and recipe.schedule.patches == 1
     yield "schedule: patch", whole or not recipe.back_projections, "the region where back_projections are"
+    yield "kept", 0 <= recipe.kept < 1, "0 or more, below 1"
     yield _one_of("precision", recipe.precision, PRECISIONS)
     yield _one_of("validation: kind", recipe.validation.kind, ("pairs", "referenced"))
     yield "validation: crop", recipe.validation.crop >= 8, "8 or more"
@@ -151,6 +152,7 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     alone = recipe.distillation is None and recipe.mutual is None
     yield "frozen", alone or not recipe.frozen, "left out where there is a teacher or a peer"
     if recipe.mutual is not None:
+        yield "kept", recipe.kept == 0, "left out where there is a peer"
         yield "mutual", recipe.distillation is None, "left out where there is a teacher"
         yield from _mutual_rules(recipe.mutual)
 

@@ -291,6 +291,9 @@ class Recipe:
         back_projections: Rounds of back-projection that end the network, in training and in use; patches
             must be whole regions.
         precision: What networks compute in: "float32" or "bfloat16"; losses and weights are float32.
+        kept: Share of the weights that the run begins from in those that are validated and exported: trained
+            ones are better at what they were trained for, the first ones at all else, and what lies between
+            keeps most of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
         frozen: Modules of the network that keep the weights they begin with, by name.
         teacher: The stage before; None to train on the truth alone.
         distillation: What is taken from it; None where there is no teacher.
@@ -313,6 +316,7 @@ class Recipe:
     loss: Loss = field(default_factory=lambda: Loss(l1=1.0))
     back_projections: int = 0
     precision: str = "float32"
+    kept: float = 0.0
     frozen: tuple[str, ...] = ()
     teacher: Teacher | None = None
     distillation: Distillation | None = None

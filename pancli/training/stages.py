@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Network, Traits, blank_inputs
@@ -37,6 +37,7 @@ class Stage:
         parts: What is trained, by name.
         objective: Against what.
         networks: What is validated and exported, by the stem of its file; nothing of a teacher.
+        first: The weights they began with, for recipes that keep a share of them.
     """
 
     name: str
@@ -44,6 +45,18 @@ class Stage:
     parts: dict[str, Part] = field(repr=False)
     objective: Objective = field(repr=False)
     networks: dict[str, Network] = field(repr=False, default_factory=dict)
+    first: dict[str, dict[str, Tensor]] = field(repr=False, default_factory=dict)
+
+    def released(self, name: str, kept: float) -> Network:
+        """A copy on the CPU of what is validated and exported: as trained, a share of the first kept."""
+        network = self.networks[name]
+        state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
+        for key, tensor in self.first.get(name, {}).items():
+            if tensor.is_floating_point():
+                state[key] = torch.lerp(state[key], tensor, kept)
+        copy = type(network)(network.bands, network.nominal_pixels)
+        copy.load_state_dict(state)
+        return copy.eval()
 
 
 def stage_names(recipe: Recipe) -> tuple[str, ...]:
@@ -76,6 +89,8 @@ class Workshop:
         """
         torch.manual_seed(self.recipe.seed)
         network = self._network()
+        if self.recipe.kept and self.initial is None:
+            raise RecipeError("kept: there are no weights to keep a share of; give --init")
         if self.recipe.mutual is not None:
             return self._mutual(network, self.recipe.mutual)
         if self.recipe.distillation is None:
@@ -213,7 +228,10 @@ class Workshop:
         schedule = self.recipe.schedule
         frozen = self._freeze(network)
         part = Part(trained, make_optimiser(trained, self.recipe.optimiser, schedule), frozen)
-        return Stage("student", schedule, {"student": part}, objective, {self.recipe.name: network})
+        name = self.recipe.name
+        first = {key: tensor.cpu().clone() for key, tensor in network.state_dict().items()}
+        kept = {name: first} if self.recipe.kept else {}
+        return Stage("student", schedule, {"student": part}, objective, {name: network}, kept)
 
     def _freeze(self, network: Network) -> tuple[nn.Module, ...]:
         """The modules that keep their weights.

@@ -226,6 +226,25 @@ def test_a_device_without_enough_memory_is_told_and_what_was_saved_stays(tmp_pat
     assert train(recipe, data, tmp_path / "run").done
 
 
+def test_a_share_of_the_weights_begun_from_is_kept(tmp_path, data, recipe, whole):
+    """In what is validated and exported; training itself goes on from what was trained."""
+    first = whole / "tiny.safetensors"
+    plain, mixed = (
+        train(replace(recipe, kept=kept), data, tmp_path / f"{kept}", Terms(init=str(first)))
+        for kept in (0.0, 0.25)
+    )
+    names = [name for name, tensor in plain.stage.networks["tiny"].named_parameters() if tensor.dim() > 1]
+    begun, trained, exported = (
+        load_weights(path)[0].state_dict() for path in (first, plain.weights("tiny"), mixed.weights("tiny"))
+    )
+    for name in names:
+        assert not torch.equal(begun[name], trained[name])
+        torch.testing.assert_close(exported[name], 0.25 * begun[name] + 0.75 * trained[name])
+        assert torch.equal(*(run.stage.networks["tiny"].state_dict()[name] for run in (plain, mixed)))
+    with pytest.raises(RecipeError, match="kept: there are no weights to keep .* --init"):
+        train(replace(recipe, kept=0.25), data, tmp_path / "random")
+
+
 def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe, whole):
     first = whole / "tiny.safetensors"
     terms = Terms(init=str(first))

@@ -96,6 +96,8 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "loss = {l1 = 1.0, pan = inf}", "loss: weights must be"),
         ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
+        ("seed = 7", "kept = 1.0", "kept must be 0 or more, below 1"),
+        ("seed = 7", "kept = 0.5\nmutual = {peer = 'ssml-spatial'}", "kept must be left out where there is"),
         ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
         ("seed = 7", "distillation = {}", "teacher and distillation must be given both"),
         (
