@@ -269,6 +269,7 @@ def observe(
         pan, gains = _misfitting(pan, generator), _DECIMATED
     if blunt:
         gains = _PICKED, _PICKED
+    if blunt or (misfits and _happens(0.5, generator)):
         left = math.exp(uniform(generator, *map(math.log, _BLUNT)))
         reference = _softened(reference, left)
     axes = []

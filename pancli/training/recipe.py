@@ -50,7 +50,7 @@ class Degradation:
         blunt: How often the truth is less sharp than pan, and ms made of it with hardly any low-pass.
         misfit: How often pan fits neither ms nor the truth: it may lie up to a pixel and a half elsewhere
             along each axis, or have things in it that are not there; where ms is made from a truth, that is
-            then hardly low-passed.
+            then hardly low-passed, and the truth itself may be less sharp than pan.
         gain_error: How far from the true one the MTF gain lies that networks and back-projection are told.
     """
 
