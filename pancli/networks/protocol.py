@@ -209,6 +209,13 @@ class Traits:
         any_bands: Whether it takes any number of bands at once, in any order.
         physics: Whether it sees ``low``, ``intensity``, ``correlation``, ``origin``, ``blunt``,
             ``optics`` and ``agreement``.
+        halo: How far, in pan pixels, one output pixel looks, given the statistics.
+        stages: The same for each stage of statistics, in order.
+        align: Windows must start at multiples of this pan row and column, and have such sides.
+        ratio: Pan pixels per ms pixel that ``lrms`` must have; None for networks that take ``bms`` alone.
+        window: Side of the windows it must be given, which are then blended; None where any size will do.
+        workspace: float32 values per pan pixel alive at once: about the channels of its widest layers; of a
+            network that takes any number of bands, per pan pixel and band.
     """
 
     summary: str
