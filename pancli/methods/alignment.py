@@ -51,25 +51,23 @@ class Alignment(NamedTuple):
     """What was found of a pair.
 
     Attributes:
-        found: How far pan lies from ms; :data:`NOWHERE` where that is small, doubtful or too large to tell.
-        shift: What of it is to be taken out: all or nothing.
-        agreement: How well ms and pan agree then.
+        shift: How far pan lies from ms; :data:`NOWHERE` where that is small, doubtful or too large to tell.
+        agreement: How well ms and pan agree once that is taken out.
     """
 
-    found: Shift
     shift: Shift
     agreement: Agreement
 
 
-def find_shift(measure: Callable[[Shift], Agreement], most: float = math.inf) -> Alignment:
-    """How far pan lies from ms.
+def unasked(shift: Shift) -> Shift:
+    """What of a shift is taken out of what is fused though nobody asked for it: all or nothing."""
+    return shift if math.hypot(*shift) < UNASKED else NOWHERE
 
-    Args:
-        measure: How ms and a pan agree that was aligned by a shift.
-        most: Pan pixels from which on a shift is not taken out.
-    """
+
+def find_shift(measure: Callable[[Shift], Agreement]) -> Alignment:
+    """How far pan lies from ms, given how ms and a pan agree that was aligned by a shift."""
     first = measure(NOWHERE)
-    left_alone = Alignment(NOWHERE, NOWHERE, first)
+    left_alone = Alignment(NOWHERE, first)
     shift, agreement, seen = NOWHERE, first, 1.0
     farthest, least = _FARTHEST * max(map(abs, first.steps)), _LEAST
     for _ in range(_ROUNDS):
@@ -87,19 +85,17 @@ def find_shift(measure: Callable[[Shift], Agreement], most: float = math.inf) ->
         seen = min(max(moved / (step[0] ** 2 + step[1] ** 2), _SEEN[0]), _SEEN[1])
     if math.hypot(*shift) < _LEAST or agreement.unexplained() > _GAIN * first.unexplained():
         return left_alone
-    if math.hypot(*shift) >= most:
-        return left_alone._replace(found=shift)
-    return Alignment(shift, shift, agreement)
+    return Alignment(shift, agreement)
 
 
-def scene_shift(scene: Scene, most: float = math.inf) -> Alignment:
+def scene_shift(scene: Scene) -> Alignment:
     """As :func:`find_shift`, of a scene."""
     margin = agreement_margin(scene.info)
 
     def measure(shift: Shift) -> Agreement:
         return agreement_of(Aligned(scene, shift).tiles(margin, SAMPLE_TILES), scene.info)
 
-    return find_shift(measure, most)
+    return find_shift(measure)
 
 
 @dataclass(frozen=True)

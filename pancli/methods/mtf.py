@@ -25,7 +25,7 @@ from pancli.methods.statistics import SAMPLE_TILES, ms_grid_margin
 from pancli.resampling import mtf_sigma, reduce_masked
 
 LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
-"""Between these lies what a sensor may have."""
+"""Between these lies what a sensor may have; networks take pan's low-pass by no more."""
 
 DOUBT = 0.08
 """How far an estimate must be from what was believed before to be believed instead."""
@@ -70,6 +70,7 @@ def pair_gains(scene: Scene) -> tuple[float, ...]:
 
     That is where the estimate differs from the sensor's mean gain by more than :data:`DOUBT`, about one and a
     half times its usual error: published gains are of a sensor, and products are resampled and sharpened.
+    More than a sensor has is believed too: where ms was made by picking pixels, that is how to make it again.
 
     Args:
         scene: As :func:`estimate_gain` takes it.
@@ -78,8 +79,7 @@ def pair_gains(scene: Scene) -> tuple[float, ...]:
 
 
 def believed_gains(found: float, info: PairInfo) -> tuple[float, ...]:
-    """As :func:`pair_gains`, given the estimate; a sensor's is at most :data:`HIGHEST_GAIN`."""
-    found = min(found, HIGHEST_GAIN)
+    """As :func:`pair_gains`, given the estimate."""
     return (found,) * info.bands if abs(found - info.mean_gain) > DOUBT else info.gains
 
 

@@ -19,14 +19,14 @@ from pancli.hashing import file_sha256
 from pancli.methods.agreement import unknown_agreement
 from pancli.methods.alignment import (
     NOWHERE,
-    UNASKED,
     Aligned,
     Shift,
     aligned_image,
     alignment_radius,
     scene_shift,
+    unasked,
 )
-from pancli.methods.mtf import believed_gains, estimate_gain, lowest_gain
+from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units, optics
@@ -48,8 +48,8 @@ class NetworkState:
         groups: Indices of bands.
         contexts: One per group.
         gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
-        shown: The same as the pair shows it, even if no sensor has it, for the same networks; else None.
-        agreement: (B, 8), how well pan and ms fit, for the same networks; else None.
+        shown: The same as the pair shows it, whatever the sensor's is, for the same networks; else None.
+        agreement: (B, 8), how well pan and ms fit where they lie together, for the same networks; else None.
         shift: How far pan is moved, for the same networks, to lie on ms before they look.
         found: How far it lies from ms; more than ``shift`` where that is too far to be moved unasked.
     """
@@ -166,16 +166,17 @@ class NetworkMethod:
             MethodError: The scene has no valid pixel.
         """
         if self.network.TRAITS.physics:
-            pan = scene_shift(scene, UNASKED)
-            scene = Aligned(scene, pan.shift)
+            away, agreement = scene_shift(scene)
+            # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
+            scene = Aligned(scene, away)
             shown = estimate_gain(scene)
             state = replace(
                 self.begin(scene_units(scene), scene.info),
                 gains=believed_gains(shown, scene.info),
                 shown=shown,
-                agreement=pan.agreement.numbers(),
-                shift=pan.shift,
-                found=pan.found,
+                agreement=agreement.numbers(),
+                shift=unasked(away),
+                found=away,
             )
         else:
             state = self.begin(scene_units(scene), scene.info)
@@ -276,7 +277,7 @@ class NetworkMethod:
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
             if traits.physics:
                 gains = state.gains or image.info.gains
-                gain = sum(gains) / len(gains)
+                gain = min(sum(gains) / len(gains), HIGHEST_GAIN)
                 shown = gain if state.shown is None else state.shown
                 agreement = (
                     unknown_agreement(image.info.bands) if state.agreement is None else state.agreement

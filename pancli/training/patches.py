@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pancli.methods.agreement import Agreement, unknown_agreement
-from pancli.methods.alignment import NOWHERE, UNASKED, Shift, aligned, find_shift
+from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import HIGHEST_GAIN, LOWEST_GAIN, SHARPEST
 from pancli.methods.units import Units, optics
@@ -50,8 +50,7 @@ class Region(NamedTuple):
         moments: Of the bands and, last, of pan, on the ms grid.
         ms: (B, m, m).
         placement: Where ms is believed to lie.
-        gain: What the MTF at the ms Nyquist frequency is believed to be, of all bands.
-        shown: What the pair shows of it, even if no sensor has that.
+        shown: What the pair shows of the MTF at the ms Nyquist frequency, of all bands.
         agreement: Of pan and ms, where pan is aligned; else None.
     """
 
@@ -61,7 +60,6 @@ class Region(NamedTuple):
     moments: Moments
     ms: Tensor
     placement: Placement
-    gain: float
     shown: float
     agreement: Agreement | None = None
 
@@ -77,7 +75,7 @@ class Observed(NamedTuple):
     Attributes:
         ms: (K, m, m), in the network's units.
         placement: Where it is believed to lie.
-        gain: What the MTF is believed to be.
+        gain: What the pair shows of the MTF.
     """
 
     ms: Tensor
@@ -334,8 +332,7 @@ def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placemen
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *placement.ms_shape)
     reduced = degrade(pan, placement, whole, ms_whole, GENERIC.ms_gains[0])
     moments = Moments.of(torch.cat((ms, reduced)).flatten(1))
-    upsampled, gain = upsample(ms, placement, ms_whole, whole), min(shown, HIGHEST_GAIN)
-    return Region(pan, upsampled, reference, moments, ms, placement, gain, shown)
+    return Region(pan, upsample(ms, placement, ms_whole, whole), reference, moments, ms, placement, shown)
 
 
 def shown_region(region: Region, traits: Traits) -> Region:
@@ -350,7 +347,7 @@ def shown_region(region: Region, traits: Traits) -> Region:
     def measure(shift: Shift) -> Agreement:
         return Agreement.empty(len(region.ms), region.placement).seen(region.ms, reduced(shift))
 
-    _, shift, agreement = find_shift(measure, UNASKED)
+    shift, agreement = find_shift(measure)
     if shift == NOWHERE:
         return region._replace(agreement=agreement)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))
@@ -411,12 +408,13 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
         chosen = sorted(set(group))  # the scene as it is seen has these bands alone
         own = Units.of(region.moments.select([*chosen, len(units.mean)]))
         intensity = own.intensity(own.of_bands(region.upsampled[chosen]))
-        low = low_pass(pan, region.placement, whole, region.gain)
+        gain = min(region.shown, HIGHEST_GAIN)
+        low = low_pass(pan, region.placement, whole, gain)
         physics = [part[:, rows, cols][None] for part in (low, intensity)]
         physics += [values[None, members] for values in (units.weight(), units.origin())]
         blunt = blunt_detail(pan, region.placement, whole, region.shown)
         physics.append(blunt[:, rows, cols][None])
-        physics.append(optics(region.gain, region.shown, region.placement.ratio)[None])
+        physics.append(optics(gain, region.shown, region.placement.ratio)[None])
         seen = region.agreement
         numbers = unknown_agreement(len(chosen)) if seen is None else seen.of_bands(chosen).numbers()
         physics.append(numbers[[chosen.index(band) for band in members]][None])
@@ -425,5 +423,5 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
     target = units.of_bands(region.reference)[members, rows, cols][None]
     scale = torch.where(units.scale.isinf(), 0.0, units.scale)
     weight, scale, mean = (v[members, None, None][None] for v in (units.weight(), scale, units.mean))
-    observed = Observed(units.of_bands(region.ms)[members], region.placement, region.gain)
+    observed = Observed(units.of_bands(region.ms)[members], region.placement, region.shown)
     return Batch(inputs, target, weight, scale, mean, (observed,) if window == whole else ())

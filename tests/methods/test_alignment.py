@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pancli.methods.agreement import Agreement
-from pancli.methods.alignment import NOWHERE, UNASKED, aligned, alignment_radius, find_shift, scene_shift
+from pancli.methods.alignment import NOWHERE, aligned, alignment_radius, find_shift, scene_shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
 from pancli.networks.bandset import BandSet
@@ -50,8 +50,8 @@ def pair(shift, ratio=4, seed=0, noise=0.0):
 @pytest.mark.parametrize("ratio", [2, 3, 4])
 @pytest.mark.parametrize("shift", [(0.5, -0.3), (-1.2, 1.4), (1.9, 0.0)])
 def test_a_shift_is_found_and_what_is_left_of_it_is_small(ratio, shift):
-    found, taken, _ = scene_shift(array_scene(*pair(shift, ratio)[:2]))
-    assert found == taken
+    found, agreement = scene_shift(array_scene(*pair(shift, ratio)[:2]))
+    assert agreement.shift() == pytest.approx(NOWHERE, abs=0.06)
     assert found == pytest.approx(shift, abs=0.06)
 
 
@@ -59,11 +59,11 @@ def test_a_shift_is_pans_own_where_the_rows_of_ms_run_upwards():
     pan, ms, _ = pair((0.9, -0.5))
     rows = AxisMap(-0.25, SIDE / 4, SIDE // 4)
     upwards = array_scene(pan, ms[:, ::-1].copy(), Placement(rows, AxisMap(0.25, 0.0, SIDE // 4)))
-    assert scene_shift(upwards).found == pytest.approx((0.9, -0.5), abs=0.06)
+    assert scene_shift(upwards).shift == pytest.approx((0.9, -0.5), abs=0.06)
 
 
 def test_noise_in_pan_is_no_shift():
-    assert scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2])).found == NOWHERE
+    assert scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2])).shift == NOWHERE
     found, *_ = scene_shift(array_scene(*pair((0.8, -0.6), noise=0.05)[:2]))
     assert found == pytest.approx((0.8, -0.6), abs=0.15)
 
@@ -76,8 +76,8 @@ def test_what_cannot_be_told_is_left_alone(kind):
     if kind == "constant":
         pan[:] = 7
     scene = array_scene(pan, ms)
-    found, taken, agreement = scene_shift(scene)
-    assert found == taken == NOWHERE
+    found, agreement = scene_shift(scene)
+    assert found == NOWHERE
     assert bool(agreement.numbers().isfinite().all())
 
 
@@ -96,7 +96,7 @@ def test_a_shift_that_does_not_settle_is_not_believed():
         asked.append(shift)
         return Restless(*blank)
 
-    assert find_shift(measure).found == NOWHERE
+    assert find_shift(measure).shift == NOWHERE
     assert 2 < len(asked) < 8
 
 
@@ -118,7 +118,7 @@ def test_a_measure_that_sees_half_or_twice_the_shift_leads_to_it_all_the_same(se
         agreement.left = 1.1 - shift[0], -0.4 - shift[1]
         return agreement
 
-    assert find_shift(measure).found == pytest.approx((1.1, -0.4), abs=0.05)
+    assert find_shift(measure).shift == pytest.approx((1.1, -0.4), abs=0.05)
 
 
 def test_whole_pixels_are_taken_as_they_are_and_fractions_keep_fine_detail():
@@ -164,15 +164,15 @@ def test_what_is_fused_follows_ms_as_if_pan_had_lain_there():
     assert np.sqrt(np.mean(left[:, inner, inner] ** 2)) > 1.5 * there
 
 
-def test_a_shift_that_would_show_is_told_and_not_taken_out_unasked():
-    pan, ms, _ = pair((0.9, -0.8))
-    scene = array_scene(pan, ms)
-    found, taken, agreement = scene_shift(scene, UNASKED)
-    assert found == pytest.approx((0.9, -0.8), abs=0.06)
-    assert taken == NOWHERE
-    assert agreement.shift() == pytest.approx(found, abs=0.3)  # as they lie
-    state = mixing_network().fit(scene)
-    assert (state.found, state.shift) == (found, NOWHERE)
+def test_a_shift_that_would_show_is_not_taken_out_unasked_but_the_sensor_is_measured_without_it():
+    method = mixing_network()
+    together = method.fit(array_scene(*pair(NOWHERE)[:2]))
+    state = method.fit(array_scene(*pair((1.9, -1.8))[:2]))
+    assert state.found == pytest.approx((1.9, -1.8), abs=0.06)
+    assert state.shift == NOWHERE
+    assert state.gains == pytest.approx(together.gains, abs=0.02)
+    torch.testing.assert_close(state.agreement, together.agreement, atol=0.15, rtol=0)
+    torch.testing.assert_close(state.contexts[0][0], together.contexts[0][0], atol=0.1, rtol=0.1)
 
 
 @pytest.mark.parametrize("method", ["plain", "back-projected"])

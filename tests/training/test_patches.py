@@ -312,7 +312,7 @@ def test_a_region_tells_what_it_was_seen_as():
 def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
     truth = smooth()
     told = [
-        observe(truth[:1], truth, replace(EXACT, gain_error=error), generator(seed)).gain
+        observe(truth[:1], truth, replace(EXACT, gain_error=error), generator(seed)).shown
         for error in (0.0, 0.1)
         for seed in range(8)
     ]
@@ -346,7 +346,10 @@ def test_a_blunt_truth_is_less_sharp_than_pan_and_shows_how_much_where_ms_is_mad
         region = observe(truth[:1], truth, degradation, generator(seed))
         assert torch.equal(region.pan, truth[:1])
         assert 0.97 * 0.02 ** (1 / 16) <= region.shown <= 0.97 * 0.9 ** (1 / 16)
-        assert region.gain == min(region.shown, 0.6)
+        batch = whole(region, (0, 1))
+        assert batch.inputs.optics is not None
+        assert batch.inputs.optics[0, :2].tolist() == pytest.approx([0.6, region.shown])
+        assert batch.observed[0].gain == region.shown
         told.append((region.shown, float(region.reference.std() / truth.std())))
     assert [left for _, left in sorted(told)] == sorted(left for _, left in told)
     assert told[0][1] != told[1][1]
