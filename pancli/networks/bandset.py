@@ -18,7 +18,7 @@ memory is slower than arithmetic: what can be done in place is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
@@ -26,9 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle
 
-from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Steps, Traits
+from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Statistic, Steps, Traits
 
-_LEAK = 0.1  # without it, all features before the head once died in the first steps, and stayed dead
+LEAK = 0.1
+"""Slope of rectifiers below zero: without it, all features once died in the first steps, and stayed dead."""
+
 _BOX = 7  # side of the local regressions' windows, pixels of half resolution
 _NOISE = 0.02  # variance of pan below which a local regression becomes the scene's own
 _SLOPES = (-2.0, 4.0)  # between which local slopes are kept
@@ -86,9 +88,7 @@ class BandSet(Network):
         self.shared = nn.Conv2d(_SHARED, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Bands(width) for _ in range(self.DEPTH))
         known = 2 * width + _OPTICS + AGREEMENT
-        self.context = nn.Sequential(
-            nn.Linear(known, width), nn.LeakyReLU(_LEAK), nn.Linear(width, 2 * width)
-        )
+        self.context = nn.Sequential(nn.Linear(known, width), nn.LeakyReLU(LEAK), nn.Linear(width, 2 * width))
         self.head = nn.Conv2d(width, DETAILS + 4 + 1, 3, padding=1)
 
     @torch.no_grad()
@@ -103,18 +103,28 @@ class BandSet(Network):
 
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: means of the first features."""
+        x, seen = yield from self._begin(inputs)
+        return self._end(x, inputs.bms.shape[1], seen)
+
+    def _begin(
+        self, inputs: Inputs
+    ) -> Generator[tuple[Statistic, ...], Sequence[Tensor], tuple[Tensor, Seen]]:
+        """The first features, as the scene's means would have them, and what the network sees."""
         count = inputs.bms.shape[1]
         seen = see(inputs)
         x = activated(self.own(seen.own), self.shared(seen.shared), count)
         (means,) = yield (Mean(x),)
-        x = self._adapt(x, by_image(means, count), seen)
+        return self._adapt(x, by_image(means, count), seen), seen
+
+    def _end(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
+        """From the first features on."""
         for block in self.blocks:
-            x = block(x, count)
-        return self._outcome(x, count, seen)
+            x = block(x, bands)
+        return self._outcome(x, bands, seen)
 
     def _outcome(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
         """What the last features (N B, n, h, w) say is to be added, and how far rounds are to be trusted."""
-        said = self.head(leaky_relu(x, _LEAK))
+        said = self.head(leaky_relu(x, LEAK))
         mixture, correction, trust = said.split((DETAILS, 4, 1), 1)
         residual = seen.mixed(fine(mixture)) + by_image(pixel_shuffle(correction, 2)[:, 0], bands)
         return Outcome(residual, (x,), by_image(fine(trust.sigmoid())[:, 0], bands))
@@ -188,7 +198,7 @@ def _mean(x: Tensor) -> Tensor:
 def activated(x: Tensor, common: Tensor, bands: int) -> Tensor:
     """Add to every band of (N B, n, h, w) what all have in common, (N, n, h, w); then rectify. In place."""
     by_image(x, bands).add_(common[:, None])
-    return leaky_relu(x, _LEAK, inplace=True)
+    return leaky_relu(x, LEAK, inplace=True)
 
 
 def fine(image: Tensor) -> Tensor:
@@ -231,12 +241,8 @@ class Seen(NamedTuple):
 
 def see(inputs: Inputs) -> Seen:
     """What a run begins with."""
-    bms, pan, low, intensity = inputs.bms, inputs.pan, inputs.low, inputs.intensity
-    correlation, origin, blunt, optics, agreement = inputs[-5:]
-    if low is None or intensity is None or correlation is None or origin is None:
-        raise ValueError("these inputs are of a network that does not see physics")
-    if blunt is None or optics is None or agreement is None:
-        raise ValueError("these inputs are of a network that does not see physics")
+    bms, pan = inputs.bms, inputs.pan
+    low, intensity, correlation, origin, blunt, optics, agreement = map(_given, inputs[-7:])
     strength, origin = correlation[..., None, None], origin[..., None, None]
     detail = pan - low
     below = low + origin
@@ -260,6 +266,12 @@ def see(inputs: Inputs) -> Seen:
         factor,
         fine(slope),
     )
+
+
+def _given(part: Tensor | None) -> Tensor:
+    if part is None:
+        raise ValueError("these inputs are of a network that does not see physics")
+    return part
 
 
 def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:

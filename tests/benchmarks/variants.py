@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, unfold
 
 from pancli.methods.agreement import unknown_agreement
-from pancli.networks.bandset import DETAILS, Bands, BandSet, Seen, activated, by_image, fine, see
+from pancli.networks.bandset import DETAILS, LEAK, Bands, BandSet, Seen, activated, by_image, fine
 from pancli.networks.protocol import Inputs, Mean, Outcome, Steps, Traits
-
-_LEAK = 0.1
 
 
 class Untold(BandSet):
@@ -67,7 +65,7 @@ class Filtering(BandSet):
         self.head = nn.Conv2d(self.WIDTH, DETAILS + self.TAPS + 1, 3, padding=1)
 
     def _outcome(self, x: Tensor, bands: int, seen: Seen) -> Outcome:
-        mixture, taps, trust = self.head(leaky_relu(x, _LEAK)).split((DETAILS, self.TAPS, 1), 1)
+        mixture, taps, trust = self.head(leaky_relu(x, LEAK)).split((DETAILS, self.TAPS, 1), 1)
         around = unfold(seen.detail, 3, padding=1).view(
             len(seen.detail), 1, self.TAPS, *seen.detail.shape[2:]
         )
@@ -125,19 +123,13 @@ class Graph(BandSet):
 
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: means of first features, then of each node."""
-        count = inputs.bms.shape[1]
-        seen = see(inputs)
-        x = activated(self.own(seen.own), self.shared(seen.shared), count)
-        (means,) = yield (Mean(x),)
-        x = self._adapt(x, by_image(means, count), seen)
+        x, seen = yield from self._begin(inputs)
         share = self.assign(x).softmax(1)
         (sums, mass) = yield (Mean((share[:, :, None] * x[:, None]).flatten(1, 2)), Mean(share))
         nodes = sums.view(len(sums), self.NODES, -1) / mass.clamp_min(1e-4)[..., None]
-        nodes = nodes + leaky_relu(self.learn(self.edges(nodes.transpose(1, 2)).transpose(1, 2)), _LEAK)
+        nodes = nodes + leaky_relu(self.learn(self.edges(nodes.transpose(1, 2)).transpose(1, 2)), LEAK)
         x = x + torch.einsum("nkhw,nkc->nchw", share.float(), self.give(nodes).float()).to(x)
-        for block in self.blocks:
-            x = block(x, count)
-        return self._outcome(x, count, seen)
+        return self._end(x, inputs.bms.shape[1], seen)
 
 
 VARIANTS: dict[str, type[BandSet]] = {
