@@ -309,19 +309,3 @@ def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: floa
         ms_window = placement.ms_window(pan_window, 0)
     reduced = degrade(image, placement, pan_window, ms_window, gain)
     return upsample(reduced, placement, ms_window, pan_window)
-
-
-def blunt_detail(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:
-    """What ms resolution does not show of an image that is itself as blunt as ms is.
-
-    That is the detail to add where ms came of a blunt image by picking pixels, without a low-pass of its own:
-    the Gaussian between pan and ms then is in the truth, too.
-
-    Args:
-        image: (1, H, W), covering ``pan_window``. Exact :func:`low_pass_radius` pixels inside it.
-        placement: How the ms grid lies on the pan grid.
-        pan_window: Where ``image`` lies.
-        gain: MTF at the ms Nyquist frequency, in (0, 1).
-    """
-    sigmas = mtf_sigma(placement.rows.ratio, gain), mtf_sigma(placement.cols.ratio, gain)
-    return blur(image, sigmas) - low_pass(image, placement, pan_window, gain)

@@ -9,7 +9,6 @@ import torch
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import (
     CUBIC_TAPS,
-    blunt_detail,
     blur,
     degradation_matrix,
     degrade,
@@ -151,24 +150,6 @@ def test_a_blur_leaves_of_a_wave_what_a_gaussian_over_pixels_leaves(sigmas):
     inner = slice(10, -10)
     got = blur(image, sigmas)[:, inner, inner]
     torch.testing.assert_close(got, left * image[:, inner, inner], rtol=0, atol=2e-3)
-
-
-def test_the_detail_of_a_blunt_pan_is_what_pixels_picked_of_it_lack():
-    """Each ms pixel is one of a blurred pan's: interpolated, with that detail, they are the blurred pan."""
-    generator = torch.Generator().manual_seed(0)
-    pan = blur(torch.randn(1, 96, 96, generator=generator), (0.8, 0.8))
-    whole, gain = Window(0, 0, 96, 96), 0.8
-    placement = Placement(AxisMap(1 / 3, 0.0, 32), AxisMap(1 / 3, 0.0, 32))
-    truth = blur(pan, (mtf_sigma(3.0, gain),) * 2)
-    ms = truth[:, 1::3, 1::3]
-    interpolated = upsample(ms, placement, Window(0, 0, 32, 32), whole)
-    inner = slice(12, -12)
-
-    def error(image: torch.Tensor) -> float:
-        return float((image - truth)[:, inner, inner].std() / truth.std())
-
-    blunt, sharp = blunt_detail(pan, placement, whole, gain), pan - low_pass(pan, placement, whole, gain)
-    assert error(interpolated + blunt) < 0.15 * min(error(interpolated), error(interpolated + sharp))
 
 
 def test_degrading_puts_nothing_where_no_pan_pixel_is_in_reach():

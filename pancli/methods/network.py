@@ -26,14 +26,14 @@ from pancli.methods.alignment import (
     scene_shift,
     unasked,
 )
-from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
+from pancli.methods.mtf import believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
-from pancli.methods.units import Units, optics
-from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut
+from pancli.methods.units import Units
+from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
 from pancli.networks.weights import Card, load_weights
-from pancli.resampling import blunt_detail, low_pass, low_pass_radius
+from pancli.resampling import low_pass_radius
 from pancli.tiling import Window
 
 _BATCH = 8  # blended windows that go through a network together
@@ -277,20 +277,19 @@ class NetworkMethod:
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
             if traits.physics:
                 gains = state.gains or image.info.gains
-                gain = min(sum(gains) / len(gains), HIGHEST_GAIN)
+                gain = sum(gains) / len(gains)
                 shown = gain if state.shown is None else state.shown
                 agreement = (
                     unknown_agreement(image.info.bands) if state.agreement is None else state.agreement
                 )
-                placement = image.info.placement
-                low = low_pass(pan, placement, seen, gain)
+                low, blunt, optics = see_pan(pan, image.info.placement, seen, gain, shown)
                 inputs = inputs._replace(
                     low=stacked(low),
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
-                    blunt=stacked(blunt_detail(pan, placement, seen, shown)),
-                    optics=optics(gain, shown, placement.ratio).to(pan)[None],
+                    blunt=stacked(blunt),
+                    optics=optics.to(pan)[None],
                     agreement=agreement.to(pan)[None, members],
                 )
             yield inputs

@@ -6,7 +6,6 @@ order, what every band lacks, whatever the sensor, the bit depth and the band's 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,17 +15,6 @@ from torch import Tensor
 from pancli.methods.moments import Moments
 
 _LEAST_CORRELATION = 0.25  # a band pan says less about is not magnified further
-
-
-def optics(gain: float, shown: float, ratio: float) -> Tensor:
-    """(3,), what networks are told of a sensor.
-
-    Args:
-        gain: MTF at the ms Nyquist as it is believed.
-        shown: The same as the pair shows it.
-        ratio: Of pixel sizes; its binary logarithm is told.
-    """
-    return torch.tensor([gain, shown, math.log2(ratio)])
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.placement import Placement
-from pancli.resampling import mirrored, upsample
+from pancli.resampling import blur, low_pass, mirrored, mtf_sigma, upsample
 from pancli.tiling import Tile, Window
 
 
@@ -91,3 +92,31 @@ def blend_weights(side: int) -> Tensor:
     """(1, side, side) float64: Hann weights; windows half a side apart add up to one."""
     ramp = torch.sin(math.pi * (torch.arange(side, dtype=torch.float64) + 0.5) / side).square()
     return (ramp[:, None] * ramp[None, :])[None]
+
+
+def see_pan(
+    pan: Tensor, placement: Placement, window: Window, gain: float, shown: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What networks that see physics are given of pan and of the sensor.
+
+    The second is the detail to add where ms came of a blunt image by picking pixels, without a low-pass of
+    its own: the Gaussian between pan and ms then is in the truth, too.
+
+    Args:
+        pan: (1, H, W), covering ``window``.
+        placement: How the ms grid lies on the pan grid.
+        window: Of pan pixels.
+        gain: MTF at the ms Nyquist as it is believed.
+        shown: The same as the pair shows it.
+
+    Returns:
+        Pan at ms resolution, (1, H, W); what ms resolution does not show of a pan that is itself as blunt as
+        ms is, (1, H, W); and (3,): the gain, :data:`pancli.methods.mtf.HIGHEST_GAIN` at most, what is shown
+        of it, and the binary logarithm of the ratio. Images are exact
+        :func:`pancli.resampling.low_pass_radius` pixels inside the window.
+    """
+    gain = min(gain, HIGHEST_GAIN)
+    low = low_pass(pan, placement, window, gain)
+    shown_low = low if shown == gain else low_pass(pan, placement, window, shown)
+    sigmas = mtf_sigma(placement.rows.ratio, shown), mtf_sigma(placement.cols.ratio, shown)
+    return low, blur(pan, sigmas) - shown_low, torch.tensor([gain, shown, math.log2(placement.ratio)])

@@ -12,19 +12,16 @@ from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Traits
 from pancli.networks.registry import find_network
 from pancli.training.images import Image, Room
-from pancli.training.patches import (
-    Batch,
+from pancli.training.patches import Batch, cut_patch, random_corners, random_group
+from pancli.training.recipe import Recipe, Schedule, Source
+from pancli.training.regions import (
     Region,
     choose_window,
-    cut_patch,
     draw_region,
     integer,
-    random_corners,
-    random_group,
     shown_region,
     simulated_region,
 )
-from pancli.training.recipe import Recipe, Schedule, Source
 from pancli.training.sources import load_images
 
 _STREAMS = 2  # of random numbers

@@ -25,16 +25,16 @@ from pancli.sensors import GENERIC
 from pancli.simulation.scenes import random_pair
 from pancli.tiling import Window
 from pancli.training.images import Image, Room, crop, middle_window
-from pancli.training.patches import (
+from pancli.training.patches import cut_patch
+from pancli.training.recipe import Recipe, Validation
+from pancli.training.regions import (
     Region,
     apart,
-    cut_patch,
     reduced_pan,
     referenced_parts,
     shown_region,
     whole_region,
 )
-from pancli.training.recipe import Recipe, Validation
 from pancli.training.sampling import RATIO_SLACK
 from pancli.training.sources import find_names, load_pair, load_referenced
 from pancli.training.teachers import Teacher

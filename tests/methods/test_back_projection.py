@@ -18,8 +18,9 @@ from pancli.resampling import mtf_radius
 from pancli.scene import array_scene, fuse_scene
 from pancli.tiling import Window
 from pancli.training.objectives import Supervised
-from pancli.training.patches import cut_patch, shown_region, whole_region
+from pancli.training.patches import cut_patch
 from pancli.training.recipe import Loss
+from pancli.training.regions import shown_region, whole_region
 from tests.methods.pairs import GRIDS, make_case, reduce_by_mtf, scene_of, whole_image
 from tests.networks.made import card_of, settled
 

@@ -3,6 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+
+from pancli.networks.bandset import BandSet
+from pancli.tiling import Window
+from pancli.training.patches import cut_patch
+from pancli.training.recipe import Degradation
 
 TEXT = """
 name = "tiny"
@@ -73,3 +79,22 @@ def make_recipe(folder: Path, text: str = TEXT) -> Path:
     path = folder / "tiny.toml"
     path.write_text(text)
     return path
+
+
+EXACT = Degradation(ratios=(2.0,), ms_gains=(0.3, 0.3), gain_spread=0.0, shift=0.0, noise=0.0)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth(bands=4, side=64):
+    """(bands, side, side): waves that survive a degradation by 2."""
+    rows, cols = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    waves = [torch.sin(0.11 * rows * (1 + 0.2 * b) + b) + torch.cos(0.13 * cols - b) for b in range(bands)]
+    return 100 + 20 * torch.stack(waves).float()
+
+
+def whole(region, group=(0, 1, 2, 3)):
+    """The one patch that is a whole region, as a band-set network sees it."""
+    return cut_patch(region, group, Window(0, 0, *region.pan.shape[1:]), BandSet.TRAITS)

@@ -10,41 +10,14 @@ from pancli.errors import RecipeError, TrainingError
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.gppnn import GPPNN
-from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade, displace
 from pancli.tiling import Window
-from pancli.training import patches
-from pancli.training.images import Image, Room
-from pancli.training.patches import (
-    choose_window,
-    cut_patch,
-    draw_region,
-    made_pan,
-    observe,
-    random_corners,
-    random_group,
-    reduced_pan,
-    shown_region,
-    simulated_region,
-)
+from pancli.training.patches import Batch, cut_patch, random_corners, random_group
 from pancli.training.reading import read_recipe
-from pancli.training.recipe import Degradation, Source
+from pancli.training.regions import (
+    observe,
+)
 from pancli.training.sampling import Sampler, step_seed
-from pancli.training.sources import load_images
-from tests.training.made import TEXT, make_data, make_recipe
-
-EXACT = Degradation(ratios=(2.0,), ms_gains=(0.3, 0.3), gain_spread=0.0, shift=0.0, noise=0.0)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def smooth(bands=4, side=64):
-    """(bands, side, side): waves that survive a degradation by 2."""
-    rows, cols = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    waves = [torch.sin(0.11 * rows * (1 + 0.2 * b) + b) + torch.cos(0.13 * cols - b) for b in range(bands)]
-    return 100 + 20 * torch.stack(waves).float()
+from tests.training.made import EXACT, TEXT, generator, make_data, make_recipe, smooth, whole
 
 
 @pytest.fixture
@@ -102,72 +75,11 @@ def test_interpolated_ms_lies_where_the_truth_does():
     assert float(moved.abs().mean()) > 4 * float(error.abs().mean())
 
 
-def smooth_image(kind):
-    """Bands of random waves on the finer grid that pan has of them, or without a pan."""
-    rows, cols = torch.meshgrid(torch.arange(192.0), torch.arange(192.0), indexing="ij")
-    frequency, phase = (
-        torch.randn(50, 2, generator=generator(5)),
-        torch.rand(50, 1, 1, generator=generator(6)),
-    )
-    waves = torch.cos(0.15 * (frequency[:, :1, None] * rows + frequency[:, 1:, None] * cols) + 6.28 * phase)
-    weights = 1 + 0.3 * torch.randn(4, 50, generator=generator(7))
-    bands, pan = (torch.einsum("kw,whc->khc", w, waves) for w in (weights, weights.mean(0, keepdim=True)))
-    if kind == "truth":
-        axes = AxisMap(1.0, 0.0, 192), AxisMap(1.0, 0.0, 192)
-        return Image("made", (500 + 9 * bands).numpy(), np.ones((192, 192), bool), Placement(*axes))
-    axis, whole, small = AxisMap(0.5, 0.0, 96), Window(0, 0, 192, 192), Window(0, 0, 96, 96)
-    coarse = degrade(500 + 9 * bands, Placement(axis, axis), whole, small, 0.3).numpy()
-    fine = (300 + 5 * pan[0]).numpy()
-    return Image("made", coarse, np.ones((96, 96), bool), Placement(axis, axis), fine)
-
-
-@pytest.mark.parametrize("kind", ["pairs", "truth"])
-def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
-    image = smooth_image(kind)
-    found: dict[float, list[float]] = {0.0: [], 0.6: []}
-    for most in found:
-        degradation = replace(EXACT, shift=most)
-        for seed in range(4):
-            window = Window(0, 0, *image.bands.shape[1:])
-            seen = draw_region(kind, image, window, degradation, generator(seed))
-            whole, small = Window(0, 0, *window.shape), Window(0, 0, *seen.placement.ms_shape)
-            expected = torch.cat(
-                [degrade(b, seen.placement, whole, small, 0.3) for b in seen.reference[:, None]]
-            )
-            torch.testing.assert_close(seen.ms, expected)
-            shown = shown_region(seen, BandSet.TRAITS)
-            moved = float((shown.pan - seen.pan).abs().max())
-            found[most].append(moved)
-            if moved > 0:
-                bare = draw_region(kind, image, window, EXACT, generator(seed))
-                inner = (..., slice(12, -12), slice(12, -12))
-                before, after = ((part.pan - bare.pan)[inner].abs().mean() for part in (seen, shown))
-                assert float(after) < 0.4 * float(before)
-    assert max(found[0.0]) == 0.0
-    assert max(found[0.6]) > 0.0  # where bands explain pan badly, small shifts are doubted
-
-
-def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():
-    shifts = {}
-    for most in (0.0, 0.6):
-        degradation = replace(EXACT, shift=most)
-        seen = [simulated_region(96, 4, degradation, generator(seed)) for seed in range(6)]
-        shown = [shown_region(region, BandSet.TRAITS) for region in seen]
-        shifts[most] = sum(not torch.equal(a.pan, b.pan) for a, b in zip(seen, shown, strict=True))
-    assert shifts[0.0] <= 1 < shifts[0.6]
-
-
-def test_other_networks_are_shown_pan_where_it_lies():
-    region = observe(displace(smooth()[:1], (0.5, 0.0)), smooth(), EXACT, generator())
-    assert shown_region(region, GCPNet.TRAITS) is region
-    assert not torch.equal(shown_region(region, BandSet.TRAITS).pan, region.pan)
-
-
 def test_units_are_those_of_the_whole_region():
     truth = smooth()
     region = observe(truth[:1], truth, EXACT, generator())
     corners = random_corners(region, (3, 16), 1, generator(1))
-    batch = patches.Batch.join([cut_patch(region, (0, 1, 2, 3), corner, GCPNet.TRAITS) for corner in corners])
+    batch = Batch.join([cut_patch(region, (0, 1, 2, 3), corner, GCPNet.TRAITS) for corner in corners])
     order = list(region.units.ordered((0, 1, 2, 3)))
     scale = region.units.scale[order][:, None, None]
     digital = batch.target * scale + region.units.mean[order][:, None, None]
@@ -178,36 +90,6 @@ def test_units_are_those_of_the_whole_region():
             for c in range(49)
         ]
         assert min(distances) < 1e-3
-
-
-def test_made_pan_is_mostly_a_mixture_of_bands():
-    truth = smooth() + 5 * torch.randn(4, 64, 64, generator=generator())
-    for seed in range(5):
-        pan = made_pan(truth, generator(seed))[0].flatten().numpy()
-        design = np.concatenate([truth.flatten(1).numpy(), np.ones((1, 64 * 64))]).T
-        left = pan - design @ np.linalg.lstsq(design, pan, rcond=None)[0]
-        assert 0.9 < 1 - left.var() / pan.var() <= 1
-
-
-def test_pan_of_a_pair_is_reduced_to_its_ms_grid(tmp_path):
-    (image,) = load_images(Source("pairs", folder="real", names=("a",)), make_data(tmp_path))
-    pan = reduced_pan(image, Window(0, 0, 40, 40), 0.3)
-    assert pan.shape == (1, 40, 40)
-    assert image.pan is not None
-    fine = torch.from_numpy(image.pan).float()[None]
-    axis = AxisMap(0.5, 0.0, 40)
-    expected = degrade(fine, Placement(axis, axis), Window(0, 0, 80, 80), Window(0, 0, 40, 40), 0.3)
-    torch.testing.assert_close(pan, expected)
-
-
-def test_pan_and_ms_of_a_region_are_of_one_place(tmp_path):
-    (image,) = load_images(Source("pairs", folder="real", names=("a",)), make_data(tmp_path))
-    room = Room.of(image, 20)
-    for seed in range(5):
-        window = choose_window(room, generator(seed))
-        pan, band = reduced_pan(image, window, 0.3), image.bands[0][window.slices_in(Window(0, 0, 40, 40))]
-        together = torch.stack((pan.flatten(), torch.from_numpy(band).float().flatten()))
-        assert float(torch.corrcoef(together)[0, 1]) > 0.5  # pan was made of the first band
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 6])
@@ -275,11 +157,6 @@ def test_coarse_ms_of_a_patch_lies_on_its_blocks():
         torch.testing.assert_close(lrms[0], region.units.of_bands(region.ms)[order, rows, cols])
 
 
-def whole(region, group=(0, 1, 2, 3)):
-    """The one patch that is a whole region, as a band-set network sees it."""
-    return cut_patch(region, group, Window(0, 0, *region.pan.shape[1:]), BandSet.TRAITS)
-
-
 def test_pan_at_ms_resolution_and_what_bands_explain_of_it_are_told():
     truth = smooth()
     truth[0] += truth[1]  # bands that differ
@@ -307,74 +184,3 @@ def test_a_region_tells_what_it_was_seen_as():
     assert batch.turned(1, mirror=True) is batch
     part = cut_patch(region, (0, 1, 2, 3), Window(0, 0, 32, 32), BandSet.TRAITS)
     assert part.observed == ()
-
-
-def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
-    truth = smooth()
-    told = [
-        observe(truth[:1], truth, replace(EXACT, gain_error=error), generator(seed)).shown
-        for error in (0.0, 0.1)
-        for seed in range(8)
-    ]
-    assert told[:8] == [0.3] * 8
-    assert len(set(told[8:])) == 8
-    assert all(abs(gain - 0.3) <= 0.1 for gain in told[8:])
-
-
-def test_pan_that_does_not_fit_lies_elsewhere_or_shows_what_is_not_there_and_a_truth_may_be_less_sharp():
-    truth = torch.cat((smooth(), torch.randn(4, *smooth().shape[1:], generator=generator(1))))
-    told = []
-    for misfit in (0.0, 1.0):
-        degradation = replace(EXACT, misfit=misfit)
-        seen = [observe(truth[:1], truth, degradation, generator(seed)) for seed in range(12)]
-        apart = [float((region.pan - truth[:1])[..., 4:-4, 4:-4].abs().mean()) for region in seen]
-        sharpness = [float(region.reference[4:].std()) for region in seen]
-        told.append((apart, sharpness))
-    assert max(told[0][0]) < 1e-6
-    assert sum(apart > 0.01 * float(truth[0].std()) for apart in told[1][0]) in range(6, 12)
-    assert {round(sharpness, 4) for sharpness in told[0][1]} == {round(float(truth[4:].std()), 4)}
-    blunt = sum(sharpness < 0.9 * float(truth[4:].std()) for sharpness in told[1][1])
-    assert blunt in range(3, 10)
-
-
-def test_a_blunt_truth_is_less_sharp_than_pan_and_shows_how_much_where_ms_is_made_of_it():
-    """Of what a Gaussian leaves at the truth's own Nyquist frequency, the 16th root is left at that of ms."""
-    truth = torch.randn(2, 64, 64, generator=generator(1))
-    degradation = replace(EXACT, ratios=(4.0,), blunt=1.0)
-    told = []
-    for seed in range(8):
-        region = observe(truth[:1], truth, degradation, generator(seed))
-        assert torch.equal(region.pan, truth[:1])
-        assert 0.97 * 0.02 ** (1 / 16) <= region.shown <= 0.97 * 0.9 ** (1 / 16)
-        batch = whole(region, (0, 1))
-        assert batch.inputs.optics is not None
-        assert batch.inputs.optics[0, :2].tolist() == pytest.approx([0.6, region.shown])
-        assert batch.observed[0].gain == region.shown
-        told.append((region.shown, float(region.reference.std() / truth.std())))
-    assert [left for _, left in sorted(told)] == sorted(left for _, left in told)
-    assert told[0][1] != told[1][1]
-
-
-def test_simulated_truths_may_be_blunt_too():
-    exact = replace(EXACT, ratios=(4.0,))
-    plain, blunt = (
-        [simulated_region(64, 3, replace(exact, blunt=share), generator(seed)) for seed in range(4)]
-        for share in (0.0, 1.0)
-    )
-    for one, other in zip(plain, blunt, strict=True):
-        sharp, soft = (float((r.reference[:, 1:] - r.reference[:, :-1]).std()) for r in (one, other))
-        assert soft < sharp or other.shown > 0.5
-
-
-def test_a_made_pan_is_softer_than_the_truth():
-    """By an MTF that is another each time; what is left of white noise."""
-    bands = torch.randn(3, 64, 64, generator=generator(0)) * 50 + 500
-    axes = (AxisMap(1.0, 0.0, 64), AxisMap(1.0, 0.0, 64))
-    image = Image("made", bands.numpy(), np.ones((64, 64), bool), Placement(*axes))
-    left = []
-    for seed in range(16):
-        region = draw_region("truth", image, Window(0, 0, 64, 64), EXACT, generator(seed))
-        neighbours = region.pan[0] - region.pan[0].mean()
-        left.append(float((neighbours[:, 1:] * neighbours[:, :-1]).mean() / neighbours.var()))
-    assert max(left) > 0.05
-    assert min(left) < 0.01

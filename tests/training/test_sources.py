@@ -12,9 +12,9 @@ from pancli.simulating import SimulateOptions, simulate_files
 from pancli.tiling import Window
 from pancli.training.images import Room, crop, middle_window, pan_under
 from pancli.training.loop import train
-from pancli.training.patches import choose_window, reduced_pan, referenced_parts
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Source, Validation
+from pancli.training.regions import choose_window, reduced_pan, referenced_parts
 from pancli.training.sampling import Sampler
 from pancli.training.sources import find_names, load_images, load_pair, load_referenced
 from tests.scenes import SAME, Waves, make_scene, write
