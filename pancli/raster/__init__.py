@@ -2,5 +2,5 @@
 
 ``source`` opens what the user names, ``grid`` says where its pixels lie, ``pair`` reads pan and ms by window,
 ``area`` turns a polygon or a box into pixels, ``output`` writes a file that exists only when complete, which
-``commit`` sees to, ``gdal_brovey`` is GDAL's own pansharpener. Arrays go in and out; nothing here knows torch.
+``commit`` sees to, ``gdal_brovey`` is GDAL's pansharpener. Arrays go in and out; nothing here knows torch.
 """
