@@ -10,9 +10,6 @@ stopped goes on there. Figures are of the validation scenes and of the last step
 
 from __future__ import annotations
 
-import argparse
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,15 +25,15 @@ from pancli.training.loop import BASELINES
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Distillation, Recipe
 from pancli.training.run import Terms
-from pancli.training.validation import load_cases, measure
-from tests.benchmarks.networks import cell, finished, train_all
+from pancli.training.validation import load_cases
+from tests.benchmarks.networks import choose, minutes, options, print_head, print_row, train_all
 from tests.benchmarks.variants import VARIANTS
 
 RECIPE = Path(__file__).parents[2] / "weights" / "bandset-aligned.toml"
 
 
-def recipes(steps: int) -> dict[str, Recipe]:
-    """All that are trained, by name."""
+def recipes(steps: int, out: Path) -> dict[str, Recipe]:
+    """All that are trained, by name; what the larger one among them came to teaches the last."""
     read = read_recipe(RECIPE)
     schedule = replace(read.schedule, steps=steps, warm_up=min(300, steps // 4), validate_every=10**9)
     whole = replace(read, schedule=schedule)
@@ -44,7 +41,8 @@ def recipes(steps: int) -> dict[str, Recipe]:
     made = tuple(source for source in read.sources if source.kind == "simulated")
     pairs = tuple(source for source in read.sources if source.kind != "truth")
     fitting = replace(read.degradation, misfit=0.0, shift=0.0)
-    taught = Distillation(weights="bandset-large", initialise=False, distance="l1", output=1.0)
+    teacher = out.resolve() / "large" / "large.safetensors"
+    taught = Distillation(weights=f"{teacher}", initialise=False, distance="l1", output=1.0)
     runs = {f"whole-{seed}": replace(whole, seed=seed) for seed in (1, 2, 3)}
     runs |= {
         "no-simulated": replace(whole, sources=real),
@@ -64,42 +62,22 @@ def recipes(steps: int) -> dict[str, Recipe]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--runs", default="", help="names, separated by commas; all where it is empty")
-    parser.add_argument("--max-minutes", type=float, default=math.inf, help="of training; then stop, saved")
-    asked = parser.parse_args(arguments)
+    asked = options(__doc__, "--runs", 1000).parse_args(arguments)
     NETWORKS.update(VARIANTS)
-    chosen = recipes(asked.steps)
-    if asked.runs:
-        chosen = {name: chosen[name] for name in asked.runs.split(",")}
-    deadline = time.monotonic() + 60 * asked.max_minutes
-    if train_all(chosen, asked.data, asked.out, Terms(), deadline):
+    chosen = choose(recipes(asked.steps, asked.out), asked.runs)
+    if train_all(chosen, asked, Terms()):
         _print_table(chosen, asked.data, asked.out)
-    else:
-        print("time is up; the same command goes on", flush=True)
 
 
 def _print_table(recipes: dict[str, Recipe], data: Path, out: Path) -> None:
     cases = load_cases(read_recipe(RECIPE).validation, data)
-    groups = list(dict.fromkeys(case.group for case in cases))
-    titles = ["run", "parameters", "minutes", *(f"{group}: PSNR / SAM / ERGAS / Q2n" for group in groups)]
-    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+    print_head(("run", "parameters", "minutes"), cases)
     for name in BASELINES:
-        _print_row(name, "", "", [cell(found) for found in measure(METHODS[name], cases).values()])
+        print_row((name, "", ""), METHODS[name], cases)
     for name, recipe in recipes.items():
         method = NetworkMethod.load(out / name / f"{name}.safetensors", torch.device("cpu"))
-        progress = finished(recipe, out / name)
-        minutes = "" if progress is None else f"{progress.seconds / 60:.0f}"
-        figures = [cell(found) for found in measure(with_rounds(method, None), cases).values()]
-        _print_row(name, f"{count_parameters(method.network):,}", minutes, figures)
-
-
-def _print_row(*cells: str | list[str]) -> None:
-    flat = [text for part in cells for text in ([part] if isinstance(part, str) else part)]
-    print(f"| {' | '.join(flat)} |", flush=True)
+        told = name, f"{count_parameters(method.network):,}", minutes(recipe, out / name)
+        print_row(told, with_rounds(method, None), cases)
 
 
 if __name__ == "__main__":

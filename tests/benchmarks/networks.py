@@ -73,32 +73,41 @@ def recipes(steps: int) -> dict[str, Recipe]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--networks", default="", help="names, separated by commas; all where it is empty")
+    parser = options(__doc__, "--networks", 300)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--workers", type=int, help="processes that make batches")
-    parser.add_argument("--max-minutes", type=float, default=math.inf, help="of training; then stop, saved")
     asked = parser.parse_args(arguments)
-    chosen = recipes(asked.steps)
-    if asked.networks:
-        chosen = {name: chosen[name] for name in asked.networks.split(",")}
     device = find_device(asked.device)
-    terms = Terms(Ranks(device=device), workers=asked.workers)
-    if train_all(chosen, asked.data, asked.out, terms, time.monotonic() + 60 * asked.max_minutes):
+    chosen = choose(recipes(asked.steps), asked.networks)
+    if train_all(chosen, asked, Terms(Ranks(device=device), workers=asked.workers)):
         _print_table(chosen, asked.data, asked.out, device)
-    else:
-        print("time is up; the same command goes on", flush=True)
 
 
-def train_all(recipes: Mapping[str, Recipe], data: Path, out: Path, terms: Terms, deadline: float) -> bool:
-    """Train what is not trained yet; false where the time was up before that."""
+def options(doc: str, names: str, steps: int) -> argparse.ArgumentParser:
+    """What every comparison of trained networks can be asked; ``names`` is the option that chooses some."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument(names, default="", help="names, separated by commas; all where it is empty")
+    parser.add_argument("--max-minutes", type=float, default=math.inf, help="of training; then stop, saved")
+    return parser
+
+
+def choose(recipes: dict[str, Recipe], names: str) -> dict[str, Recipe]:
+    """Those that are named; all where none is."""
+    return {name: recipes[name] for name in names.split(",")} if names else recipes
+
+
+def train_all(recipes: Mapping[str, Recipe], asked: argparse.Namespace, terms: Terms) -> bool:
+    """Train what is not trained yet; false, and said, where the time was up before that."""
+    deadline = time.monotonic() + 60 * asked.max_minutes
     for name, recipe in recipes.items():
-        if finished(recipe, out / name) is None:
+        folder = asked.out / name
+        if finished(recipe, folder) is None:
             left = (deadline - time.monotonic()) / 60
-            if left <= 0 or not train(recipe, data, out / name, replace(terms, max_minutes=left)).done:
+            if left <= 0 or not train(recipe, asked.data, folder, replace(terms, max_minutes=left)).done:
+                print("time is up; the same command goes on", flush=True)
                 return False
             print(f"<!-- {name}: trained -->", flush=True)
     return True
@@ -115,28 +124,40 @@ def finished(recipe: Recipe, folder: Path) -> Progress | None:
 
 def _print_table(recipes: Mapping[str, Recipe], data: Path, out: Path, device: torch.device) -> None:
     cases = load_cases(read_recipe(TEMPLATE).validation, data)
-    groups = list(dict.fromkeys(case.group for case in cases))
-    titles = [*_HEAD, f"MPix/s, {device.type}", *(f"{group}: PSNR / SAM / ERGAS / Q2n" for group in groups)]
-    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+    print_head((*_HEAD, f"MPix/s, {device.type}"), cases)
     scene = replace(cases[0].scene, device=device)
     for name in BASELINES:
-        _print_row((name, "", "", ""), METHODS[name], cases, _speed(METHODS[name], scene))
+        method = METHODS[name]
+        print_row((name, "", "", "", f"{_speed(method, scene):.3f}"), method, cases)
     for name, recipe in recipes.items():
         weights = out / name / f"{name}.safetensors"
         method = NetworkMethod.load(weights, torch.device("cpu"))
-        progress = finished(recipe, out / name)
         told = (
             name,
             f"{count_parameters(method.network):,}",
             f"{macs_per_pixel(NETWORKS[recipe.network]) / 1e3:.0f}",
-            "" if progress is None else f"{progress.seconds / 60:.0f}",
+            minutes(recipe, out / name),
+            f"{_speed(NetworkMethod.load(weights, device), scene):.3f}",
         )
-        _print_row(told, method, cases, _speed(NetworkMethod.load(weights, device), scene))
+        print_row(told, method, cases)
 
 
-def _print_row(told: tuple[str, ...], method: Method, cases: list[Case], speed: float) -> None:
-    figures = measure(method, cases)
-    cells = [*told, f"{speed:.3f}", *(cell(found) for found in figures.values())]
+def minutes(recipe: Recipe, folder: Path) -> str:
+    """How long a run took, for a table."""
+    progress = finished(recipe, folder)
+    return "" if progress is None else f"{progress.seconds / 60:.0f}"
+
+
+def print_head(told: Sequence[str], cases: list[Case]) -> None:
+    """The head of a table whose rows :func:`print_row` prints."""
+    groups = dict.fromkeys(case.group for case in cases)
+    titles = [*told, *(f"{group}: PSNR / SAM / ERGAS / Q2n" for group in groups)]
+    print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
+
+
+def print_row(told: Sequence[str], method: Method, cases: list[Case]) -> None:
+    """What a method is, and what it reaches."""
+    cells = [*told, *map(cell, measure(method, cases).values())]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

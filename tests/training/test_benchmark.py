@@ -1,10 +1,14 @@
-"""The benchmark of all networks: stopped, it goes on; done, it says so in a table."""
+"""The benchmarks that train: stopped, they go on; done, they say so in a table."""
+
+from unittest.mock import patch
 
 import pytest
 import torch
 
+from pancli.networks.registry import NETWORKS
 from pancli.training import loop
-from tests.benchmarks import networks
+from tests.benchmarks import ablation, networks
+from tests.benchmarks.variants import VARIANTS
 from tests.training.made import TEXT, make_data, make_recipe
 
 
@@ -57,3 +61,16 @@ def test_it_trains_and_is_timed_on_the_device_asked_for(run, monkeypatch):
     run("--device", "cuda:0", "--workers", "3", "--max-minutes", "5", names="pnn")
     assert trained == [("pnn", "cpu:0", 3, True)]
     assert timed == 4 * ["cpu:0"]
+
+
+def test_forms_of_bandset_are_trained_and_told_of_on_one_budget(tmp_path, monkeypatch, capsys):
+    text = TEXT.replace('"gcpnet"', '"bandset"').replace("patch = 16", "patch = 32")
+    monkeypatch.setattr(ablation, "RECIPE", make_recipe(tmp_path, text))
+    runs = [name.removeprefix("bandset-") for name in VARIANTS]
+    given = ["--data", make_data(tmp_path / "data"), "--out", tmp_path / "out", "--steps", 1]
+    with patch.dict(NETWORKS):
+        ablation.main([*map(str, given), "--runs", ",".join(("whole-1", *runs))])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[4:]] == ["| whole-1", *(f"| {name}" for name in runs)]
+    whole, *others = (row[-1] for row in rows[4:])
+    assert all(other != whole for other in others)
