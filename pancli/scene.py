@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from pancli.methods.alignment import NOWHERE, Shift, aligned, alignment_radius
-from pancli.methods.protocol import Method, PairInfo, TileImage
+from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
 from pancli.sensors import GENERIC, Sensor
@@ -134,7 +134,7 @@ class TiledScene:
         filled = PAN_FILL_RADIUS if self.reader.masked and radius else 0
         return radius + filled + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
 
-    def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
         # What is sampled does not depend on the tiles that there is memory for.
         parts = [self.area] if sample is None else self._sampled(sample)
@@ -144,9 +144,9 @@ class TiledScene:
             if image is not None:
                 yield image
 
-    def _sampled(self, count: int) -> list[Window]:
-        """So many blocks, evenly spread; the next one with valid pixels stands in for one without."""
-        blocks = list(self.area.blocks(FIT_TILE))
+    def _sampled(self, sample: Sample) -> list[Window]:
+        """Blocks, evenly spread; the next one with valid pixels stands in for one without."""
+        count, blocks = sample.count, list(self.area.blocks(sample.side))
         if len(blocks) <= count:
             return [self.area]
         chosen = []

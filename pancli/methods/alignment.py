@@ -17,8 +17,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from pancli.methods.agreement import Agreement, agreement_margin, agreement_of
-from pancli.methods.protocol import PairInfo, Scene, TileImage
-from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio
+from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
+from pancli.methods.statistics import MEASURES, coarsest_ratio
 from pancli.resampling import SINC_TAPS, displace
 
 Shift = tuple[float, float]
@@ -93,7 +93,7 @@ def scene_shift(scene: Scene) -> Alignment:
     margin = agreement_margin(scene.info)
 
     def measure(shift: Shift) -> Agreement:
-        return agreement_of(Aligned(scene, shift).tiles(margin, SAMPLE_TILES), scene.info)
+        return agreement_of(Aligned(scene, shift).tiles(margin, MEASURES), scene.info)
 
     return find_shift(measure)
 
@@ -110,7 +110,7 @@ class Aligned:
         """Bands, placement, sensor."""
         return self.scene.info
 
-    def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """Tiles of the scene, their pan aligned."""
         if self.shift == NOWHERE:
             yield from self.scene.tiles(margin, sample)

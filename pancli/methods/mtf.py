@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, Scene, TileImage
-from pancli.methods.statistics import SAMPLE_TILES, ms_grid_margin
+from pancli.methods.statistics import MEASURES, ms_grid_margin
 from pancli.resampling import mtf_sigma, reduce_masked
 
 LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
@@ -55,7 +55,7 @@ def estimate_gain(scene: Scene) -> float:
     """
     bands = scene.info.bands
     moments = Moments.empty(bands + _CANDIDATES)
-    for image in scene.tiles(ms_grid_margin(scene.info, LOWEST_GAIN), SAMPLE_TILES):
+    for image in scene.tiles(ms_grid_margin(scene.info, LOWEST_GAIN), MEASURES):
         moments = moments.merge(Moments.of(_samples(image)))
     if moments.count <= bands + 1:
         return scene.info.mean_gain

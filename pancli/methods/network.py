@@ -28,7 +28,7 @@ from pancli.methods.alignment import (
 )
 from pancli.methods.mtf import believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import SAMPLE_TILES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
+from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
@@ -197,7 +197,7 @@ class NetworkMethod:
         halo = self.network.TRAITS.stages[stage]
         gathered: list[_Gathered] = [_Gathered() for _ in state.groups]
         margin = self._reach(halo, scene.info)
-        for image in scene.tiles(margin, sample=SAMPLE_TILES):
+        for image in scene.tiles(margin, FEATURES):
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
             weight = torch.zeros(window.shape, device=image.valid.device)
             weight[image.tile.core.slices_in(window)] = image.valid[image.tile.inner].to(weight)

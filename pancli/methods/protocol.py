@@ -128,6 +128,19 @@ class TileImage:
         return self.ms[:, rows, cols][:, keep].double(), reduced[:, keep]
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The part of a scene that statistics are gathered on: blocks, evenly spread and always the same.
+
+    Attributes:
+        count: How many blocks; a scene that has no more is taken whole.
+        side: Of a block, pan pixels.
+    """
+
+    count: int
+    side: int
+
+
 class Scene(Protocol):
     """A pair of images as ``fit`` sees it."""
 
@@ -136,15 +149,14 @@ class Scene(Protocol):
         """Bands, placement, sensor."""
         ...
 
-    def tiles(self, margin: int, sample: int | None = None) -> Iterator[TileImage]:
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """Tiles whose cores cover the scene exactly once, each with ``margin`` pan pixels around it.
 
         Cores and their order do not depend on the tile size that writes the output, only on memory.
 
         Args:
             margin: Pan pixels read around each core, where they exist.
-            sample: At most about so many tiles of 512 x 512, or as many pixels in smaller ones, evenly
-                spread and always the same; None for all.
+            sample: Which part of the scene to cover; None for all.
         """
         ...
 

@@ -9,17 +9,20 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
-from pancli.methods.protocol import PairInfo, Scene, TileImage
+from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.placement import Placement
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 
 Sampler = Callable[[TileImage], Tensor]
 
-MOMENT_TILES = 64
-"""Tiles of 512 x 512 that moments are gathered on, evenly spread; all, in scenes that have no more."""
+MOMENTS = Sample(64, 512)
+"""What moments are gathered on."""
 
-SAMPLE_TILES = 16
-"""The same for what costs more to gather."""
+MEASURES = Sample(16, 512)
+"""What blur, shift and agreement are measured on, which costs more."""
+
+FEATURES = Sample(16, 256)
+"""What networks gather statistics on, which costs most: some run most of their layers for each stage."""
 
 _ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
 
@@ -51,7 +54,7 @@ def ms_grid_samples(image: TileImage) -> Tensor:
 
 
 def gather(scene: Scene, margin: int, *samplers: Sampler) -> list[Moments]:
-    """Moments of what each sampler draws from tiles of a scene, ``MOMENT_TILES`` at most, in one pass.
+    """Moments of what each sampler draws from a part of a scene, :data:`MOMENTS`, in one pass.
 
     A variable that varies by no more than float32 rounding counts as constant: its covariances are zero.
 
@@ -67,7 +70,7 @@ def gather(scene: Scene, margin: int, *samplers: Sampler) -> list[Moments]:
         MethodError: A sampler finds no valid sample.
     """
     totals: list[Moments] = []
-    for image in scene.tiles(margin, MOMENT_TILES):
+    for image in scene.tiles(margin, MOMENTS):
         found = [Moments.of(sampler(image)) for sampler in samplers]
         totals = [a.merge(b) for a, b in zip(totals, found, strict=True)] if totals else found
     if not totals or any(total.count == 0 for total in totals):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pancli.hashing import file_sha256
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
-from pancli.methods.statistics import SAMPLE_TILES
+from pancli.methods.statistics import FEATURES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card, save_weights
@@ -181,5 +181,6 @@ def _statistics(traits: Traits) -> str:
     if traits.window is not None:
         return f"{units}; of each window of {traits.window} pixels, blended half a window apart"
     if traits.stages:
-        return f"{units}; {len(traits.stages)} stages over at most {SAMPLE_TILES} tiles"
+        part = f"{FEATURES.count} blocks of {FEATURES.side} pixels"
+        return f"{units}; {len(traits.stages)} stages over at most {part}"
     return f"{units}; nothing else is global"

@@ -9,6 +9,7 @@ import torch
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
 from pancli.methods.network import NetworkMethod, band_groups
+from pancli.methods.protocol import Sample
 from pancli.methods.units import Units
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
@@ -78,13 +79,12 @@ def test_fitting_tiles_do_not_show():
         assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
 
 
-def test_what_is_sampled_of_a_scene_does_not_depend_on_the_tiles(monkeypatch):
-    monkeypatch.setattr("pancli.scene.FIT_TILE", 32)
+def test_what_is_sampled_of_a_scene_does_not_depend_on_the_tiles():
     scene = array_scene(*images())
     seen = []
     for side in (32, 12):
         mask = torch.zeros(scene.area.shape)
-        for image in replace(scene, fit_tile=side).tiles(0, sample=3):
+        for image in replace(scene, fit_tile=side).tiles(0, Sample(3, 32)):
             mask[image.tile.core.slices_in(scene.area)] += 1
         seen.append(mask)
     assert torch.equal(*seen)

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from pancli.errors import MethodError
+from pancli.methods import statistics
 from pancli.methods.arithmetic import mix, modulation, ratio_or_zero
 from pancli.methods.moments import Moments
+from pancli.methods.protocol import Sample
 from pancli.methods.statistics import (
     gather,
     ms_grid_margin,
@@ -62,13 +64,13 @@ def test_ms_grid_moments_are_those_of_ms_and_degraded_pan():
 
 
 def test_large_scenes_are_sampled(monkeypatch):
-    """Beyond ``MOMENT_TILES``: their moments, of evenly spread blocks, are near those of all pixels."""
-    monkeypatch.setattr("pancli.scene.FIT_TILE", 16)
+    """Their moments, of evenly spread blocks, are near those of all pixels."""
+    monkeypatch.setattr(statistics, "MOMENTS", Sample(64, 16))
     scene = make_case(2, shape=(192, 256)).scene()
     margin = pan_grid_margin(scene.info)
     (sampled,) = gather(scene, margin, pan_grid_samples)
     assert sampled.count == 64 * 16 * 16
-    monkeypatch.setattr("pancli.methods.statistics.MOMENT_TILES", 1000)
+    monkeypatch.setattr(statistics, "MOMENTS", Sample(1000, 16))
     (everything,) = gather(scene, margin, pan_grid_samples)
     assert everything.count == 192 * 256
     spread = everything.std
@@ -77,9 +79,8 @@ def test_large_scenes_are_sampled(monkeypatch):
 
 
 @pytest.mark.parametrize("whose", ["pan", "ms"])
-def test_sampled_blocks_without_a_valid_pixel_are_replaced_by_their_neighbours(monkeypatch, whose):
+def test_sampled_blocks_without_a_valid_pixel_are_replaced_by_their_neighbours(whose):
     """A scene that is valid in one corner alone, which no evenly spread block happens to meet."""
-    monkeypatch.setattr("pancli.scene.FIT_TILE", 16)
     case = make_case(2, shape=(128, 128))
     holes = np.full((128, 128), np.nan, np.float32)
     holes[:16, :16] = 0
@@ -87,7 +88,7 @@ def test_sampled_blocks_without_a_valid_pixel_are_replaced_by_their_neighbours(m
         scene = replace(case, pan=case.pan + holes).scene()
     else:
         scene = replace(case, ms=case.ms + holes[::4, ::4]).scene()
-    assert sum(int(image.valid.sum()) for image in scene.tiles(0, sample=3)) == 16 * 16
+    assert sum(int(image.valid.sum()) for image in scene.tiles(0, Sample(3, 16))) == 16 * 16
 
 
 def test_samplers_share_one_pass():
