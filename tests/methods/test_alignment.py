@@ -9,6 +9,7 @@ import torch
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import NOWHERE, aligned, alignment_radius, find_shift, scene_shift
 from pancli.methods.back_projection import BackProjected
+from pancli.methods.mtf import estimate_gain, pair_gains
 from pancli.methods.network import NetworkMethod
 from pancli.networks.bandset import BandSet
 from pancli.placement import AxisMap, Placement
@@ -60,6 +61,12 @@ def test_a_shift_is_pans_own_where_the_rows_of_ms_run_upwards():
     rows = AxisMap(-0.25, SIDE / 4, SIDE // 4)
     upwards = array_scene(pan, ms[:, ::-1].copy(), Placement(rows, AxisMap(0.25, 0.0, SIDE // 4)))
     assert scene_shift(upwards).shift == pytest.approx((0.9, -0.5), abs=0.06)
+
+
+def test_a_shift_is_not_taken_for_blur():
+    scene = array_scene(*pair((0.9, -0.8), ratio=2)[:2])
+    assert estimate_gain(scene) < 0.2
+    assert pair_gains(scene) == scene.info.gains
 
 
 def test_noise_in_pan_is_no_shift():
