@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancli.cli.options import Overwrite
+from pancli.cli.options import Overwrite, Quiet
 from pancli.sensors import SENSORS
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         typer.Option("--count", metavar="N", help="Scenes; several go to OUTDIR/seed-N each, seeds rising."),
     ] = 1,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """Simulate scenes with exact ground truth: a random ground seen by a PAN and an MS camera."""
     from pancli.simulating import SimulateOptions, simulate_files
 
     options = SimulateOptions(size, bands, ratio, seed, sensor, dtype, overwrite)
     for scene in simulate_files(folder, options, count):
-        typer.echo(_summary(scene, dtype))
+        if not quiet:
+            typer.echo(_summary(scene, dtype))
 
 
 def _summary(scene: SimulatedFiles, dtype: str) -> str:

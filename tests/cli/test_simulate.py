@@ -35,6 +35,12 @@ def test_one_scene_is_three_files_and_one_line(pancli, tmp_path):
     assert names == ["ms.tif", "pan.tif", "reference.tif"]
 
 
+def test_quiet_says_nothing_and_makes_the_same(pancli, tmp_path):
+    result = pancli(tmp_path, "--size", 32, "-q")
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_every_option_is_taken(pancli, tmp_path):
     args = (
         "--size",
