@@ -16,7 +16,7 @@ from pancli.adaptation.samples import Sample, Samples
 from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
 from pancli.methods.alignment import NOWHERE, scene_shift, unasked
-from pancli.methods.network import NetworkMethod
+from pancli.methods.network import Measured, NetworkMethod
 from pancli.networks.protocol import Network
 from pancli.scene import TiledScene
 from pancli.tiling import Window
@@ -148,8 +148,11 @@ class _Learner:
         self.network = network.eval().requires_grad_()
         self._method, self._samples, self._objective = method, samples, objective
         info = samples.learnt[0].image.info
-        agreement = agreement_of((sample.image for sample in samples.learnt), info).numbers()
-        self._state = replace(method.begin(samples.units, info), agreement=agreement)
+        measured = None
+        if network.TRAITS.physics:
+            agreement = agreement_of((sample.image for sample in samples.learnt), info)
+            measured = Measured(info.gains, info.mean_gain, agreement.numbers())
+        self._state = method.begin(samples.units, info, measured)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Learn from one random patch of one random window, one group of bands."""

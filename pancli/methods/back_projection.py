@@ -130,8 +130,9 @@ class BackProjected:
     def fit(self, scene: Scene) -> BackProjectedState:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
         state = self.method.fit(scene)
-        found = state.gains if isinstance(state, NetworkState) else ()  # a network may need them itself
-        return BackProjectedState(state, found or pair_gains(scene))
+        if isinstance(state, NetworkState) and state.measured is not None:
+            return BackProjectedState(state, state.measured.gains)
+        return BackProjectedState(state, pair_gains(scene))
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.hashing import file_sha256
-from pancli.methods.agreement import unknown_agreement
 from pancli.methods.alignment import (
     NOWHERE,
     Aligned,
@@ -31,12 +30,31 @@ from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
-from pancli.networks.protocol import Context, Inputs, Network, Outcome, Statistic
+from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics, Statistic
 from pancli.networks.weights import Card, load_weights
 from pancli.resampling import low_pass_radius
 from pancli.tiling import Window
 
 _BATCH = 8  # blended windows that go through a network together
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What networks that see physics go by: how pan and ms of a scene are related, as if pan lay on ms.
+
+    Attributes:
+        gains: MTF at the ms Nyquist, one per band, as it is believed.
+        shown: The same as the pair shows it, whatever the sensor's is.
+        agreement: (B, 8), how well pan and ms fit.
+        found: How far pan lies from ms.
+        shift: How far it is moved, to lie there: not at all where it is too far to be moved unasked.
+    """
+
+    gains: tuple[float, ...]
+    shown: float
+    agreement: Tensor
+    found: Shift = NOWHERE
+    shift: Shift = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -47,21 +65,13 @@ class NetworkState:
         units: Of the scene.
         groups: Indices of bands.
         contexts: One per group.
-        gains: MTF at the ms Nyquist, one per band, for networks that see physics; else empty.
-        shown: The same as the pair shows it, whatever the sensor's is, for the same networks; else None.
-        agreement: (B, 8), how well pan and ms fit where they lie together, for the same networks; else None.
-        shift: How far pan is moved, for the same networks, to lie on ms before they look.
-        found: How far it lies from ms; more than ``shift`` where that is too far to be moved unasked.
+        measured: What was measured of the pair, for networks that see physics; else None.
     """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
-    gains: tuple[float, ...] = ()
-    shown: float | None = None
-    agreement: Tensor | None = None
-    shift: Shift = NOWHERE
-    found: Shift = NOWHERE
+    measured: Measured | None = None
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -165,32 +175,26 @@ class NetworkMethod:
         Raises:
             MethodError: The scene has no valid pixel.
         """
+        measured = None
         if self.network.TRAITS.physics:
             away, agreement = scene_shift(scene)
             # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
             scene = Aligned(scene, away)
             shown = estimate_gain(scene)
-            state = replace(
-                self.begin(scene_units(scene), scene.info),
-                gains=believed_gains(shown, scene.info),
-                shown=shown,
-                agreement=agreement.numbers(),
-                shift=unasked(away),
-                found=away,
-            )
-        else:
-            state = self.begin(scene_units(scene), scene.info)
+            gains = believed_gains(shown, scene.info)
+            measured = Measured(gains, shown, agreement.numbers(), away, unasked(away))
+        state = self.begin(scene_units(scene), scene.info, measured)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)
             contexts = tuple((*c, new) for c, new in zip(state.contexts, found, strict=True))
             state = replace(state, contexts=contexts)
         return state
 
-    def begin(self, units: Units, info: PairInfo) -> NetworkState:
-        """A state without statistics: the gains of the sensor hold, and nothing is known of agreement."""
+    def begin(self, units: Units, info: PairInfo, measured: Measured | None) -> NetworkState:
+        """A state without statistics."""
         width = info.bands if self.network.TRAITS.any_bands else self.card.bands
         groups = tuple(map(units.ordered, band_groups(info.bands, width)))
-        return NetworkState(units, groups, tuple(() for _ in groups))
+        return NetworkState(units, groups, tuple(() for _ in groups), measured)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
@@ -218,7 +222,8 @@ class NetworkMethod:
         Returns:
             Two images (B, H, W) covering ``image.tile.window``, both exact on its core; the second 0 to 1.
         """
-        image = aligned_image(image, state.shift)
+        if state.measured is not None:
+            image = aligned_image(image, state.measured.shift)
         side = self.network.TRAITS.window
         if side is not None:
             return image.upsampled + state.units.detail(self._blended(image, state, side)), None
@@ -260,7 +265,7 @@ class NetworkMethod:
 
     def views(self, image: TileImage, state: NetworkState, windows: Sequence[Window]) -> Iterator[Inputs]:
         """What the network sees of a tile in some windows, group after group."""
-        traits, seen, units = self.network.TRAITS, image.tile.window, state.units
+        traits, seen, units, measured = self.network.TRAITS, image.tile.window, state.units, state.measured
         bands, pan = units.of_bands(image.upsampled), units.of_pan(image.pan)
         valid = image.valid[None].to(pan)
 
@@ -275,23 +280,19 @@ class NetworkMethod:
             members = list(group)
             lrms = _stack([ms[members] for ms in coarse]) if coarse else None
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
-            if traits.physics:
-                gains = state.gains or image.info.gains
-                gain = sum(gains) / len(gains)
-                shown = gain if state.shown is None else state.shown
-                agreement = (
-                    unknown_agreement(image.info.bands) if state.agreement is None else state.agreement
-                )
-                low, blunt, optics = see_pan(pan, image.info.placement, seen, gain, shown)
-                inputs = inputs._replace(
+            if measured is not None:
+                gain = sum(measured.gains) / len(measured.gains)
+                low, blunt, optics = see_pan(pan, image.info.placement, seen, gain, measured.shown)
+                physics = Physics(
                     low=stacked(low),
                     intensity=stacked(units.intensity(bands)),
                     correlation=units.weight().to(pan)[None, members],
                     origin=units.origin().to(pan)[None, members],
                     blunt=stacked(blunt),
                     optics=optics.to(pan)[None],
-                    agreement=agreement.to(pan)[None, members],
+                    agreement=measured.agreement.to(pan)[None, members],
                 )
+                inputs = inputs._replace(physics=physics)
             yield inputs
 
     def _run(self, inputs: Inputs, context: Context) -> Outcome:

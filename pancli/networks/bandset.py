@@ -242,7 +242,9 @@ class Seen(NamedTuple):
 def see(inputs: Inputs) -> Seen:
     """What a run begins with."""
     bms, pan = inputs.bms, inputs.pan
-    low, intensity, correlation, origin, blunt, optics, agreement = map(_given, inputs[-7:])
+    if inputs.physics is None:
+        raise ValueError("these inputs are of a network that does not see physics")
+    low, intensity, correlation, origin, blunt, optics, agreement = inputs.physics
     strength, origin = correlation[..., None, None], origin[..., None, None]
     detail = pan - low
     below = low + origin
@@ -266,12 +268,6 @@ def see(inputs: Inputs) -> Seen:
         factor,
         fine(slope),
     )
-
-
-def _given(part: Tensor | None) -> Tensor:
-    if part is None:
-        raise ValueError("these inputs are of a network that does not see physics")
-    return part
 
 
 def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:

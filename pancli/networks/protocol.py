@@ -21,6 +21,30 @@ AGREEMENT = 8
 """Numbers per band that say how well it and pan fit."""
 
 
+class Physics(NamedTuple):
+    """What networks whose traits ask for it are told of a pair, besides its images.
+
+    Attributes:
+        low: (N, 1, H, W), pan at ms resolution: degraded by the MTF, interpolated back.
+        intensity: (N, 1, H, W), what the bands of ``bms`` explain of pan: their best mixture.
+        correlation: (N, B), of the bands with pan on the ms grid, 0.25 to 1.
+        origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
+            its sign is that of the correlation.
+        blunt: (N, 1, H, W), the detail that pan would have if it were as blunt as ms looks.
+        optics: (N, 3), the MTF gain at the ms Nyquist, of all bands, as it is believed and as the pair shows
+            it, and the binary logarithm of the ratio.
+        agreement: (N, B, 8), how well pan and the bands fit, as :mod:`pancli.methods.agreement` says it.
+    """
+
+    low: Tensor
+    intensity: Tensor
+    correlation: Tensor
+    origin: Tensor
+    blunt: Tensor
+    optics: Tensor
+    agreement: Tensor
+
+
 class Inputs(NamedTuple):
     """What a network sees, in its units, which are near zero mean and unit deviation.
 
@@ -31,45 +55,30 @@ class Inputs(NamedTuple):
             whose traits name no ratio.
         valid: (N, 1, H, W), 1 where pixels are valid, else 0; None where all are. Only histograms need it:
             elsewhere invalid pixels hold a smooth fill.
-        low: (N, 1, H, W), pan at ms resolution: degraded by the MTF, interpolated back.
-        intensity: (N, 1, H, W), what the bands of ``bms`` explain of pan: their best mixture.
-        correlation: (N, B), of the bands with pan on the ms grid, 0.25 to 1.
-        origin: (N, B), how far digital number zero lies below a band's mean, in its standard deviations;
-            its sign is that of the correlation.
-        blunt: (N, 1, H, W), the detail that pan would have if it were as blunt as ms looks.
-        optics: (N, 3), the MTF gain at the ms Nyquist, of all bands, as it is believed and as the pair shows
-            it, and the binary logarithm of the ratio.
-        agreement: (N, B, 8), how well pan and the bands fit, as :mod:`pancli.methods.agreement` says it.
-
-    The last seven are None for networks whose traits do not ask for physics.
+        physics: None for networks whose traits do not ask for it.
     """
 
     bms: Tensor
     pan: Tensor
     lrms: Tensor | None = None
     valid: Tensor | None = None
-    low: Tensor | None = None
-    intensity: Tensor | None = None
-    correlation: Tensor | None = None
-    origin: Tensor | None = None
-    blunt: Tensor | None = None
-    optics: Tensor | None = None
-    agreement: Tensor | None = None
+    physics: Physics | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same with every tensor changed."""
-        rest = (None if part is None else change(part) for part in self[2:])
-        return Inputs(change(self.bms), change(self.pan), *rest)
+        lrms, valid = (None if part is None else change(part) for part in (self.lrms, self.valid))
+        physics = None if self.physics is None else Physics(*map(change, self.physics))
+        return Inputs(change(self.bms), change(self.pan), lrms, valid, physics)
 
     @classmethod
     def join(cls, samples: Sequence[Inputs]) -> Inputs:
         """One batch of several, which have the same fields."""
         bms, pan = (torch.cat(parts) for parts in zip(*(sample[:2] for sample in samples), strict=True))
-        rest: list[Tensor | None] = []
-        for parts in zip(*(sample[2:] for sample in samples), strict=True):
-            there = [part for part in parts if part is not None]
-            rest.append(torch.cat(there) if there else None)
-        return cls(bms, pan, *rest)
+        lrms = [sample.lrms for sample in samples if sample.lrms is not None]
+        valid = [sample.valid for sample in samples if sample.valid is not None]
+        told = [sample.physics for sample in samples if sample.physics is not None]
+        physics = Physics(*map(torch.cat, zip(*told, strict=True))) if told else None
+        return cls(bms, pan, torch.cat(lrms) if lrms else None, torch.cat(valid) if valid else None, physics)
 
 
 class Outcome(NamedTuple):
@@ -248,7 +257,8 @@ def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
     if not traits.physics:
         return Inputs(images, images[:, :1], coarse)
     pan, agreement = images[:, :1], torch.zeros(1, bands, AGREEMENT)
-    return Inputs(images, pan, coarse, None, pan, pan, values + 1, values, pan, optics, agreement)
+    physics = Physics(pan, pan, values + 1, values, pan, optics, agreement)
+    return Inputs(images, pan, coarse, physics=physics)
 
 
 Context = Sequence[Sequence[Tensor]]

@@ -19,7 +19,7 @@ from pancli.device import find_device, shortage_told
 from pancli.encoding import Encoding
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
-from pancli.methods.network import NetworkMethod, NetworkState
+from pancli.methods.network import Measured, NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.memory import each_tile, fit_in_memory
@@ -174,23 +174,23 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
             side = _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
-    warnings = [*_left_apart(_seeing(plan, state)), *_smaller_tiles(plan, scene.fit_tile, side)]
+    warnings = [*_left_apart(_measured(plan, state)), *_smaller_tiles(plan, scene.fit_tile, side)]
     return replace(plan, tile_size=side, warnings=(*plan.warnings, *warnings)), pan_shift
 
 
 def _pan_shift(plan: Plan, state: Any) -> Shift | None:
     """How far pan was moved to lie on ms; None where nobody looked."""
-    network = _seeing(plan, state)
-    if network is None and plan.options.coregister != "pan":
+    measured = _measured(plan, state)
+    if measured is None and plan.options.coregister != "pan":
         return None
-    (down, right), more = plan.scene.pan_shift, NOWHERE if network is None else network.shift
+    (down, right), more = plan.scene.pan_shift, NOWHERE if measured is None else measured.shift
     return round(down + more[0], 3), round(right + more[1], 3)
 
 
-def _seeing(plan: Plan, state: Any) -> NetworkState | None:
-    """What a network that sees physics found; None of other methods."""
+def _measured(plan: Plan, state: Any) -> Measured | None:
+    """What a network that sees physics measured; None of other methods."""
     network = state.method if isinstance(plan.method, BackProjected) else state
-    return network if isinstance(network, NetworkState) and network.agreement is not None else None
+    return network.measured if isinstance(network, NetworkState) else None
 
 
 def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]:
@@ -203,11 +203,11 @@ def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]
     return tags
 
 
-def _left_apart(network: NetworkState | None) -> list[str]:
+def _left_apart(measured: Measured | None) -> list[str]:
     """A warning where pan lies too far from ms to be moved unasked."""
-    if network is None or network.found == network.shift:
+    if measured is None or measured.found == measured.shift:
         return []
-    down, right = (round(away, 2) for away in network.found)
+    down, right = (round(away, 2) for away in measured.found)
     vertical = f"{abs(down):g} pixels {'below' if down > 0 else 'above'}"
     horizontal = f"{abs(right):g} {'to the right' if right > 0 else 'to the left'} of"
     return [

@@ -11,7 +11,7 @@ from torch import Tensor
 from pancli.methods.agreement import unknown_agreement
 from pancli.methods.units import Units
 from pancli.methods.views import block_ms, see_pan
-from pancli.networks.protocol import Inputs, Traits
+from pancli.networks.protocol import Inputs, Physics, Traits
 from pancli.placement import Placement
 from pancli.resampling import CUBIC_TAPS
 from pancli.tiling import Window
@@ -134,7 +134,7 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
     whole = Window(0, 0, *region.pan.shape[1:])
     rows, cols = window.slices_in(whole)
     ms_whole = Window(0, 0, *region.ms.shape[1:])
-    lrms, physics = None, []
+    lrms = physics = None
     if traits.ratio is not None:
         coarse = block_ms(region.ms, region.placement, ms_whole, window, traits.ratio)
         lrms = units.of_bands(coarse)[members][None]
@@ -144,14 +144,19 @@ def cut_patch(region: Region, group: tuple[int, ...], window: Window, traits: Tr
         own = Units.of(region.moments.select([*chosen, len(units.mean)]))
         intensity = own.intensity(own.of_bands(region.upsampled[chosen]))
         low, blunt, optics = see_pan(pan, region.placement, whole, region.shown, region.shown)
-        physics = [part[:, rows, cols][None] for part in (low, intensity)]
-        physics += [values[None, members] for values in (units.weight(), units.origin())]
-        physics += [blunt[:, rows, cols][None], optics[None]]
         seen = region.agreement
         numbers = unknown_agreement(len(chosen)) if seen is None else seen.of_bands(chosen).numbers()
-        physics.append(numbers[[chosen.index(band) for band in members]][None])
+        physics = Physics(
+            low=low[:, rows, cols][None],
+            intensity=intensity[:, rows, cols][None],
+            correlation=units.weight()[None, members],
+            origin=units.origin()[None, members],
+            blunt=blunt[:, rows, cols][None],
+            optics=optics[None],
+            agreement=numbers[[chosen.index(band) for band in members]][None],
+        )
     bms = units.of_bands(region.upsampled)[members, rows, cols][None]
-    inputs = Inputs(bms, pan[:, rows, cols][None], lrms, None, *physics)
+    inputs = Inputs(bms, pan[:, rows, cols][None], lrms, physics=physics)
     target = units.of_bands(region.reference)[members, rows, cols][None]
     scale = torch.where(units.scale.isinf(), 0.0, units.scale)
     weight, scale, mean = (v[members, None, None][None] for v in (units.weight(), scale, units.mean))

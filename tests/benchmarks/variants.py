@@ -23,7 +23,8 @@ class Untold(BandSet):
         """See :class:`pancli.networks.protocol.Network`."""
         samples, bands = inputs.bms.shape[:2]
         unknown = unknown_agreement(bands).to(inputs.pan).expand(samples, -1, -1)
-        return super().steps(inputs._replace(agreement=unknown))
+        assert inputs.physics is not None
+        return super().steps(inputs._replace(physics=inputs.physics._replace(agreement=unknown)))
 
 
 class _Alone(Bands):

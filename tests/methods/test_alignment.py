@@ -160,13 +160,14 @@ def test_what_is_fused_follows_ms_as_if_pan_had_lain_there():
         pan, ms, truth = pair(shift)
         scene = array_scene(pan, ms)
         state = method.fit(scene)
-        assert state.method.shift == pytest.approx(shift, abs=0.06)
+        assert state.method.measured.shift == pytest.approx(shift, abs=0.06)
         fused = fuse_scene(method, scene, state).numpy()
         return np.sqrt(np.mean((fused - truth)[:, inner, inner] ** 2)), state, scene
 
     there, elsewhere = error((0.0, 0.0))[0], error((0.7, -0.6))
     assert elsewhere[0] < 1.1 * there
-    method_state = replace(elsewhere[1], method=replace(elsewhere[1].method, shift=NOWHERE))
+    measured = replace(elsewhere[1].method.measured, shift=NOWHERE)
+    method_state = replace(elsewhere[1], method=replace(elsewhere[1].method, measured=measured))
     left = fuse_scene(method, elsewhere[2], method_state).numpy() - pair((0.7, -0.6))[2]
     assert np.sqrt(np.mean(left[:, inner, inner] ** 2)) > 1.5 * there
 
@@ -175,10 +176,10 @@ def test_a_shift_that_would_show_is_not_taken_out_unasked_but_the_sensor_is_meas
     method = mixing_network()
     together = method.fit(array_scene(*pair(NOWHERE)[:2]))
     state = method.fit(array_scene(*pair((1.9, -1.8))[:2]))
-    assert state.found == pytest.approx((1.9, -1.8), abs=0.06)
-    assert state.shift == NOWHERE
-    assert state.gains == pytest.approx(together.gains, abs=0.02)
-    torch.testing.assert_close(state.agreement, together.agreement, atol=0.15, rtol=0)
+    assert state.measured.found == pytest.approx((1.9, -1.8), abs=0.06)
+    assert state.measured.shift == NOWHERE
+    assert state.measured.gains == pytest.approx(together.measured.gains, abs=0.02)
+    torch.testing.assert_close(state.measured.agreement, together.measured.agreement, atol=0.15, rtol=0)
     torch.testing.assert_close(state.contexts[0][0], together.contexts[0][0], atol=0.1, rtol=0.1)
 
 

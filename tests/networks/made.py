@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from pancli.networks.gcpnet import GCPNet
-from pancli.networks.protocol import AGREEMENT, Inputs, Network
+from pancli.networks.protocol import AGREEMENT, Inputs, Network, Physics
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card, save_weights
 
@@ -40,8 +40,8 @@ def random_inputs(kind: type[Network], bands: int, shape: tuple[int, int], seed:
     low, intensity, blunt = (images(1, height, width) for _ in range(3))
     optics = torch.tensor([[0.3, 0.35, 2.0]]).expand(samples, -1)
     agreement = torch.randn(samples, bands, AGREEMENT, generator=generator)
-    physics = {"correlation": correlation, "origin": origin, "optics": optics, "agreement": agreement}
-    return inputs._replace(low=low, intensity=intensity, blunt=blunt, **physics)
+    physics = Physics(low, intensity, correlation, origin, blunt, optics, agreement)
+    return inputs._replace(physics=physics)
 
 
 def settled(kind: type[Network], bands: int = 4, side: int = 32, seed: int = 0) -> Network:

@@ -12,8 +12,14 @@ HEIGHT, WIDTH = 24, 20
 
 def of_bands(inputs, order):
     """The inputs with their bands in some order, or some of them repeated."""
-    names = ("bms", "correlation", "origin", "agreement")
-    return inputs._replace(**{name: getattr(inputs, name)[:, order] for name in names})
+    names = ("correlation", "origin", "agreement")
+    physics = {name: getattr(inputs.physics, name)[:, order] for name in names}
+    return told(inputs._replace(bms=inputs.bms[:, order]), **physics)
+
+
+def told(inputs, **physics):
+    """The inputs with some of what is told of the pair replaced."""
+    return inputs._replace(physics=inputs.physics._replace(**physics))
 
 
 def mixing(detail):
@@ -74,11 +80,11 @@ def test_what_the_sensor_is_like_and_how_well_pan_fits_is_seen():
     network, inputs = settled(BandSet, 3), random_inputs(BandSet, 3, (HEIGHT, WIDTH))
     before = network(inputs).residual
     for other in ([0.5, 0.35, 2.0], [0.3, 0.8, 2.0], [0.3, 0.35, 1.0]):
-        after = network(inputs._replace(optics=torch.tensor([other]))).residual
+        after = network(told(inputs, optics=torch.tensor([other]))).residual
         assert float((after - before).abs().max()) > 1e-3
-    agreement = inputs.agreement.clone()
+    agreement = inputs.physics.agreement.clone()
     agreement[:, 1] = 0
-    after = network(inputs._replace(agreement=agreement)).residual
+    after = network(told(inputs, agreement=agreement)).residual
     assert float((after - before)[:, 1].abs().max()) > 1e-3
 
 
@@ -98,13 +104,16 @@ def test_details_are_those_of_the_papers():
     inputs = random_inputs(BandSet, 2, (HEIGHT, WIDTH))
     added = [mixing(detail)(inputs).residual[0].numpy() for detail in range(5)]
     bms, pan, low, intensity = (
-        part[0].double().numpy() for part in (inputs.bms, inputs.pan, inputs.low, inputs.intensity)
+        part[0].double().numpy()
+        for part in (inputs.bms, inputs.pan, inputs.physics.low, inputs.physics.intensity)
     )
     np.testing.assert_allclose(added[0], np.broadcast_to(pan - low, bms.shape), atol=1e-5)
     np.testing.assert_allclose(added[3], np.broadcast_to(pan - intensity, bms.shape), atol=1e-5)
-    np.testing.assert_allclose(added[4], np.broadcast_to(inputs.blunt[0], bms.shape), atol=1e-5)
+    np.testing.assert_allclose(added[4], np.broadcast_to(inputs.physics.blunt[0], bms.shape), atol=1e-5)
     for band in range(2):
-        strength, origin = (float(part[0, band]) for part in (inputs.correlation, inputs.origin))
+        strength, origin = (
+            float(part[0, band]) for part in (inputs.physics.correlation, inputs.physics.origin)
+        )
         # In digital numbers: a band of deviation 7, its zero where the unit's is -origin deviations.
         ms = 7 * (bms[band] * strength + origin)
         matched = 7 * (low[0] + origin)
@@ -116,11 +125,11 @@ def test_details_are_those_of_the_papers():
 def test_the_local_detail_follows_the_local_slope():
     """Where a band goes with pan three times as steeply as on the whole, three times as much is added."""
     inputs = random_inputs(BandSet, 1, (64, 64))
-    steep = 3.0 * torch.nn.functional.avg_pool2d(inputs.low, 2).repeat_interleave(2, 2).repeat_interleave(
-        2, 3
-    )
+    steep = 3.0 * torch.nn.functional.avg_pool2d(inputs.physics.low, 2).repeat_interleave(
+        2, 2
+    ).repeat_interleave(2, 3)
     added = mixing(2)(inputs._replace(bms=steep)).residual
-    share = (added / (inputs.pan - inputs.low))[..., 16:-16, 16:-16]
+    share = (added / (inputs.pan - inputs.physics.low))[..., 16:-16, 16:-16]
     assert 2.6 < float(share.median()) < 3.0
 
 

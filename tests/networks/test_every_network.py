@@ -131,10 +131,15 @@ def test_a_fresh_network_starts_near_interpolation(name):
     assert float(network(inputs).residual.abs().mean()) < 0.5 * float(before)
 
 
+def finer(inputs):
+    """The images that networks that see physics see besides."""
+    told = inputs.physics
+    return () if told is None else (told.low, told.intensity, told.blunt)
+
+
 def reach(outcome, inputs, ratio, row, col):
     """How far from a pixel its output looks, in pan pixels."""
-    images = inputs.bms, inputs.pan, inputs.lrms, inputs.low, inputs.intensity
-    seen = [image for image in images if image is not None]
+    seen = [image for image in (inputs.bms, inputs.pan, inputs.lrms, *finer(inputs)) if image is not None]
     total = outcome.residual[:, :, row, col].sum()
     gradients = torch.autograd.grad(total, seen, retain_graph=True, materialize_grads=True)
     far = 0
@@ -165,9 +170,7 @@ def test_halo_is_true(name):
             network.double()
             inputs = inputs.each(torch.Tensor.double)
         context = own_context(network, inputs)
-        for image in inputs:
-            if image is not None:
-                image.requires_grad_()
+        inputs = inputs.each(torch.Tensor.requires_grad_)
         outcome = network(inputs, context)
         row, col = shape[0] // 2, shape[1] // 2
         found += [reach(outcome, inputs, traits.ratio, row + phase, col + phase) for phase in phases]
@@ -223,9 +226,8 @@ def test_statistics_look_no_further_than_they_say(name):
         weight = torch.zeros(side, side)
         weight[halo : side - halo, halo : halo + 8] = 1
         before = [s.partial(weight) for s in network.statistics(stage, inputs, context)]
-        for image in (inputs.bms, inputs.pan, inputs.low, inputs.intensity):
-            if image is not None:
-                image[..., 2 * halo + 8 :] = 50.0
+        for image in (inputs.bms, inputs.pan, *finer(inputs)):
+            image[..., 2 * halo + 8 :] = 50.0
         after = [s.partial(weight) for s in network.statistics(stage, inputs, context)]
         for one, two in zip(before, after, strict=True):
             assert torch.equal(one, two)

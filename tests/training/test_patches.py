@@ -162,15 +162,13 @@ def test_pan_at_ms_resolution_and_what_bands_explain_of_it_are_told():
     truth[0] += truth[1]  # bands that differ
     region = observe(truth.mean(0, keepdim=True), truth, EXACT, generator())
     inputs = whole(region).inputs
-    assert inputs.low is not None
-    assert inputs.intensity is not None
+    assert inputs.physics is not None
     inner = (slice(12, -12), slice(12, -12))
     # Pan is a mixture of the bands: at ms resolution they explain all of it.
-    apart = (inputs.low - inputs.intensity)[0, 0][inner]
-    assert float(apart.std()) < 0.05 * float(inputs.low.std())
-    some = whole(region, (1, 2, 1, 2)).inputs.intensity
-    assert some is not None
-    assert float((some - inputs.low)[0, 0][inner].std()) > 2 * float(apart.std())
+    apart = (inputs.physics.low - inputs.physics.intensity)[0, 0][inner]
+    assert float(apart.std()) < 0.05 * float(inputs.physics.low.std())
+    some = whole(region, (1, 2, 1, 2)).inputs.physics.intensity
+    assert float((some - inputs.physics.low)[0, 0][inner].std()) > 2 * float(apart.std())
 
 
 def test_a_region_tells_what_it_was_seen_as():

@@ -155,8 +155,8 @@ def test_a_blunt_truth_is_less_sharp_than_pan_and_shows_how_much_where_ms_is_mad
         assert torch.equal(region.pan, truth[:1])
         assert 0.97 * 0.02 ** (1 / 16) <= region.shown <= 0.97 * 0.9 ** (1 / 16)
         batch = whole(region, (0, 1))
-        assert batch.inputs.optics is not None
-        assert batch.inputs.optics[0, :2].tolist() == pytest.approx([0.6, region.shown])
+        assert batch.inputs.physics is not None
+        assert batch.inputs.physics.optics[0, :2].tolist() == pytest.approx([0.6, region.shown])
         assert batch.observed[0].gain == region.shown
         told.append((region.shown, float(region.reference.std() / truth.std())))
     assert [left for _, left in sorted(told)] == sorted(left for _, left in told)
