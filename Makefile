@@ -66,6 +66,10 @@ gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoi
 	$(GPU_PYTHON) -m pancli train weights/residual-pnn.toml --data $(DATA) --out runs/residual-pnn-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/premix-b.toml --data $(DATA) --out runs/premix-b-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m pancli train weights/msinn.toml --data $(DATA) --out runs/msinn-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/premix-h.toml --data $(DATA) --out runs/premix-h-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/pnn.toml --data $(DATA) --out runs/pnn-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/msdcnn.toml --data $(DATA) --out runs/msdcnn-gpu --device cuda --workers 12 --max-minutes 9
+	$(GPU_PYTHON) -m pancli train weights/ssml.toml --data $(DATA) --out runs/ssml-gpu --device cuda --workers 12 --max-minutes 9
 	$(GPU_PYTHON) -m tests.benchmarks.networks --data $(DATA) --out runs/networks-gpu --device cuda --workers 12 --max-minutes 7
 
 wheel: setup ## Build the wheel into dist/

@@ -15,7 +15,7 @@ from pancli.adaptation.objectives import LOSSES, Objective, Patch
 from pancli.adaptation.samples import Sample, Samples
 from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
-from pancli.methods.alignment import NOWHERE, scene_shift, unasked
+from pancli.methods.alignment import NOWHERE
 from pancli.methods.network import Measured, NetworkMethod
 from pancli.networks.protocol import Network
 from pancli.scene import TiledScene
@@ -115,7 +115,7 @@ def adapt(
     with torch.inference_mode(mode=False):
         if method.network.TRAITS.physics and scene.pan_shift == NOWHERE:
             # As the network will be shown it.
-            scene = replace(scene, pan_shift=unasked(scene_shift(scene).shift))
+            scene = replace(scene, pan_shift=Measured.of(scene).shift)
         samples = objective.gather(scene)
         learner = _Learner(method, copy.deepcopy(method.network), samples, objective)
         before = after = learner.held_back()

@@ -25,7 +25,7 @@ from pancli.methods.alignment import (
     scene_shift,
     unasked,
 )
-from pancli.methods.mtf import believed_gains, estimate_gain, lowest_gain
+from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
 from pancli.methods.units import Units
@@ -55,6 +55,18 @@ class Measured:
     agreement: Tensor
     found: Shift = NOWHERE
     shift: Shift = NOWHERE
+
+    @classmethod
+    def of(cls, scene: Scene) -> Measured:
+        """Measure a pair.
+
+        Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
+        than the georeferencing says, so that it is moved however far it lies.
+        """
+        found, agreement = scene_shift(scene)
+        shown = estimate_gain(Aligned(scene, found))
+        shift = found if shown > HIGHEST_GAIN else unasked(found)
+        return cls(believed_gains(shown, scene.info), shown, agreement.numbers(), found, shift)
 
 
 @dataclass(frozen=True)
@@ -177,12 +189,9 @@ class NetworkMethod:
         """
         measured = None
         if self.network.TRAITS.physics:
-            away, agreement = scene_shift(scene)
+            measured = Measured.of(scene)
             # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
-            scene = Aligned(scene, away)
-            shown = estimate_gain(scene)
-            gains = believed_gains(shown, scene.info)
-            measured = Measured(gains, shown, agreement.numbers(), away, unasked(away))
+            scene = Aligned(scene, measured.found)
         state = self.begin(scene_units(scene), scene.info, measured)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)

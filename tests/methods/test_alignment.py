@@ -35,8 +35,8 @@ def bumps(seed, count):
     return at
 
 
-def pair(shift, ratio=4, seed=0, noise=0.0):
-    """pan whose things lie ``shift`` from where ms has them, ms reduced by the MTF, and the truth."""
+def pair(shift, ratio=4, seed=0, noise=0.0, gain=0.3):
+    """pan whose things lie ``shift`` from where ms has them, ms reduced by an MTF, and the truth."""
     ground = bumps(seed, 4)
     truth = 500 + 20 * ground(0, 0)
     weights = np.array([0.3, 0.3, 0.2, 0.2])
@@ -44,7 +44,7 @@ def pair(shift, ratio=4, seed=0, noise=0.0):
     pan += noise * pan.std() * np.random.default_rng(seed).standard_normal(pan.shape)
     axis = AxisMap(1 / ratio, 0.0, SIDE // ratio)
     windows = Window(0, 0, SIDE, SIDE), Window(0, 0, SIDE // ratio, SIDE // ratio)
-    ms = degrade(torch.from_numpy(truth), Placement(axis, axis), *windows, 0.3)
+    ms = degrade(torch.from_numpy(truth), Placement(axis, axis), *windows, gain)
     return pan.astype(np.float32), ms.numpy().astype(np.float32), truth
 
 
@@ -181,6 +181,13 @@ def test_a_shift_that_would_show_is_not_taken_out_unasked_but_the_sensor_is_meas
     assert state.measured.gains == pytest.approx(together.measured.gains, abs=0.02)
     torch.testing.assert_close(state.measured.agreement, together.measured.agreement, atol=0.15, rtol=0)
     torch.testing.assert_close(state.contexts[0][0], together.contexts[0][0], atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize(("gain", "moved"), [(0.3, False), (0.9, True)])
+def test_a_shift_that_would_show_is_taken_out_where_ms_was_made_by_picking_pixels(gain, moved):
+    state = mixing_network().fit(array_scene(*pair((1.1, -0.8), gain=gain)[:2]))
+    assert state.measured.found == pytest.approx((1.1, -0.8), abs=0.1)
+    assert state.measured.shift == (state.measured.found if moved else NOWHERE)
 
 
 @pytest.mark.parametrize("method", ["plain", "back-projected"])
