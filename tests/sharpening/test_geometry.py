@@ -151,9 +151,12 @@ def test_a_shift_moves_ms_onto_pan_and_is_told(tmp_path):
 
 
 def misplaced(tmp_path):
-    """A scene whose ms claims to lie 0.3 ms pixels above and 0.4 right of where it does."""
+    """A scene whose ms lies 0.3 ms pixels below and 0.4 left of where it says, blurred as by a camera."""
     scene = make_scene(tmp_path, dtype="float32", size=(200, 240))
-    write(scene.ms, scene.ms_image, scene.ms_transform * Affine.translation(0.4, -0.3))
+    ms = np.pad(scene.ms_image, [(0, 0), (1, 1), (1, 1)], mode="edge")
+    ms = 0.2 * ms[:, :-2] + 0.6 * ms[:, 1:-1] + 0.2 * ms[:, 2:]
+    ms = 0.2 * ms[..., :-2] + 0.6 * ms[..., 1:-1] + 0.2 * ms[..., 2:]
+    write(scene.ms, ms.astype(np.float32), scene.ms_transform * Affine.translation(0.4, -0.3))
     return scene
 
 
