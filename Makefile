@@ -57,19 +57,12 @@ bench: setup ## Print the benchmark tables (minutes)
 # (pancli/training/sources.py says how they are named).
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
+GPU_RECIPES := bandset gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
 	$(GPU_PYTHON) -m pancli train weights/bandset-large-long.toml --init bandset --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/bandset.toml --data $(DATA) --out runs/bandset-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/gcpnet.toml --data $(DATA) --out runs/gcpnet-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/pannet.toml --data $(DATA) --out runs/pannet-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/residual-pnn.toml --data $(DATA) --out runs/residual-pnn-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/premix-b.toml --data $(DATA) --out runs/premix-b-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/msinn.toml --data $(DATA) --out runs/msinn-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/premix-h.toml --data $(DATA) --out runs/premix-h-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/pnn.toml --data $(DATA) --out runs/pnn-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/msdcnn.toml --data $(DATA) --out runs/msdcnn-gpu --device cuda --workers 12 --max-minutes 9
-	$(GPU_PYTHON) -m pancli train weights/ssml.toml --data $(DATA) --out runs/ssml-gpu --device cuda --workers 12 --max-minutes 9
+	set -e; for name in $(GPU_RECIPES); do \
+	$(GPU_PYTHON) -m pancli train weights/$$name.toml --data $(DATA) --out runs/$$name-gpu --device cuda --workers 12 --max-minutes 9; done
 	$(GPU_PYTHON) -m tests.benchmarks.networks --data $(DATA) --out runs/networks-gpu --device cuda --workers 12 --max-minutes 7
 
 wheel: setup ## Build the wheel into dist/
