@@ -111,8 +111,9 @@ class BandSet(Network):
     ) -> Generator[tuple[Statistic, ...], Sequence[Tensor], tuple[Tensor, Seen]]:
         """The first features, as the scene's means would have them, and what the network sees."""
         count = inputs.bms.shape[1]
-        seen = see(inputs)
-        x = activated(self.own(seen.own), self.shared(seen.shared), count)
+        own, shared, seen = see(inputs)
+        x = activated(self.own(own), self.shared(shared), count)
+        del own, shared  # as large as all that is still needed
         (means,) = yield (Mean(x),)
         return self._adapt(x, by_image(means, count), seen), seen
 
@@ -207,11 +208,9 @@ def fine(image: Tensor) -> Tensor:
 
 
 class Seen(NamedTuple):
-    """What a run begins with.
+    """What is needed of the inputs once the first layer has seen them.
 
     Attributes:
-        own: (N B, 12, h, w), what the first layer sees of the bands, at half resolution.
-        shared: (N, 7, h, w), of pan.
         optics: (N, 3).
         agreement: (N, B, 8).
         detail: (N, 1, H, W), of pan against its own low-pass.
@@ -221,8 +220,6 @@ class Seen(NamedTuple):
         slope: (N, B, H, W), by the local regression.
     """
 
-    own: Tensor
-    shared: Tensor
     optics: Tensor
     agreement: Tensor
     detail: Tensor
@@ -239,8 +236,13 @@ class Seen(NamedTuple):
         return mixed.add_(blunt * self.blunt)
 
 
-def see(inputs: Inputs) -> Seen:
-    """What a run begins with."""
+def see(inputs: Inputs) -> tuple[Tensor, Tensor, Seen]:
+    """What a run begins with.
+
+    Returns:
+        What the first layer sees, at half resolution: of the bands (N B, 12, h, w), of pan (N, 7, h, w); and
+        what is needed later.
+    """
     bms, pan = inputs.bms, inputs.pan
     if inputs.physics is None:
         raise ValueError("these inputs are of a network that does not see physics")
@@ -257,17 +259,8 @@ def see(inputs: Inputs) -> Seen:
     unexplained = avg_pool2d(low - intensity, 2)
     shared = torch.cat((pixel_unshuffle(detail, 2), avg_pool2d(low, 2), unexplained, spread.sqrt()), 1)
     layout = torch.channels_last
-    return Seen(
-        own.contiguous(memory_format=layout),
-        shared.contiguous(memory_format=layout),
-        optics,
-        agreement,
-        detail,
-        pan - intensity,
-        blunt,
-        factor,
-        fine(slope),
-    )
+    seen = Seen(optics, agreement, detail, pan - intensity, blunt, factor, fine(slope))
+    return own.contiguous(memory_format=layout), shared.contiguous(memory_format=layout), seen
 
 
 def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:

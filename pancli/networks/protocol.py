@@ -316,6 +316,7 @@ class Network(nn.Module, ABC):
             wanted = next(steps)
             while True:
                 values = self._own(wanted) if context is None else context[stage]
+                del wanted  # the maps it holds need not outlive this stage
                 wanted = steps.send(values)
                 stage += 1
         except StopIteration as done:

@@ -1,10 +1,14 @@
 """Band-set networks: bands are a set, and the details that are mixed are the classical ones."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
+from pancli.networks import bandset
 from pancli.networks.bandset import BandSet, BandSetLarge
+from pancli.networks.protocol import Mean
 from tests.networks.made import random_inputs, settled
 
 HEIGHT, WIDTH = 24, 20
@@ -177,3 +181,21 @@ def test_a_large_one_goes_on_from_its_own_weights():
     network = BandSetLarge()
     network.begin_from(weights)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+@torch.no_grad()
+def test_first_features_are_let_go_once_they_are_adapted(monkeypatch):
+    asked, alive = [], []
+
+    def mean(image):
+        asked.append(weakref.ref(image))
+        return Mean(image)
+
+    class Watched(BandSet):
+        def _end(self, x, bands, seen):
+            alive.append(asked[0]() is not None)
+            return super()._end(x, bands, seen)
+
+    monkeypatch.setattr(bandset, "Mean", mean)
+    Watched().eval()(random_inputs(BandSet, 4, (HEIGHT, WIDTH)))
+    assert alive == [False]
