@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +135,8 @@ def sharpen(
             clock.seconds["plan"] = time.perf_counter() - start
             told = progress or (lambda *_: None)
             plan, adaptation = _adapted(plan, clock, told)
-            plan, pan_shift = _execute(plan, clock, told)
+            with _threads(_computing_threads(plan)):
+                plan, pan_shift = _execute(plan, clock, told)
     return _report(plan, clock.seconds, adaptation, pan_shift)
 
 
@@ -148,10 +150,24 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _computing_threads(plan: Plan) -> int:
+    """How many of the threads compute.
+
+    All, where a network does; else half: beside them tiles are read and interpolated, and GDAL compresses on
+    as many as there are, which is most of the work.
+    """
+    threads = plan.options.cpu_threads
+    return threads if isinstance(_without_rounds(plan.method), NetworkMethod) else math.ceil(threads / 2)
+
+
+def _without_rounds(method: Method) -> Method:
+    return method.method if isinstance(method, BackProjected) else method
+
+
 def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adaptation | None]:
     """The plan with its network adapted to the scene, where that was asked for and has helped."""
     around = plan.method if isinstance(plan.method, BackProjected) else None
-    network = plan.method if around is None else around.method
+    network = _without_rounds(plan.method)
     if plan.options.adapt is None or not isinstance(network, NetworkMethod):
         return plan, None
     with clock.stage("adapt"):

@@ -180,6 +180,27 @@ def test_memory_decides_the_tile(scene, tmp_path):
         tile(65)
 
 
+@pytest.mark.parametrize(
+    ("method", "rounds", "asked", "computing"),
+    [("brovey", None, 4, 2), ("brovey", 1, 4, 2), ("brovey", None, 1, 1), ("bandset", None, 4, 4)],
+)
+def test_threads_are_left_to_compression_where_little_is_computed(
+    scene, tmp_path, monkeypatch, method, rounds, asked, computing
+):
+    before, seen = torch.get_num_threads(), []
+    encode = Encoding.__call__
+
+    def watched(self, fused, valid):
+        seen.append(torch.get_num_threads())
+        return encode(self, fused, valid)
+
+    monkeypatch.setattr(Encoding, "__call__", watched)
+    options = SharpenOptions(method=method, back_project=rounds, threads=asked, device="cpu")
+    sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "fused.tif", options)
+    assert set(seen) == {computing}
+    assert torch.get_num_threads() == before
+
+
 @pytest.mark.parametrize(("method", "little"), [("gsa", 70), ("gcpnet", 200), ("bandset", 165)])
 def test_little_memory_makes_the_same_image(scene, tmp_path, method, little):
     images = {}
