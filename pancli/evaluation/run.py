@@ -24,7 +24,7 @@ from pancli.evaluation.measure import (
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
-from pancli.raster.commit import check_output
+from pancli.raster.commit import check_output, check_tiff_name
 
 Progress = Callable[[str, int, int], None]
 _FULL_SCALE_8_BIT = 255.0
@@ -65,6 +65,7 @@ def evaluate(
     """
     options = options or EvaluateOptions()
     if options.map_path is not None:
+        check_tiff_name(options.map_path)
         check_output(options.map_path, overwrite=options.overwrite)
     with (
         shortage_told(find_device(options.device)),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rasterio._err import CPLE_BaseError
+from rasterio.drivers import raster_driver_extensions
 from rasterio.errors import RasterioError
 
 from pancli.errors import OutputError
@@ -33,6 +34,16 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: its folder {path.parent} is not writable")
+
+
+def check_tiff_name(path: Path) -> None:
+    """Refuse a name by which programs would take a GeoTIFF for something else.
+
+    Raises:
+        OutputError: Its ending is that of another format.
+    """
+    if raster_driver_extensions().get(path.suffix.lower().lstrip("."), "GTiff") != "GTiff":
+        raise OutputError(f"{path}: is to be a GeoTIFF, which {path.suffix} says it is not; name it .tif")
 
 
 def remove_leftovers(path: Path, process: int) -> None:

@@ -15,7 +15,7 @@ from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
-from pancli.raster.commit import check_output
+from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.output import OutputSpec
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES
@@ -129,6 +129,7 @@ def plan_sharpening(
     """
     options = options or SharpenOptions()
     sensor, device, path = find_sensor(options.sensor), find_device(options.device), Path(out)
+    check_tiff_name(path)
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)

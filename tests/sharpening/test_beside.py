@@ -147,9 +147,9 @@ def test_names_that_cannot_be_are_refused_before_anything_is_done(tmp_path):
     scene = make_scene(tmp_path)
     with pytest.raises(UsageError, match=r"--quicklook .*q\.jpg"):
         SharpenOptions(quicklook=tmp_path / "q.jpg")
-    twice = SharpenOptions(method="exp", quicklook=tmp_path / "out.png")
+    twice = SharpenOptions(method="exp", stac=True)
     with pytest.raises(UsageError, match="one name"):
-        with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.png", twice):
+        with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.json", twice):
             pass
     nowhere = SharpenOptions(method="exp", quicklook=tmp_path / "none" / "out.png")
     with pytest.raises(OutputError, match="does not exist"):

@@ -243,6 +243,20 @@ def test_bad_options_are_refused_before_anything_is_written(scene, tmp_path, cha
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.JP2", "out.vrt"])
+def test_a_name_that_says_another_format_is_refused(scene, tmp_path, name):
+    with pytest.raises(OutputError, match=r"name it \.tif"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / name, SharpenOptions(method="exp"))
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["out.TIFF", "out", "scene.2026-11-22"])
+def test_a_name_that_says_no_other_format_is_taken(scene, tmp_path, name):
+    sharpen(str(scene.pan), [str(scene.ms)], tmp_path / name, SharpenOptions(method="exp"))
+    with rasterio.open(tmp_path / name) as image:
+        assert image.driver == "GTiff"
+
+
 @pytest.mark.parametrize(("method", "ratio"), [("bandset", 16), ("pannet", 2)])
 def test_a_ratio_the_network_was_not_made_for_is_refused(tmp_path, method, ratio):
     scene = make_scene(tmp_path, ratio=float(ratio))
