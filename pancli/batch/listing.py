@@ -78,12 +78,10 @@ def _plain_rows(text: str, label: str) -> Iterator[_Row]:
         tabs = "\t" in line
         parts = [part.strip() for part in line.split("\t")] if tabs else list(filter(None, line.split(" ")))
         if not 2 <= len(parts) <= 3:
-            raise _refusal(
-                label,
-                number,
-                f"has {len(parts)} fields where PAN MS [OUT] are wanted; separate names that have spaces "
-                "by tabs, or use CSV or JSON Lines",
-            )
+            hint = "separate names that have spaces by tabs, or use CSV or JSON Lines"
+            if len(parts) == 1 and "," in line:
+                hint = "if this is CSV, begin it with the line pan,ms,out"
+            raise _refusal(label, number, f"has {len(parts)} fields where PAN MS [OUT] are wanted; {hint}")
         yield _Row(number, parts[0], parts[1].split(";"), parts[2] if len(parts) == 3 else None)
 
 

@@ -103,6 +103,7 @@ def test_any_text_is_a_list_or_is_refused(text):
     [
         ("a b c\nalone", "list, line 2: has 1 fields where PAN MS"),
         ("a b c\n\na b c d", "list, line 3: has 4 fields"),
+        ("a.tif,b.tif,c.tif", "[OUT] are wanted; if this is CSV, begin it with the line pan,ms,out"),
         ("a b", "list, line 1: names no output; give a third column"),
         ("a\t\tc", "list, line 1: names no ms"),
         ("a b; c", "line 1: names no ms, or an empty one"),
