@@ -39,7 +39,7 @@ class Card:
         network: As the registry has it.
         version: Of the weights.
         bands: ms bands it takes at once; a scene with another number is fused in groups.
-        ratios: Smallest and largest ratio it was trained for.
+        ratios: Smallest and largest ratio it takes: those it was trained for, or was found to hold at.
         nominal_pixels: Area the network's sums are rescaled to.
         parameters: Trainable scalars.
         normalisation: What units the inputs are brought to, and so which dynamic ranges are taken.

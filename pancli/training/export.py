@@ -87,7 +87,7 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         figures: What it reaches on the validation scenes.
     """
     recipe = run.recipe
-    ratios = recipe.degradation.ratios
+    ratios = (*recipe.degradation.ratios, recipe.largest_ratio or recipe.degradation.ratios[0])
     return Card(
         name=name,
         network=next(key for key, kind in NETWORKS.items() if type(network) is kind),

@@ -294,6 +294,8 @@ class Recipe:
         kept: Share of the weights that the run begins from in those that are validated and exported: trained
             ones are better at what they were trained for, the first ones at all else, and what lies between
             keeps most of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+        largest_ratio: That the card admits, where weights were found to hold beyond the ratios they are
+            trained with; 0 for the largest of these.
         frozen: Modules of the network that keep the weights they begin with, by name.
         teacher: The stage before; None to train on the truth alone.
         distillation: What is taken from it; None where there is no teacher.
@@ -317,6 +319,7 @@ class Recipe:
     back_projections: int = 0
     precision: str = "float32"
     kept: float = 0.0
+    largest_ratio: float = 0.0
     frozen: tuple[str, ...] = ()
     teacher: Teacher | None = None
     distillation: Distillation | None = None

@@ -134,7 +134,7 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
         peer = find_network(recipe.mutual.peer).TRAITS
         if (peer.ratio, peer.align, peer.window) != (traits.ratio, traits.align, traits.window):
             raise RecipeError(f"{recipe.network} and {recipe.mutual.peer} do not take the same inputs")
-    ratios = {*recipe.degradation.ratios, *recipe.validation.ratios}
+    ratios = {*recipe.degradation.ratios, *recipe.validation.ratios, recipe.largest_ratio} - {0}
     if odd := [
         ratio for ratio in ratios if traits.ratio is not None and abs(ratio - traits.ratio) > RATIO_SLACK
     ]:

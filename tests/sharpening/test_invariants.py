@@ -34,7 +34,8 @@ TAKEN = {row["name"]: (row["ratios"][0], row["ratios"][1] or math.inf) for row i
         for name in METHODS
         for ratio in (4.0, 29.9 / 14.99)
         if TAKEN[name][0] <= ratio <= TAKEN[name][1]
-    ],
+    ]
+    + [("bandset", 6.0)],
 )
 def test_tile_size_does_not_show(tmp_path, method, ratio):
     scene = make_scene(tmp_path, size=(104, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(60, 130))

@@ -340,6 +340,12 @@ def test_training_learns_and_settles(tmp_path, data, recipe):
     assert int(end["unit1.spatial.norm.num_batches_tracked"]) == 18
 
 
+def test_a_card_may_admit_larger_ratios_than_those_trained_with(tmp_path, data, recipe):
+    wider = replace(recipe, largest_ratio=6.0, schedule=replace(recipe.schedule, steps=1))
+    run = train(wider, data, tmp_path)
+    assert read_card(run.weights("tiny")).ratios == (min(recipe.degradation.ratios) - 0.1, 6.1)
+
+
 def test_what_is_exported_loads_and_its_card_is_filled(recipe, whole):
     network, card = load_weights(whole / "tiny.safetensors")
     assert card == read_card(whole / "tiny.safetensors")

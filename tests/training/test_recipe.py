@@ -8,6 +8,7 @@ import pytest
 
 from pancli.errors import RecipeError
 from pancli.networks.registry import NETWORKS
+from pancli.networks.weights import read_card
 from pancli.training.losses import least_patch
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Loss, Optimiser, Schedule
@@ -97,6 +98,8 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
         ("seed = 7", "kept = 1.0", "kept must be 0 or more, below 1"),
+        ("seed = 7", "largest_ratio = 3.5", "largest_ratio must be those of degradation.ratios or above"),
+        ("seed = 7", "largest_ratio = 9.0", "largest_ratio must be those of degradation.ratios or above"),
         ("seed = 7", "kept = 0.5\nmutual = {peer = 'ssml-spatial'}", "kept must be left out where there is"),
         ("seed = 7", "teacher = {kind = 'encoder'}", "teacher and distillation must be given both"),
         ("seed = 7", "distillation = {}", "teacher and distillation must be given both"),
@@ -214,6 +217,15 @@ def test_the_recipe_of_the_last_stage_of_msinn_trains_its_refinement_alone():
     assert recipe.loss == Loss(l1=1.0, ms=0.1, pan=0.1)
     assert recipe.schedule.patch >= least_patch(4)
     assert set(recipe.degradation.ratios) == set(recipe.validation.ratios) == {4.0}
+
+
+def test_weights_that_hold_beyond_the_ratios_they_are_trained_with_say_so():
+    recipe = read_recipe(ROOT / "weights" / "bandset-blunt.toml")
+    card = read_card(ROOT / "weights" / "bandset.safetensors")
+    assert max(recipe.degradation.ratios) == 4.0
+    assert card.ratios == (1.9, 6.1)
+    assert card.recipe_sha256 == recipe.sha256
+    assert "5 and 6" in card.limits
 
 
 @pytest.mark.parametrize("name", ["gcpnet-plain", "gcpnet-distilled"])
