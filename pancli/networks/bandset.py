@@ -113,7 +113,7 @@ class BandSet(Network):
         count = inputs.bms.shape[1]
         own, shared, seen = see(inputs)
         x = activated(self.own(own), self.shared(shared), count)
-        del own, shared  # as large as all that is still needed
+        del own, shared  # nothing reads them any more
         (means,) = yield (Mean(x),)
         return self._adapt(x, by_image(means, count), seen), seen
 

@@ -140,7 +140,7 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
     ]:
         raise RecipeError(
             f"{recipe.network} takes ratio {traits.ratio} alone, but the recipe has {min(odd):g}; set "
-            f"degradation.ratios and validation.ratios to [{traits.ratio}]"
+            f"degradation.ratios and validation.ratios to [{traits.ratio}], and leave out largest_ratio"
         )
 
 
