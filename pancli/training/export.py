@@ -87,13 +87,16 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         figures: What it reaches on the validation scenes.
     """
     recipe = run.recipe
-    ratios = (*recipe.degradation.ratios, recipe.largest_ratio or recipe.degradation.ratios[0])
+    ratios = recipe.degradation.ratios
     return Card(
         name=name,
         network=next(key for key, kind in NETWORKS.items() if type(network) is kind),
         version=recipe.version,
         bands=recipe.bands,
-        ratios=(round(min(ratios) - RATIO_SLACK, 3), round(max(ratios) + RATIO_SLACK, 3)),
+        ratios=(
+            round(min(ratios) - RATIO_SLACK, 3),
+            round(max(*ratios, recipe.largest_ratio) + RATIO_SLACK, 3),
+        ),
         nominal_pixels=network.nominal_pixels,
         parameters=sum(p.numel() for p in network.parameters()),
         normalisation="detail units of the scene, so any dynamic range: band = (ms - mean) / (r std) with r "

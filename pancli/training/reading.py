@@ -126,9 +126,8 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     whole = recipe.schedule.patch == recipe.schedule.region and recipe.schedule.patches == 1
     yield "schedule: patch", whole or not recipe.back_projections, "the region where back_projections are"
     yield "kept", 0 <= recipe.kept < 1, "0 or more, below 1"
-    largest = max(recipe.degradation.ratios, default=8.0)
-    beyond = recipe.largest_ratio == 0 or largest <= recipe.largest_ratio <= 8
-    yield "largest_ratio", beyond, "those of degradation.ratios or above, to 8"
+    beyond = all(ratio <= recipe.largest_ratio <= 8 for ratio in recipe.degradation.ratios)
+    yield "largest_ratio", beyond or not recipe.largest_ratio, "those of degradation.ratios or above, to 8"
     yield _one_of("precision", recipe.precision, PRECISIONS)
     yield _one_of("validation: kind", recipe.validation.kind, ("pairs", "referenced"))
     yield "validation: crop", recipe.validation.crop >= 8, "8 or more"

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -25,13 +26,12 @@ from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
 from pancli.methods.registry import METHODS
-from pancli.networks.weights import shipped
-from pancli.placement import AxisMap, Placement
-from pancli.resampling import blur, degrade, mtf_sigma
+from pancli.networks.weights import find_weights
+from pancli.resampling import blur, mtf_sigma
 from pancli.scene import TiledScene, array_scene, fuse_scene
-from pancli.tiling import Window
 from pancli.training.sources import load_image
 from pancli.training.validation import compare_images
+from tests.benchmarks.hyperspectral import make_pair
 
 NAMES = ("m_3607824_se_17_1_20160620_subset", "m_4208701_ne_16_060_20200902", "virginia")
 _SIDE = 384  # pixels, at most
@@ -94,9 +94,7 @@ def observe(image: Tensor, how: Reduction) -> tuple[TiledScene, Tensor]:
     mixture = torch.tensor(_MIXTURE)[:, None, None]
     pan = blunted((mixture * image).sum(0, keepdim=True), how.pan_gain)
     truth = image if how.blunter == 1.0 else blunted(image, how.blunter)
-    side, small = image.shape[1], image.shape[1] // how.ratio
-    axis = AxisMap(1 / how.ratio, 0.0, small)
-    ms = degrade(truth, Placement(axis, axis), Window(0, 0, side, side), Window(0, 0, small, small), how.gain)
+    ms = make_pair(truth, slice(None), how.gain, how.ratio).ms
     noise = torch.randn(ms.shape, generator=torch.Generator().manual_seed(1))
     ms = ms + how.noise * noise * ms.std((1, 2), keepdim=True)
     pan = aligned(pan, (-how.shift[0], -how.shift[1]))
@@ -106,11 +104,8 @@ def observe(image: Tensor, how: Reduction) -> tuple[TiledScene, Tensor]:
 def load(name: str) -> Method:
     """A method by name or weights file, with rounds if its name ends in them."""
     plain, _, rounds = name.partition("+bp")
-    weights = shipped()
-    if plain in METHODS:
-        method: Method = METHODS[plain]
-    else:
-        method = NetworkMethod.load(weights.get(plain, Path(plain)), torch.device("cpu"))
+    weights = find_weights(plain)
+    method = METHODS[plain] if weights is None else NetworkMethod.load(weights, torch.device("cpu"))
     return with_rounds(method, int(rounds) if rounds else None)
 
 
@@ -150,13 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @torch.inference_mode()
 def _cell(method: Method, pairs: Sequence[tuple[TiledScene, Tensor]], ratio: float) -> str:
-    totals = [0.0, 0.0, 0.0]
+    found = []
     for scene, truth in pairs:
         fused = fuse_scene(method, scene, method.fit(scene))
         figures = compare_images(fused, truth, _PEAK, ratio)
-        for index, value in enumerate((figures.psnr, figures.sam, sharpness(fused, truth))):
-            totals[index] += value / len(pairs)
-    return f"{totals[0]:.2f} / {totals[1]:.2f} / {totals[2]:.2f}"
+        found.append((figures.psnr, figures.sam, sharpness(fused, truth)))
+    return " / ".join(f"{fmean(column):.2f}" for column in zip(*found, strict=True))
 
 
 if __name__ == "__main__":

@@ -99,12 +99,12 @@ class Pair:
         return array_scene(self.pan[0].numpy(), self.ms.numpy(), sensor=sensor)
 
 
-def make_pair(truth: Tensor, visible: slice, gain: float = GAIN) -> Pair:
+def make_pair(truth: Tensor, visible: slice, gain: float = GAIN, ratio: int = RATIO) -> Pair:
     """A truth (B, H, W) observed; rows and columns that fill no ms pixel are left out."""
-    height, width = (side - side % RATIO for side in truth.shape[1:])
+    height, width = (side - side % ratio for side in truth.shape[1:])
     truth = truth[:, :height, :width]
-    axes = (AxisMap(1 / RATIO, 0.0, side // RATIO) for side in (height, width))
-    windows = Window(0, 0, height, width), Window(0, 0, height // RATIO, width // RATIO)
+    axes = (AxisMap(1 / ratio, 0.0, side // ratio) for side in (height, width))
+    windows = Window(0, 0, height, width), Window(0, 0, height // ratio, width // ratio)
     ms = degrade(truth, Placement(*axes), *windows, gain)
     return Pair(truth[visible].mean(0, keepdim=True), ms, truth)
 
