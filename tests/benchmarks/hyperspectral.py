@@ -85,7 +85,7 @@ class Pair:
 
     Attributes:
         pan: (1, H, W).
-        ms: (B, H / 4, W / 4).
+        ms: (B, H / ratio, W / ratio).
         truth: (B, H, W).
     """
 
