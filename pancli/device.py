@@ -10,6 +10,8 @@ import torch
 
 from pancli.errors import DeviceError, UsageError
 
+CPU = torch.device("cpu")
+
 
 def find_device(name: str) -> torch.device:
     """The device of that name: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
@@ -20,7 +22,7 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
-        return torch.device("cpu")
+        return CPU
     if not re.fullmatch(r"cuda(:\d+)?", name):
         raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
     count = device_count()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from pancli.device import CPU
 from pancli.methods.alignment import NOWHERE, Shift, aligned, alignment_radius
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
 from pancli.placement import AxisMap, Placement
@@ -127,7 +128,7 @@ class TiledScene:
     fit_tile: int = FIT_TILE
     pan_shift: Shift = NOWHERE
     overhang: int = 0
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
 
     def margin(self, radius: int) -> int:
         """Pan pixels to read around a core so that a method of that radius is exact on it."""
@@ -233,14 +234,13 @@ class TiledScene:
 
 
 def open_scene(
-    reader: Reader, info: PairInfo, area: Window, bounds: Window, device: torch.device | None = None
+    reader: Reader, info: PairInfo, area: Window, bounds: Window, device: torch.device = CPU
 ) -> TiledScene:
     """A scene over a reader, with typical values measured for pixels that are masked and far from others.
 
     Raises:
         InputError: The files cannot be read.
     """
-    device = device or torch.device("cpu")
     if not reader.masked:
         return TiledScene(reader, info, area, bounds, device=device)
     pan_fill, ms_fill = _typical_values(reader, info, area)

@@ -7,24 +7,24 @@ import math
 import numpy as np
 
 from pancli.simulation.plants import tree
-from pancli.simulation.shapes import bent_strip_distance, box_distance, coverage, ellipse_distance
+from pancli.simulation.shapes import Kind
 from pancli.simulation.site import CARS, PAVING, ROOFS, Site
+from pancli.simulation.strokes import Shade, Stroke
 
 
 def road(site: Site, centre: tuple[float, float], angle: float, half: float) -> None:
     """Paint a road through a place across the whole scene, with a middle line and cars if it is wide."""
     bend = float(site.rng.normal(0, 0.15)) / site.extent if site.rng.random() < 0.3 else 0.0
     reach = 1.5 * site.extent
-    patch = site.patch(centre, (reach, half + 2 + abs(bend) * reach**2), angle)
-    if patch is None:
+    around = site.box(centre, (reach, half + 2 + abs(bend) * reach**2), angle)
+    if around is None:
         return
-    distance = bent_strip_distance(patch, half, bend)
-    site.paint(patch, coverage(distance + np.float32(min(0.4 * half, 3))), ("grass", "loam", "concrete"))
-    site.paint(patch, coverage(distance), PAVING)
+    strip = around.bent(half, bend)
+    site.paint(strip.grown(min(0.4 * half, 3)), ("grass", "loam", "concrete"))
+    site.paint(strip, PAVING)
     if half > 2.5:
-        paint = np.where(np.sin(patch.along * np.float32(3 / half)) > 0, np.float32(0.7), np.float32(0))
-        line = coverage(distance - np.float32(half - 0.06 * half)) * paint
-        site.canvas.paint(patch, line, site.palette.pure("white roof"))
+        line = strip.grown(0.06 * half - half).dashed(3 / half)
+        site.canvas.lay(Stroke(line, site.palette.pure("white roof")))
     if half > 1.2 and bend == 0.0:
         _cars(site, centre, angle, half)
 
@@ -39,18 +39,17 @@ def _cars(site: Site, centre: tuple[float, float], angle: float, half: float) ->
 
 def house(site: Site, centre: tuple[float, float], half: tuple[float, float], angle: float) -> None:
     """Paint a building: a flat roof with boxes on it or a gabled one, and its shadow."""
-    patch = site.patch(centre, half, angle)
-    if patch is None:
+    roof = site.box(centre, half, angle)
+    if roof is None:
         return
-    site.cast_shadow(centre, half, angle, min(half) * float(site.rng.uniform(0.4, 1.6)), round_=False)
-    cover = coverage(box_distance(patch, half))
+    site.cast_shadow(roof, min(half) * float(site.rng.uniform(0.4, 1.6)))
     colour = site.palette.pick(site.rng, ROOFS)
     if site.rng.random() < 0.6:
-        lit = math.sin(angle) * site.sun[0] - math.cos(angle) * site.sun[1]
-        side = 1 + np.float32(0.35 * lit) * np.clip(patch.across, -1, 1)
-        site.canvas.paint(patch, cover, colour, side * site.texture("fine", 0.04, patch.shape))
+        lit = 0.35 * (math.sin(angle) * site.sun[0] - math.cos(angle) * site.sun[1])
+        gable = Shade(lean_across=lit, darkest=-abs(lit), brightest=abs(lit))
+        site.canvas.lay(Stroke(roof, colour, shade=gable, grain=site.cut("fine", 0.04, roof.bounds)))
         return
-    site.canvas.paint(patch, cover, colour, site.texture("fine", 0.05, patch.shape))
+    site.canvas.lay(Stroke(roof, colour, grain=site.cut("fine", 0.05, roof.bounds)))
     if min(half) > 5:
         for _ in range(int(site.rng.integers(1, 6))):
             _roof_box(site, centre, half, angle)
@@ -61,10 +60,10 @@ def _roof_box(site: Site, centre: tuple[float, float], half: tuple[float, float]
     place = site.offset(centre, angle, float(along), float(across))
     size = min(half) * float(site.rng.uniform(0.05, 0.2))
     box = size * float(site.rng.uniform(1.0, 2.0)), size
-    site.cast_shadow(place, box, angle, size, round_=False)
-    top = site.patch(place, box, angle)
+    top = site.box(place, box, angle)
     if top is not None:
-        site.paint(top, coverage(box_distance(top, box)), ROOFS)
+        site.cast_shadow(top, size)
+        site.paint(top, ROOFS)
 
 
 def town(site: Site, lot: float) -> None:
@@ -106,10 +105,10 @@ def works(site: Site) -> None:
         centre, angle = site.somewhere(), site.turned(0.01)
         half = unit * float(site.rng.uniform(0.6, 1.6)), unit * float(site.rng.uniform(0.4, 1.0))
         yard = half[0] * 1.3, half[1] * 1.4
-        patch = site.patch(centre, yard, angle)
-        if patch is None:
+        ground = site.box(centre, yard, angle)
+        if ground is None:
             continue
-        site.paint(patch, coverage(box_distance(patch, yard)), (*PAVING, "gravel roof", "loam"))
+        site.paint(ground, (*PAVING, "gravel roof", "loam"))
         kind = site.rng.random()
         if kind < 0.55:
             house(site, centre, half, angle)
@@ -129,9 +128,9 @@ def _car_park(site: Site, centre: tuple[float, float], half: tuple[float, float]
 
 
 def _box(site: Site, centre: tuple[float, float], half: tuple[float, float], angle: float) -> None:
-    patch = site.patch(centre, half, angle)
-    if patch is not None:
-        site.paint(patch, coverage(box_distance(patch, half)), CARS)
+    box = site.box(centre, half, angle)
+    if box is not None:
+        site.paint(box, CARS)
 
 
 def _tanks(site: Site, centre: tuple[float, float], half: tuple[float, float], angle: float) -> None:
@@ -139,11 +138,9 @@ def _tanks(site: Site, centre: tuple[float, float], half: tuple[float, float], a
     colour = site.palette.pick(site.rng, ("white roof", "metal roof", "concrete"))
     for along in np.arange(-half[0] + radius, half[0], 2.4 * radius)[:6]:
         place = site.offset(centre, angle, float(along), 0.0)
-        patch = site.patch(place, (radius, radius), 0.0)
-        if patch is not None:
-            site.cast_shadow(place, (radius, radius), 0.0, radius, round_=True)
-            lit = patch.along * np.float32(site.sun[0] / radius) + patch.across * np.float32(
-                site.sun[1] / radius
-            )
-            cover = coverage(ellipse_distance(patch, (radius, radius)))
-            site.canvas.paint(patch, cover, colour, 1 - np.float32(0.08) * lit)
+        box = site.box(place, (radius, radius), 0.0)
+        if box is not None:
+            tank = box._replace(kind=Kind.ELLIPSE)
+            site.cast_shadow(tank, radius)
+            lit = Shade(-0.08 * site.sun[0] / radius, -0.08 * site.sun[1] / radius)
+            site.canvas.lay(Stroke(tank, colour, shade=lit))

@@ -5,46 +5,54 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pancli.simulation.built import road, town, works
+from pancli.simulation.canvas import Canvas
 from pancli.simulation.instruments import Instrument
 from pancli.simulation.land import fields, hills, open_land, river, water
 from pancli.simulation.leaves import glints, leaves
 from pancli.simulation.palette import Palette
 from pancli.simulation.plants import trees, woods
-from pancli.simulation.shapes import Canvas
-from pancli.simulation.site import Field, Site
-from pancli.simulation.textures import TextureBank, power_law
+from pancli.simulation.site import Site
+from pancli.simulation.textures import TextureBank
 
 _SHARES = (0.22, 0.15, 0.1, 0.17, 0.13, 0.08, 0.15)
 
 
-def draw_ground(rng: np.random.Generator, shape: tuple[int, int], instrument: Instrument) -> Field:
+def draw_ground(
+    rng: np.random.Generator, shape: tuple[int, int], instrument: Instrument, device: torch.device
+) -> Tensor:
     """Draw a landscape: town, suburb, works, farm land, wild land, hills, or plain shapes.
 
     Args:
         rng: Where randomness comes from.
         shape: (H, W).
         instrument: Whose channels to paint.
+        device: Where to paint.
 
     Returns:
         (1 + bands, H, W) apparent reflectance without haze, pan first, above 0.
     """
-    site = _site(rng, shape, instrument)
+    site = _site(rng, shape, instrument, device)
     open_land(site)
     kind = int(rng.choice(len(_SHARES), p=_SHARES))
     (_town, _suburb, _works, _farm, _wild, _hills, _shapes)[kind](site)
-    return _light(rng, site.canvas.pixels)
+    return _light(site)
 
 
-def _site(rng: np.random.Generator, shape: tuple[int, int], instrument: Instrument) -> Site:
+def _site(
+    rng: np.random.Generator, shape: tuple[int, int], instrument: Instrument, device: torch.device
+) -> Site:
     azimuth = rng.uniform(0, 2 * math.pi)
     shadows = math.cos(azimuth), math.sin(azimuth)
     dust = rng.uniform(0.1, 0.5) * rng.dirichlet(np.ones(5))
+    bank = TextureBank.random(rng, shape, shadows, device)
     return Site(
         rng=rng,
-        canvas=Canvas(np.zeros((instrument.bands + 1, *shape), np.float32)),
-        bank=TextureBank.random(rng, shape, shadows),
+        canvas=Canvas(instrument.bands + 1, shape, bank.fields),
+        bank=bank,
         palette=Palette.of(instrument, float(rng.uniform(0.2, 0.5)), dust.tolist()),
         sun=shadows,
         shadow=float(rng.uniform(0.2, 1.3)),
@@ -108,12 +116,13 @@ def _roads(site: Site, most: int) -> None:
         road(site, site.somewhere(), site.turned(0.3), site.power_size(0.6, 5.0))
 
 
-def _light(rng: np.random.Generator, pixels: Field) -> Field:
-    """Uneven light on all channels alike, and texture that each channel has to itself."""
-    light = power_law(rng, pixels.shape[1:], 3.0)[0]
-    common = power_law(rng, pixels.shape[1:], float(rng.uniform(0.3, 1.1)))[0]
-    own = power_law(rng, pixels.shape[1:], float(rng.uniform(0.8, 1.6)), len(pixels))
-    strength = rng.uniform((0.01, 0.03, 0.002), (0.10, 0.09, 0.02)).astype(np.float32)
-    pixels *= np.exp(strength[0] * light)
-    pixels *= np.maximum(1 + strength[1] * common + strength[2] * own, np.float32(0.3))
-    return pixels
+def _light(site: Site) -> Tensor:
+    """The ground under uneven light on all channels alike, with texture that each channel has to itself."""
+    pixels = site.canvas.pixels
+    light = site.field(3.0)[0]
+    common = site.field(float(site.rng.uniform(0.3, 1.1)))[0]
+    own = site.field(float(site.rng.uniform(0.8, 1.6)), len(pixels))
+    uneven, shared, apart = site.rng.uniform((0.01, 0.03, 0.002), (0.10, 0.09, 0.02)).tolist()
+    lit: Tensor = pixels * torch.exp(uneven * light)
+    lit *= (1 + shared * common + apart * own).clamp_min(0.3)
+    return lit

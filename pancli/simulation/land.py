@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
+import torch
 
-from pancli.simulation.shapes import Patch, bent_strip_distance, box_distance, coverage
-from pancli.simulation.site import GROUND, PLANTS, WATER, Field, Site
-from pancli.simulation.textures import power_law
+from pancli.simulation.shapes import Shape, coverage, strip_inside
+from pancli.simulation.site import GROUND, PLANTS, WATER, Site
+from pancli.simulation.strokes import Cut, Shade, Stroke
+from pancli.simulation.textures import textured
 
 
 def open_land(site: Site) -> None:
     """Cover everything with patches of plants and bare ground, some borders sharp and some gradual."""
-    whole = site.whole()
     kinds = int(site.rng.integers(2, 5))
-    masks = power_law(site.rng, site.canvas.shape, float(site.rng.uniform(2.2, 3.4)), kinds)
-    masks += np.float32(site.rng.uniform(0.0, 0.25)) * site.bank.fine
+    masks = site.field(float(site.rng.uniform(2.2, 3.4)), kinds)
+    masks += float(site.rng.uniform(0.0, 0.25)) * site.bank["fine"]
     for index in range(kinds):
-        sharp = np.float32(site.power_size(0.6, 8.0, 1.0001))
-        edge = sharp * (masks[index] - np.float32(site.rng.uniform(-0.8, 0.8)))
-        cover = np.ones(whole.shape, np.float32) if index == 0 else coverage(edge)
-        site.paint(whole, cover, (*PLANTS, *GROUND))
+        sharp = site.power_size(0.6, 8.0, 1.0001)
+        edge = sharp * (masks[index] - float(site.rng.uniform(-0.8, 0.8)))
+        site.wash(torch.ones_like(edge) if index == 0 else coverage(edge), (*PLANTS, *GROUND))
 
 
 def hills(site: Site) -> None:
     """Shade everything by a rough height field, with woods on the slopes that see less sun."""
-    height = power_law(site.rng, site.canvas.shape, float(site.rng.uniform(2.6, 3.6)))[0]
-    down, right = np.gradient(height)
-    facing = np.asarray(-(site.sun[0] * down + site.sun[1] * right), np.float32)
-    facing /= max(float(facing.std()), 1e-6)
-    whole = site.whole()
+    down, right = torch.gradient(site.field(float(site.rng.uniform(2.6, 3.6)))[0])
+    facing = -(site.sun[0] * down + site.sun[1] * right)
+    facing /= facing.std().clamp_min(1e-6)
     if site.rng.random() < 0.7:
-        moist = np.float32(0.7) * site.bank.rough + facing - np.float32(site.rng.uniform(-0.5, 1.0))
-        site.paint(
-            whole, coverage(np.float32(site.power_size(0.7, 5.0, 1.5)) * moist), ("conifer", "broadleaf")
-        )
-    light = 1 - np.float32(site.rng.uniform(0.08, 0.35)) * facing
-    site.canvas.pixels[:] *= np.clip(light, 0.2, 2.0)
+        moist = 0.7 * site.bank["rough"] + facing - float(site.rng.uniform(-0.5, 1.0))
+        site.wash(coverage(site.power_size(0.7, 5.0, 1.5) * moist), ("conifer", "broadleaf"))
+    light = 1 - float(site.rng.uniform(0.08, 0.35)) * facing
+    site.canvas.pixels.mul_(light.clamp(0.2, 2.0))
 
 
 def fields(site: Site, smallest: float) -> None:
@@ -45,53 +40,54 @@ def fields(site: Site, smallest: float) -> None:
     for _ in range(int(site.rng.integers(8, 24))):
         length = site.power_size(max(smallest, site.extent / 16), site.extent / 3, 1.8)
         half = length, length * float(site.rng.uniform(0.3, 1.0))
-        patch = site.patch(site.somewhere(), half, site.turned())
-        if patch is None:
+        shape = site.box(site.somewhere(), half, site.turned())
+        if shape is None:
             continue
-        is_box = site.rng.random() < 0.7
-        distance = box_distance(patch, half) if is_box else site.polygon(patch, half[1])
+        if not site.rng.random() < 0.7:
+            shape = site.polygon(shape, half[1])
         if site.rng.random() < 0.4:
-            site.paint(patch, coverage(distance), ("broadleaf", "dry grass", "loam"))
-            distance = distance - np.float32(site.rng.uniform(1.0, 3.0))
-        _crop(site, patch, coverage(distance))
+            site.paint(shape, ("broadleaf", "dry grass", "loam"))
+            shape = shape.grown(-float(site.rng.uniform(1.0, 3.0)))
+        _crop(site, shape)
 
 
-def _crop(site: Site, patch: Patch, cover: Field) -> None:
+def _crop(site: Site, shape: Shape) -> None:
     names = ("crop", "crop", "grass", "grass", "loam", "loam", "red soil", "dry grass", "dry grass")
-    before = site.palette.pick(site.rng, names)
-    shade = site.texture("rough", float(site.rng.uniform(0.03, 0.12)), patch.shape)
+    colour = site.palette.pick(site.rng, names)
+    grain = site.cut("rough", float(site.rng.uniform(0.03, 0.12)), shape.bounds)
+    shade, phase = Shade(), Cut()
     if site.rng.random() < 0.7:
-        shade = shade * _rows(site, patch, float(site.rng.uniform(0.03, 0.2)))
-    other = site.palette.pick(site.rng, ("crop", "loam"))
-    worn = np.clip(site.texture("smooth", 0.12, patch.shape) - np.float32(0.9), 0, 0.6)
-    site.canvas.paint(patch, cover, before, shade * (1 - worn), other[:, None, None] * worn)
-
-
-def _rows(site: Site, patch: Patch, strength: float) -> Field:
-    period = site.power_size(2.2, 12.0, 1.5)
-    phase = site.texture("smooth", 0.25, patch.shape)
-    wave = np.sin(np.float32(2 * math.pi / period) * patch.across + 3 * phase)
-    return np.asarray(1 + np.float32(strength) * wave, np.float32)
+        strength, period = float(site.rng.uniform(0.03, 0.2)), site.power_size(2.2, 12.0, 1.5)
+        shade, phase = (
+            Shade(furrows=strength, frequency=2 * math.pi / period),
+            site.cut("smooth", 0.25, shape.bounds),
+        )
+    under = site.palette.pick(site.rng, ("crop", "loam"))
+    wear = site.cut("smooth", 0.12, shape.bounds)
+    site.canvas.lay(Stroke(shape, colour, None, shade, grain, phase, wear, under))
 
 
 def water(site: Site) -> None:
     """Paint a lake or a bay with its shore: where a smooth random field is low."""
-    whole = site.whole()
-    height = power_law(site.rng, site.canvas.shape, float(site.rng.uniform(3.2, 4.4)))[0]
-    shore = np.quantile(height[::4, ::4], float(site.rng.uniform(0.1, 0.4))) - height
-    slope = np.float32(max(float(np.abs(np.diff(height, axis=0)).mean()), 1e-4))
-    shore = np.asarray(shore / slope, np.float32)
-    site.paint(whole, coverage(shore + np.float32(site.rng.uniform(0.5, 4.0))), ("sand", "loam", "grass"))
-    site.paint(whole, coverage(shore), WATER, 0.4)
+    height = site.field(float(site.rng.uniform(3.2, 4.4)))[0]
+    shore = torch.quantile(height[::4, ::4].flatten(), float(site.rng.uniform(0.1, 0.4))) - height
+    shore /= height.diff(dim=0).abs().mean().clamp_min(1e-4)
+    site.wash(coverage(shore + float(site.rng.uniform(0.5, 4.0))), ("sand", "loam", "grass"))
+    site.wash(coverage(shore), WATER, 0.4)
 
 
 def river(site: Site) -> None:
     """Paint a bent band of water."""
     half = site.power_size(3.0, site.extent / 8, 1.5)
     bend = float(site.rng.normal(0, 0.5)) / site.extent
-    patch = site.patch(site.somewhere(), (2.0 * site.extent,) * 2, float(site.rng.uniform(0, math.pi)))
-    if patch is not None:
-        wobble = np.float32(0.15 * half) * (site.texture("smooth", 1.0, patch.shape) - 1)
-        distance = bent_strip_distance(patch, half, bend) + wobble
-        site.paint(patch, coverage(distance + np.float32(0.2 * half)), ("grass", "broadleaf", "sand", "loam"))
-        site.paint(patch, coverage(distance), WATER, 0.4)
+    row, col = site.somewhere()
+    angle = float(site.rng.uniform(0, math.pi))
+    site.rng.integers(0, site.canvas.shape)
+    rows, cols = site.canvas.shape
+    down = torch.arange(rows, device=site.canvas.device)[:, None] - row
+    right = torch.arange(cols, device=site.canvas.device) - col
+    c, s = math.cos(angle), math.sin(angle)
+    wobble = 0.15 * half * (textured(site.bank["smooth"], 1.0) - 1)
+    distance = strip_inside(c * down + s * right, c * right - s * down, half, bend) + wobble
+    site.wash(coverage(distance + 0.2 * half), ("grass", "broadleaf", "sand", "loam"))
+    site.wash(coverage(distance), WATER, 0.4)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pancli.simulation.shapes import box_distance, coverage, ellipse_distance
+from pancli.simulation.shapes import Kind
 from pancli.simulation.site import ANYTHING, Site
+from pancli.simulation.strokes import Stroke
 
 
 def leaves(site: Site, density: float, smallest: float) -> None:
@@ -16,24 +17,22 @@ def leaves(site: Site, density: float, smallest: float) -> None:
         half = size, size * float(site.rng.uniform(0.25, 1.0))
         angle = site.turned() if site.rng.random() < 0.7 else float(site.rng.uniform(0, math.pi))
         centre = site.somewhere()
-        patch = site.patch(centre, half, angle)
-        if patch is None:
+        shape = site.box(centre, half, angle)
+        if shape is None:
             continue
         kind = site.rng.random()
-        if site.rng.random() < 0.4:
-            site.cast_shadow(centre, half, angle, 0.5 * min(half), round_=kind > 0.8)
         if kind > 0.8:
-            distance = ellipse_distance(patch, half)
-        else:
-            distance = box_distance(patch, half) if kind > 0.25 else site.polygon(patch, half[1])
-        site.paint(patch, coverage(distance), ANYTHING, 0.3)
+            shape = shape._replace(kind=Kind.ELLIPSE)
+        if site.rng.random() < 0.4:
+            site.cast_shadow(shape, 0.5 * min(half))
+        site.paint(shape if kind > 0.25 else site.polygon(shape, half[1]), ANYTHING, 0.3)
 
 
 def glints(site: Site, density: float) -> None:
     """Scatter bright things about a pixel large, ``density`` per 10,000 pixels: metal, glass, white cars."""
     for _ in range(int(density * site.canvas.shape[0] * site.canvas.shape[1] / 10_000)):
         half = site.power_size(0.3, 1.2), float(site.rng.uniform(0.3, 0.8))
-        patch = site.patch(site.somewhere(), half, site.turned())
-        if patch is not None:
+        glint = site.box(site.somewhere(), half, site.turned())
+        if glint is not None:
             colour = site.palette.pick(site.rng, ("white roof", "metal roof", "metal roof", "red paint"), 0.4)
-            site.canvas.paint(patch, coverage(box_distance(patch, half)), colour)
+            site.canvas.lay(Stroke(glint, colour))

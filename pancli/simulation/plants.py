@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from pancli.simulation.shapes import coverage, ellipse_distance
+from pancli.simulation.shapes import Kind, coverage
 from pancli.simulation.site import TREES, Site
-from pancli.simulation.textures import power_law
+from pancli.simulation.strokes import Cut, Shade, Stroke
 
 
 def tree(site: Site, centre: tuple[float, float], radius: float) -> None:
     """Paint one tree: a crown lit from one side, and its shadow."""
     half = radius, radius * float(site.rng.uniform(0.75, 1.0))
-    patch = site.patch(centre, half, 0.0)
-    if patch is None:
+    box = site.box(centre, half, 0.0)
+    if box is None:
         return
-    site.cast_shadow(centre, half, 0.0, 1.5 * radius, round_=True)
-    lit = patch.along * np.float32(-site.sun[0] / radius) + patch.across * np.float32(-site.sun[1] / radius)
-    shade = np.maximum(1 + np.float32(0.35) * lit, np.float32(0.2))
-    if radius > 2:
-        shade = shade * site.texture("fine", 0.15, patch.shape)
+    crown = box._replace(kind=Kind.ELLIPSE)
+    site.cast_shadow(crown, 1.5 * radius)
+    lit = Shade(-0.35 * site.sun[0] / radius, -0.35 * site.sun[1] / radius, darkest=-0.8)
+    grain = site.cut("fine", 0.15, crown.bounds) if radius > 2 else Cut()
     colour = site.palette.pick(site.rng, TREES, 0.3)
-    site.canvas.paint(patch, coverage(ellipse_distance(patch, half)), colour, shade)
+    site.canvas.lay(Stroke(crown, colour, shade=lit, grain=grain))
 
 
 def trees(site: Site, density: float) -> None:
@@ -38,12 +35,11 @@ def trees(site: Site, density: float) -> None:
 
 def woods(site: Site) -> None:
     """Cover much of the scene with closed woods: crowns side by side, one kind here, another there."""
-    whole = site.whole()
-    ground = power_law(site.rng, site.canvas.shape, float(site.rng.uniform(2.6, 3.4)), 2)
-    edge = np.float32(6.0) * (ground[0] + np.float32(site.rng.uniform(0.2, 1.5)))
+    ground, crowns = site.field(float(site.rng.uniform(2.6, 3.4)), 2), site.bank["crowns"]
+    edge = 6.0 * (ground[0] + float(site.rng.uniform(0.2, 1.5)))
     bark = site.palette.shadow * site.palette.pick(site.rng, TREES)
-    for index, cover in enumerate((coverage(edge), coverage(edge) * coverage(np.float32(4.0) * ground[1]))):
+    for index, cover in enumerate((coverage(edge), coverage(edge) * coverage(4.0 * ground[1]))):
         colour = site.palette.pick(site.rng, ("conifer", "broadleaf"), 0.3)
-        crowns = np.clip(1 + np.float32(site.rng.uniform(0.25, 0.5)) * site.bank.crowns, 0.1, None)
-        gap = np.clip(-site.bank.crowns - np.float32(1.0 + 0.3 * index), 0, 1)
-        site.canvas.paint(whole, cover, colour, crowns * (1 - gap), bark[:, None, None] * gap)
+        lit = (1 + float(site.rng.uniform(0.25, 0.5)) * crowns).clamp_min(0.1)
+        gap = (-crowns - (1.0 + 0.3 * index)).clamp(0, 1)
+        site.canvas.wash(cover, colour, lit * (1 - gap), site.canvas.channels(bark) * gap)

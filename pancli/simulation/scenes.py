@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pancli.device import CPU
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import blur, degrade, mtf_radius
 from pancli.simulation.ground import draw_ground
@@ -22,6 +22,9 @@ _SLACK = 1e-6  # of an ms pixel: 512 / 4.000000001 is still 128
 @dataclass(frozen=True, slots=True)
 class SimulatedPair:
     """What two cameras delivered, and the truth. All float32, all in digital numbers, 0 to ``peak``.
+
+    All lie on the device they were drawn on. Randomness comes from the host, so that a seed means one scene:
+    from device to device it differs by what arithmetic rounds, now and then by a digital number.
 
     Attributes:
         pan: (1, H, W), blurred, noisy, whole numbers.
@@ -46,7 +49,13 @@ class SimulatedPair:
 
 
 def random_pair(
-    generator: torch.Generator, size: int, bands: int, ratio: float, *, registered: bool = False
+    generator: torch.Generator,
+    size: int,
+    bands: int,
+    ratio: float,
+    *,
+    registered: bool = False,
+    device: torch.device = CPU,
 ) -> SimulatedPair:
     """A random ground seen by a random instrument, ``size`` pixels square.
 
@@ -57,6 +66,7 @@ def random_pair(
         ratio: Pan pixels per ms pixel, above 1; need not divide ``size``.
         registered: Whether ms as a whole lies where it claims to, so that the truth lies where ms does, too;
             its bands may still lie a little apart.
+        device: Where to draw it.
 
     Raises:
         ValueError: The image would be empty, without bands, or sharper in ms than in pan.
@@ -67,16 +77,22 @@ def random_pair(
     instrument = random_instrument(rng, bands, ratio)
     if registered:
         instrument = replace(instrument, shift=(0.0, 0.0))
-    return observe(rng, instrument, (size, size), ratio)
+    return observe(rng, instrument, (size, size), ratio, device)
 
 
-def seeded_pair(seed: int, instrument: Instrument, shape: tuple[int, int], ratio: float) -> SimulatedPair:
+def seeded_pair(
+    seed: int, instrument: Instrument, shape: tuple[int, int], ratio: float, device: torch.device = CPU
+) -> SimulatedPair:
     """The random ground number ``seed`` seen by a given instrument; see :func:`observe`."""
-    return observe(np.random.default_rng(seed), instrument, shape, ratio)
+    return observe(np.random.default_rng(seed), instrument, shape, ratio, device)
 
 
 def observe(
-    rng: np.random.Generator, instrument: Instrument, shape: tuple[int, int], ratio: float
+    rng: np.random.Generator,
+    instrument: Instrument,
+    shape: tuple[int, int],
+    ratio: float,
+    device: torch.device = CPU,
 ) -> SimulatedPair:
     """Draw a ground and let an instrument see it.
 
@@ -85,6 +101,7 @@ def observe(
         instrument: What looks.
         shape: (H, W) of pan.
         ratio: Pan pixels per ms pixel, above 1.
+        device: Where to draw.
 
     Raises:
         ValueError: The image would be empty, or sharper in ms than in pan.
@@ -95,7 +112,7 @@ def observe(
     margin = _margin(instrument, ratio)
     pan_window = Window(0, 0, *shape)
     around = pan_window.grow(margin)
-    numbers = _digital_numbers(draw_ground(rng, around.shape, instrument), instrument)
+    numbers = _digital_numbers(draw_ground(rng, around.shape, instrument, device), instrument)
     sharp = blur(numbers[1:], (instrument.reference_sigma,) * 2).clamp(0.0, instrument.peak)
     inner = pan_window.slices_in(around)
     pan = blur(numbers[:1], (instrument.pan_sigma,) * 2)[:, *inner]
@@ -129,12 +146,11 @@ def _margin(instrument: Instrument, ratio: float) -> int:
     return mtf_radius(ratio, min(instrument.ms_gains)) + math.ceil(ratio + max(shifts) + blur)
 
 
-def _digital_numbers(ground: npt.NDArray[np.float32], instrument: Instrument) -> Tensor:
+def _digital_numbers(ground: Tensor, instrument: Instrument) -> Tensor:
     """Apparent reflectance (1 + B, H, W), plus what the air adds, as unrounded digital numbers."""
-    path = instrument.path_reflectance()
-    scale = instrument.peak / np.asarray(instrument.full_scale)
-    numbers = torch.from_numpy(ground) + torch.as_tensor(path, dtype=torch.float32)[:, None, None]
-    return numbers * torch.as_tensor(scale, dtype=torch.float32)[:, None, None]
+    of_channels = instrument.path_reflectance(), instrument.peak / np.asarray(instrument.full_scale)
+    path, scale = (torch.from_numpy(numbers).to(ground)[:, None, None] for numbers in of_channels)
+    return (ground + path) * scale
 
 
 def _look(sharp: Tensor, instrument: Instrument, placement: Placement, around: Window) -> Tensor:
@@ -164,4 +180,4 @@ def _record(rng: np.random.Generator, numbers: Tensor, instrument: Instrument, c
     """Add noise, round, saturate."""
     deviation = noise_deviation(numbers, instrument, camera)
     noise = torch.from_numpy(rng.standard_normal(tuple(numbers.shape), dtype=np.float32))
-    return (numbers + deviation * noise).round().clamp(0, instrument.peak)
+    return (numbers + deviation * noise.to(numbers.device)).round().clamp(0, instrument.peak)

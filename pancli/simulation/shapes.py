@@ -1,49 +1,116 @@
-"""Shapes as antialiased coverage, and the canvas they are painted on, the later over the earlier.
+"""Shapes as signed distances to their edges, in pixels, inside positive.
 
-Every shape is a signed distance to its edge, in pixels, inside positive: a pixel is covered by
-``distance + 1/2`` clipped to [0, 1], which is exact for straight edges along the axes and close for others.
+A pixel is covered by ``distance + 1/2`` clipped to [0, 1], which is exact for straight edges along the axes
+and close for others. Where shapes lie is decided one by one in plain numbers; how much of each pixel they
+cover is computed for many at once, in tensors on any device.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
-Field = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
+MOST_EDGES = 7
+"""Of a polygon."""
+
+Columns = Callable[[str], Tensor]
+"""Numbers of n shapes by the names of :class:`Outline`, (n, 1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """The part of the canvas a shape lies on, and coordinates along and across the shape, in pixels.
+class Kind(IntEnum):
+    """Of a shape."""
+
+    BOX = 0
+    ELLIPSE = 1
+    STRIP = 2
+    POLYGON = 3
+
+
+class Outline(NamedTuple):
+    """A shape in numbers.
 
     Attributes:
-        rows: Canvas rows.
-        cols: Canvas columns.
-        along: (h, w) distance from the centre along the shape's axis.
-        across: (h, w) distance to the right of that axis.
+        row: Of the centre, pixel centres being whole numbers.
+        col: Of the centre.
+        cos: Of the angle of its axis, from down towards right.
+        sin: Likewise.
+        length: Half its size along the axis.
+        breadth: Half its size across.
+        bend: The middle of a strip leaves the axis by ``bend * along ** 2``.
+        dash: If above 0, the shape is there only where ``sin(dash * along)`` is positive.
+        drag_along: What is drawn out, as a shadow is, is so by this along the axis,
+        drag_across: by this to the right of it,
+        copies: and in so many copies, 2 or 3; 0 for what is not.
     """
 
-    rows: slice
-    cols: slice
-    along: Field
-    across: Field
+    row: float
+    col: float
+    cos: float
+    sin: float
+    length: float
+    breadth: float
+    bend: float = 0.0
+    dash: float = 0.0
+    drag_along: float = 0.0
+    drag_across: float = 0.0
+    copies: float = 0.0
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w)."""
-        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+class Bounds(NamedTuple):
+    """Rows and columns of a canvas."""
+
+    row: int
+    row_stop: int
+    col: int
+    col_stop: int
 
 
-def patch_at(
-    canvas_shape: tuple[int, int],
-    centre: tuple[float, float],
-    half: tuple[float, float],
-    angle: float,
-) -> Patch | None:
+class Shape(NamedTuple):
+    """A shape on a canvas.
+
+    Attributes:
+        kind: Which.
+        outline: Where.
+        bounds: The part of the canvas it was put on.
+        edges: Of a polygon, (turn, offset) of each: direction outwards in radians from the axis, and distance
+            from the centre.
+    """
+
+    kind: Kind
+    outline: Outline
+    bounds: Bounds
+    edges: tuple[tuple[float, float], ...] = ()
+
+    def grown(self, pixels: float) -> Shape:
+        """The shape with its edges so many pixels further out."""
+        outline = self.outline
+        larger = outline._replace(length=outline.length + pixels, breadth=outline.breadth + pixels)
+        edges = tuple((turn, offset + pixels) for turn, offset in self.edges)
+        return self._replace(outline=larger, edges=edges)
+
+    def bent(self, breadth: float, bend: float) -> Shape:
+        """A strip along the shape's axis, of another breadth and bent."""
+        outline = self.outline._replace(breadth=breadth, bend=bend)
+        return self._replace(kind=Kind.STRIP if bend else Kind.BOX, outline=outline)
+
+    def dashed(self, frequency: float) -> Shape:
+        """The shape in dashes along its axis, ``frequency`` in radians per pixel."""
+        return self._replace(outline=self.outline._replace(dash=frequency))
+
+    def drawn_out(self, along: float, across: float, copies: int) -> Shape:
+        """The shape drawn out by so much along its axis and to the right of it, without where it was."""
+        outline = self.outline._replace(drag_along=along, drag_across=across, copies=float(copies))
+        return self._replace(outline=outline)
+
+
+def find_bounds(
+    canvas_shape: tuple[int, int], centre: tuple[float, float], half: tuple[float, float], angle: float
+) -> Bounds | None:
     """The canvas around a turned box; None where it lies outside.
 
     Args:
@@ -52,95 +119,46 @@ def patch_at(
         half: Half its (length, breadth).
         angle: Of its length, radians from down towards right.
     """
-    c, s = math.cos(angle), math.sin(angle)
-    reach = abs(c) * half[0] + abs(s) * half[1] + 1.0, abs(s) * half[0] + abs(c) * half[1] + 1.0
-    row, row_stop = max(math.floor(centre[0] - reach[0]), 0), math.ceil(centre[0] + reach[0]) + 1
-    col, col_stop = max(math.floor(centre[1] - reach[1]), 0), math.ceil(centre[1] + reach[1]) + 1
+    c, s = abs(math.cos(angle)), abs(math.sin(angle))
+    down, right = c * half[0] + s * half[1] + 1.0, s * half[0] + c * half[1] + 1.0
+    row, row_stop = max(math.floor(centre[0] - down), 0), math.ceil(centre[0] + down) + 1
+    col, col_stop = max(math.floor(centre[1] - right), 0), math.ceil(centre[1] + right) + 1
     row_stop, col_stop = min(row_stop, canvas_shape[0]), min(col_stop, canvas_shape[1])
-    if row >= row_stop or col >= col_stop:
-        return None
-    down = np.arange(row - centre[0], row_stop - centre[0] - 0.5, dtype=np.float32)[:, None]
-    right = np.arange(col - centre[1], col_stop - centre[1] - 0.5, dtype=np.float32)[None, :]
-    along, across = c * down + s * right, c * right - s * down
-    return Patch(slice(row, row_stop), slice(col, col_stop), along, across)
+    return None if row >= row_stop or col >= col_stop else Bounds(row, row_stop, col, col_stop)
 
 
-def coverage(distance: Field) -> Field:
+def coverage(distance: Tensor) -> Tensor:
     """How much of each pixel lies inside, from its distance to the edge."""
-    return np.asarray(np.clip(distance + np.float32(0.5), 0, 1), np.float32)
+    return (distance + 0.5).clamp(0, 1)
 
 
-def box_distance(patch: Patch, half: tuple[float, float]) -> Field:
-    """Inside distance of a box of half (length, breadth)."""
-    return np.minimum(np.float32(half[0]) - np.abs(patch.along), np.float32(half[1]) - np.abs(patch.across))
-
-
-def ellipse_distance(patch: Patch, half: tuple[float, float]) -> Field:
-    """Inside distance of an ellipse, to first order at its edge."""
-    radius = np.hypot(patch.along / np.float32(half[0]), patch.across / np.float32(half[1]))
-    return np.asarray((1 - radius) * np.float32(math.sqrt(half[0] * half[1])), np.float32)
-
-
-def polygon_distance(patch: Patch, normals: npt.NDArray[np.float64], offsets: Vector) -> Field:
-    """Inside distance of a convex polygon: the least distance to its edges.
+def inside(kind: Kind, columns: Columns, along: Tensor, across: Tensor, edges: Tensor) -> Tensor:
+    """Distances of pixels from the edges of shapes of one kind, inside positive.
 
     Args:
-        patch: Where.
-        normals: (n,) outward directions of the edges, radians from the axis.
-        offsets: (n,) distances of the edges from the centre.
+        kind: Of all of them.
+        columns: Their outlines.
+        along: (n, pixels), distances from the centres along their axes.
+        across: (n, pixels), to the right of them.
+        edges: (n, MOST_EDGES, 3) of polygons: cosine and sine of each edge's turn, and its offset.
+
+    Returns:
+        (n, pixels).
     """
-    distance = np.full(patch.along.shape, np.inf, np.float32)
-    for turn, offset in zip(normals, offsets, strict=True):
-        edge = offset - np.float32(math.cos(turn)) * patch.along - np.float32(math.sin(turn)) * patch.across
-        np.minimum(distance, edge, out=distance)
+    length, breadth = columns("length"), columns("breadth")
+    if kind == Kind.STRIP:
+        return strip_inside(along, across, breadth, columns("bend"))
+    if kind == Kind.ELLIPSE:  # to first order at its edge
+        return (1 - torch.hypot(along / length, across / breadth)) * (length * breadth).sqrt()
+    distance = torch.minimum(length - along.abs(), breadth - across.abs())
+    if kind == Kind.POLYGON:  # convex, and nowhere out of its box
+        for edge in edges.unbind(1):
+            cos, sin, offset = edge[..., None].unbind(1)
+            distance = torch.minimum(distance, offset - cos * along - sin * across)
     return distance
 
 
-def bent_strip_distance(patch: Patch, half_breadth: float, bend: float) -> Field:
-    """Inside distance of a long strip whose middle leaves the axis by ``bend * along ** 2``."""
-    middle = np.float32(bend) * patch.along * patch.along
-    slope = np.sqrt(1 + (np.float32(2 * bend) * patch.along) ** 2)
-    return np.asarray(half_breadth - np.abs(patch.across - middle) / slope, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Canvas:
-    """What is painted: (C, H, W) apparent reflectance per channel."""
-
-    pixels: Field
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.pixels.shape[1], self.pixels.shape[2]
-
-    def paint(
-        self,
-        patch: Patch,
-        cover: Field,
-        colour: Vector,
-        shade: Field | None = None,
-        stain: Field | None = None,
-    ) -> None:
-        """Paint a material over what is there.
-
-        Args:
-            patch: Where.
-            cover: (h, w) in [0, 1].
-            colour: (C,) reflectance per channel.
-            shade: (h, w) or None: brightness relative to ``colour``, the same in every channel.
-            stain: (C, h, w) or None: reflectance added, different from channel to channel.
-        """
-        ground = self.pixels[:, patch.rows, patch.cols]
-        if shade is None and stain is None:
-            ground += cover * (colour[:, None, None] - ground)
-            return
-        fresh = colour[:, None, None] * (np.float32(1) if shade is None else shade)
-        if stain is not None:
-            fresh = fresh + stain
-        ground += cover * (fresh - ground)
-
-    def darken(self, patch: Patch, cover: Field, light: Vector) -> None:
-        """Leave (C,) ``light`` of the light where a shadow covers the ground."""
-        ground = self.pixels[:, patch.rows, patch.cols]
-        ground *= 1 + cover * (light[:, None, None] - 1)
+def strip_inside(along: Tensor, across: Tensor, breadth: Tensor | float, bend: Tensor | float) -> Tensor:
+    """The same of a long strip whose middle leaves the axis by ``bend * along ** 2``."""
+    slope = (1 + (2 * bend * along) ** 2).sqrt()
+    return breadth - (across - bend * along * along).abs() / slope

@@ -7,22 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from torch import Tensor
 
+from pancli.simulation.canvas import Canvas
 from pancli.simulation.palette import Palette
-from pancli.simulation.shapes import (
-    Canvas,
-    Patch,
-    box_distance,
-    coverage,
-    ellipse_distance,
-    patch_at,
-    polygon_distance,
-)
-from pancli.simulation.textures import TextureBank
-
-Field = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
+from pancli.simulation.shapes import MOST_EDGES, Bounds, Kind, Outline, Shape, find_bounds
+from pancli.simulation.strokes import Cut, Stroke, Vector
+from pancli.simulation.textures import TextureBank, power_law, textured
 
 PLANTS = ("grass", "grass", "crop", "broadleaf", "broadleaf", "conifer", "dry grass", "dry grass")
 TREES = ("broadleaf", "broadleaf", "conifer", "grass")
@@ -99,13 +90,6 @@ class Site:
         quarter = 0.5 * math.pi * int(self.rng.integers(2))
         return self.heading + quarter + jitter * float(self.rng.standard_normal())
 
-    def whole(self) -> Patch:
-        """All of the canvas, measured from its corner."""
-        rows, cols = self.canvas.shape
-        down = np.repeat(np.arange(rows, dtype=np.float32)[:, None], cols, axis=1)
-        right = np.repeat(np.arange(cols, dtype=np.float32)[None, :], rows, axis=0)
-        return Patch(slice(0, rows), slice(0, cols), down, right)
-
     def offset(
         self, centre: tuple[float, float], angle: float, along: float, across: float
     ) -> tuple[float, float]:
@@ -113,55 +97,59 @@ class Site:
         c, s = math.cos(angle), math.sin(angle)
         return centre[0] + c * along - s * across, centre[1] + s * along + c * across
 
-    def polygon(self, patch: Patch, radius: float) -> Field:
-        """Inside distance of a random convex polygon about ``radius`` wide."""
-        corners = int(self.rng.integers(4, 8))
+    def box(self, centre: tuple[float, float], half: tuple[float, float], angle: float) -> Shape | None:
+        """A turned box of half (length, breadth); None where it lies outside."""
+        bounds = find_bounds(self.canvas.shape, centre, half, angle)
+        if bounds is None:
+            return None
+        return Shape(Kind.BOX, Outline(*centre, math.cos(angle), math.sin(angle), *half), bounds)
+
+    def polygon(self, box: Shape, radius: float) -> Shape:
+        """A random convex polygon about ``radius`` wide inside a box."""
+        corners = int(self.rng.integers(4, MOST_EDGES + 1))
         turns = 2 * math.pi * (np.arange(corners) + 0.6 * self.rng.random(corners)) / corners
-        offsets = np.asarray(radius * self.rng.uniform(0.5, 0.9, corners), np.float32)
-        return polygon_distance(patch, turns, offsets)
+        offsets = radius * self.rng.uniform(0.5, 0.9, corners)
+        edges = tuple(zip(turns.tolist(), offsets.tolist(), strict=True))
+        return box._replace(kind=Kind.POLYGON, edges=edges)
 
-    def patch(self, centre: tuple[float, float], half: tuple[float, float], angle: float) -> Patch | None:
-        """The canvas around a turned box."""
-        return patch_at(self.canvas.shape, centre, half, angle)
+    def field(self, beta: float, count: int = 1) -> Tensor:
+        """(count, H, W) random fields whose power falls as ``frequency ** -beta``."""
+        return power_law(self.rng, self.canvas.shape, beta, self.canvas.device, count)
 
-    def texture(self, name: str, strength: float, shape: tuple[int, int]) -> Field:
-        """1 plus a random piece of a texture."""
-        row, col = self.rng.integers(0, self.canvas.shape)
-        piece = self.bank.cut(name, (int(row), int(col)), shape)
-        return np.asarray(np.maximum(1 + np.float32(strength) * piece, 0.15), np.float32)
+    def cut(self, name: str, strength: float, bounds: Bounds) -> Cut:
+        """A random piece of a texture, moved inwards where it would leave the texture."""
+        row, col = self.rng.integers(0, self.canvas.shape).tolist()
+        row = min(row, self.canvas.shape[0] - bounds.row_stop + bounds.row)
+        col = min(col, self.canvas.shape[1] - bounds.col_stop + bounds.col)
+        index = TextureBank.NAMES.index(name)
+        return Cut(float(index), strength, float(row - bounds.row), float(col - bounds.col))
 
-    def paint(self, patch: Patch, cover: Field, names: Sequence[str], spread: float = 0.2) -> Vector:
-        """Paint one of the named materials with its own texture; returns its colour."""
+    def paint(self, shape: Shape, names: Sequence[str], spread: float = 0.2) -> None:
+        """Paint one of the named materials with its own texture."""
+        colour, texture, strength = self._material(names, spread)
+        self.canvas.lay(Stroke(shape, colour, grain=self.cut(texture, strength, shape.bounds)))
+
+    def wash(self, cover: Tensor, names: Sequence[str], spread: float = 0.2) -> None:
+        """Paint one of the named materials with its own texture where an (H, W) map says."""
+        colour, texture, strength = self._material(names, spread)
+        self.rng.integers(0, self.canvas.shape)  # a piece as large as the texture begins in one place only
+        self.canvas.wash(cover, colour, textured(self.bank[texture], strength))
+
+    def _material(self, names: Sequence[str], spread: float) -> tuple[Vector, str, float]:
+        """Its colour, and name and strength of its texture."""
         name = names[int(self.rng.integers(len(names)))]
         colour = self.palette.pick(self.rng, (name,), spread)
         texture, strength = _TEXTURE.get(name, ("fine", 0.08))
-        strength *= 0.5 + float(self.rng.random())
-        self.canvas.paint(patch, cover, colour, self.texture(texture, strength, patch.shape))
-        return colour
+        return colour, texture, strength * (0.5 + float(self.rng.random()))
 
-    def cast_shadow(
-        self,
-        centre: tuple[float, float],
-        half: tuple[float, float],
-        angle: float,
-        height: float,
-        round_: bool,
-    ) -> None:
+    def cast_shadow(self, shape: Shape, height: float) -> None:
         """Darken the ground beside a thing ``height`` pixels high: its outline drawn out along the sun."""
         length = self.shadow * height
         if length < 0.3:
             return
-        steps = 2 if length < 2 * min(half) else 3
-        far = half[0] + length, half[1] + length
-        patch = self.patch(centre, far, angle)
-        if patch is None:
-            return
-        c, s = math.cos(angle), math.sin(angle)
-        along, across = c * self.sun[0] + s * self.sun[1], c * self.sun[1] - s * self.sun[0]
-        covers = np.zeros(patch.shape, np.float32)
-        for step in range(1, steps + 1):
-            go = np.float32(length * step / steps)
-            moved = Patch(patch.rows, patch.cols, patch.along - go * along, patch.across - go * across)
-            cover = coverage(ellipse_distance(moved, half) if round_ else box_distance(moved, half))
-            np.maximum(covers, cover, out=covers)
-        self.canvas.darken(patch, covers, self.palette.shadow)
+        outline = shape.outline
+        copies = 2 if length < 2 * min(outline.length, outline.breadth) else 3
+        along = outline.cos * self.sun[0] + outline.sin * self.sun[1]
+        across = outline.cos * self.sun[1] - outline.sin * self.sun[0]
+        drawn = shape.drawn_out(length * along, length * across, copies)
+        self.canvas.lay(Stroke(drawn, np.zeros_like(self.palette.shadow), 1 - self.palette.shadow))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pancli.device import shortage_told
+from pancli.device import CPU, shortage_told
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
@@ -179,7 +179,11 @@ def _run_stage(
 
 
 def _stage_sampler(run: Run) -> Sampler:
-    """The sampler of a stage: the student's is the same with and without a teacher before it."""
+    """The sampler of a stage: the student's is the same with and without a teacher before it.
+
+    It draws on the device that trains, or, in processes of their own, on CPUs.
+    """
     stream = len(stage_names(run.recipe)) - 1 - stage_names(run.recipe).index(run.stage.name)
     share = run.terms.ranks.rank, run.terms.ranks.count
-    return replace(run.sampler, schedule=run.stage.schedule, stream=stream, share=share)
+    device = run.terms.ranks.device if run.terms.workers is None else CPU
+    return replace(run.sampler, schedule=run.stage.schedule, stream=stream, share=share, device=device)

@@ -14,11 +14,12 @@ import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed
 
+from pancli.device import CPU
 from pancli.errors import UsageError
 
 _PATIENCE = datetime.timedelta(hours=2)  # validation keeps the others waiting
@@ -36,7 +37,7 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
 
     @property
     def first(self) -> bool:

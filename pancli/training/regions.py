@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pancli.device import CPU
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
 from pancli.methods.moments import Moments
@@ -86,16 +87,31 @@ def choose_window(room: Room, generator: torch.Generator) -> Window:
 
 
 def draw_region(
-    kind: str, image: Image, window: Window, degradation: Degradation, generator: torch.Generator
+    kind: str,
+    image: Image,
+    window: Window,
+    degradation: Degradation,
+    generator: torch.Generator,
+    device: torch.device = CPU,
 ) -> Region:
-    """A window of an image's bands, observed at random; of a referenced one as it was observed already."""
+    """A window of an image's bands, observed at random; of a referenced one as it was observed already.
+
+    Args:
+        kind: Of source.
+        image: Which.
+        window: Where.
+        degradation: How.
+        generator: Where randomness comes from, on the CPU.
+        device: Where to observe it, and where the region lies.
+    """
     if kind == "referenced":
-        pan, ms, reference, placement = referenced_parts(image, window)
+        *images, placement = referenced_parts(image, window)
+        pan, ms, reference = (part.to(device) for part in images)
         return whole_region(pan, ms, reference, placement, GENERIC.ms_gains[0])
-    reference = crop(image.bands, window)
+    reference = crop(image.bands, window).to(device)
     if kind == "pairs":
         gain = uniform(generator, *degradation.pan_gains)
-        pan = reduced_pan(image, window, gain, apart(degradation.shift, generator))
+        pan = reduced_pan(image, window, gain, apart(degradation.shift, generator), device)
     else:
         softness = uniform(generator, *_SOFTNESS)
         pan = _softened(made_pan(reference, generator), softness, apart(degradation.shift, generator))
@@ -105,10 +121,13 @@ def draw_region(
     return observe(both[:1], both[1:], degradation, generator)
 
 
-def simulated_region(size: int, bands: int, degradation: Degradation, generator: torch.Generator) -> Region:
+def simulated_region(
+    size: int, bands: int, degradation: Degradation, generator: torch.Generator, device: torch.device = CPU
+) -> Region:
     """A simulated scene of at least so many bands, as its own sensor sees it; pan lies a little elsewhere."""
     ratio = degradation.ratios[integer(generator, len(degradation.ratios))]
-    pair = random_pair(generator, size, bands + integer(generator, 3), ratio, registered=True)
+    count = bands + integer(generator, 3)
+    pair = random_pair(generator, size, count, ratio, registered=True, device=device)
     pan = pair.pan if integer(generator, 2) else aligned(pair.pan, apart(degradation.shift, generator))
     if _happens(degradation.blunt, generator):
         return observe(pan, pair.reference, degradation, generator, blunt=True)
@@ -118,7 +137,9 @@ def simulated_region(size: int, bands: int, degradation: Degradation, generator:
     return whole_region(pan, pair.ms, pair.reference, pair.placement, gain)
 
 
-def reduced_pan(image: Image, window: Window, gain: float, shift: Shift = NOWHERE) -> Tensor:
+def reduced_pan(
+    image: Image, window: Window, gain: float, shift: Shift = NOWHERE, device: torch.device = CPU
+) -> Tensor:
     """Pan (1, h, w) as an ms window of an image would have it.
 
     Args:
@@ -126,11 +147,12 @@ def reduced_pan(image: Image, window: Window, gain: float, shift: Shift = NOWHER
         window: Which of its ms pixels.
         gain: MTF at the ms Nyquist frequency.
         shift: (down, right), ms pixels by which what is seen lies elsewhere.
+        device: Where to compute.
     """
     pan, placement = _pan_under(image, window)
     moved = placement.shifted(shift[0] * placement.rows.ratio, shift[1] * placement.cols.ratio)
     whole, ms_whole = Window(0, 0, *pan.shape[1:]), Window(0, 0, *window.shape)
-    return degrade(pan, moved, whole, ms_whole, gain)
+    return degrade(pan.to(device), moved, whole, ms_whole, gain)
 
 
 def _pan_under(image: Image, window: Window) -> tuple[Tensor, Placement]:
@@ -155,8 +177,8 @@ def made_pan(reference: Tensor, generator: torch.Generator) -> Tensor:
     That part is the product of two standardised mixtures: it has the scene's edges, as a real pan's has.
     """
     count = reference.shape[0]
-    mixtures = torch.randn(2, count, generator=generator)
-    weights = torch.rand(count, generator=generator)
+    mixtures = torch.randn(2, count, generator=generator).to(reference)
+    weights = torch.rand(count, generator=generator).to(reference)
     spread = reference.std((1, 2), keepdim=True).clamp_min(1e-6)
     standard = (reference - reference.mean((1, 2), keepdim=True)) / spread
     product = torch.einsum("kb,bhw->khw", mixtures, standard).prod(0, keepdim=True) / count
@@ -278,5 +300,5 @@ def shown_region(region: Region, traits: Traits) -> Region:
 
 
 def _noisy(image: Tensor, level: float, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(image.shape, generator=generator)
+    noise = torch.randn(image.shape, generator=generator).to(image)
     return image + noise * level * image.std((1, 2), keepdim=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from pancli.device import CPU
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Traits
 from pancli.networks.registry import find_network
@@ -42,6 +43,7 @@ class Sampler:
         traits: Of the network: its ratio and alignment.
         stream: Of random numbers: every stage has its own.
         share: Which of how many parts of a step's regions are made: part ``share[0]`` of ``share[1]``.
+        device: Where regions are drawn and observed.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Sampler:
     traits: Traits
     stream: int = 0
     share: tuple[int, int] = (0, 1)
+    device: torch.device = CPU
 
     @classmethod
     def load(cls, recipe: Recipe, data: Path) -> Sampler:
@@ -99,11 +102,11 @@ class Sampler:
         kind = self.recipe.sources[source].kind
         if kind == "simulated":
             least = max(self.recipe.bands, 4)
-            return simulated_region(self.schedule.region, least, degradation, generator)
+            return simulated_region(self.schedule.region, least, degradation, generator, self.device)
         index = integer(generator, len(self.images[source]))
         image, room = self.images[source][index], self.rooms[source][index]
         window = choose_window(room, generator)
-        return draw_region(kind, image, window, degradation, generator)
+        return draw_region(kind, image, window, degradation, generator, self.device)
 
 
 def step_seed(seed: int, step: int, sequence: int) -> int:
