@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from pancli import __version__
+from pancli.device import find_device
 from pancli.errors import UsageError
 from pancli.raster.together import PlacedImage, prepare_folder, write_together
 from pancli.sensors import find_sensor
@@ -44,6 +45,8 @@ class SimulateOptions:
         dtype: "uint16" and "uint8" hold digital numbers (of at most 8 bits in uint8), "float32" digital
             numbers times reflectance per number: apparent reflectance.
         overwrite: Replace files that exist.
+        device: Where to draw: "auto", "cpu", "cuda" or "cuda:N". Devices round differently, so that a number
+            may be another by one from device to device.
     """
 
     size: int = 512
@@ -53,12 +56,13 @@ class SimulateOptions:
     sensor: str = "generic"
     dtype: str = "uint16"
     overwrite: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated.
 
         Raises:
-            UsageError: An option is out of range.
+            UsageError: An option is out of range, or there is no such device.
         """
         _check_range("--size", self.size, MIN_SIZE, MAX_SIZE)
         _check_range("--bands", self.bands, 1, MAX_BANDS)
@@ -69,6 +73,7 @@ class SimulateOptions:
             raise UsageError(f"--dtype {self.dtype} is not one of {', '.join(DTYPES)}")
         if self.sensor != RANDOM_SENSOR:
             find_sensor(self.sensor)
+        find_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,9 @@ def simulate_files(folder: Path, options: SimulateOptions, count: int = 1) -> It
 
 
 def simulate(options: SimulateOptions, seed: int) -> SimulatedPair:
-    """Scene number ``seed`` in memory, in digital numbers."""
-    return seeded_pair(seed, _instrument(options, seed), (options.size, options.size), options.ratio)
+    """Scene number ``seed`` in digital numbers, on the device that drew it."""
+    shape, device = (options.size, options.size), find_device(options.device)
+    return seeded_pair(seed, _instrument(options, seed), shape, options.ratio, device)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -148,7 +154,7 @@ def _images(
 
 def _delivered(image: Tensor, scales: npt.NDArray[np.float64], dtype: str) -> npt.NDArray[Any]:
     """(B, H, W) of the output's type: digital numbers rounded, or apparent reflectance."""
-    numbers = image.numpy()
+    numbers = image.cpu().numpy()
     if dtype == "float32":
         return np.asarray(numbers * scales[:, None, None], np.float32)
     return np.asarray(np.rint(numbers), dtype)

@@ -15,6 +15,7 @@ from pancli.methods.registry import METHODS
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import shipped
 from pancli.scene import array_scene, fuse_scene
+from pancli.simulation.scenes import random_pair
 from tests.adaptation.made import waves
 from tests.methods.pairs import make_case
 from tests.networks.made import card_of, settled
@@ -60,6 +61,17 @@ def test_untrained_networks_agree_with_the_cpu(name):
         for device, network in ((d, settled(NETWORKS[name], side=side)) for d in ("cpu", "cuda"))
     )
     agree(on("cpu", here), on("cuda", there), 1e-2)
+
+
+def test_a_scene_is_the_same_but_for_rounding():
+    here, there = (
+        random_pair(torch.Generator().manual_seed(3), 256, 4, 4.0, device=torch.device(device))
+        for device in ("cpu", "cuda")
+    )
+    assert there.pan.device.type == there.reference.device.type == "cuda"
+    for name in ("pan", "ms", "reference"):
+        apart = (getattr(here, name) - getattr(there, name).cpu()).abs()
+        assert (apart <= 1).float().mean() > 0.999
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

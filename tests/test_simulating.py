@@ -1,6 +1,7 @@
 """Simulated scenes as files: what is on disk, where it lies, and that it can be made again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
+from pancli import simulating
 from pancli.errors import OutputError, UsageError
 from pancli.raster.grid import Grid, place
 from pancli.simulating import SimulateOptions, simulate, simulate_files
+from tests.far import far_away
 from tests.scenes import read
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -127,6 +130,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         write(tmp_path / "file" / "scene", SMALL)
 
 
+def test_files_of_a_scene_drawn_far_away_are_the_same(tmp_path, monkeypatch):
+    (here,) = write(tmp_path / "here", SMALL)
+    with far_away() as far:
+        monkeypatch.setattr(simulating, "find_device", {"far": far}.get)
+        (there,) = write(tmp_path / "there", replace(SMALL, device="far"))
+        assert there.pair.pan.device == far
+    for name in ("pan.tif", "ms.tif", "reference.tif"):
+        assert np.array_equal(read(here.folder / name), read(there.folder / name))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -139,6 +152,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         ({"seed": -1}, "--seed -1"),
         ({"dtype": "int16"}, "--dtype int16"),
         ({"sensor": "sputnik"}, "sputnik"),
+        ({"device": "tpu"}, "--device tpu"),
     ],
 )
 def test_options_out_of_range_name_themselves(changes, words):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pancli.cli.options import Overwrite, Quiet
+from pancli.cli.options import Device, Overwrite, Quiet
 from pancli.sensors import SENSORS
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         int,
         typer.Option("--count", metavar="N", help="Scenes; several go to OUTDIR/seed-N each, seeds rising."),
     ] = 1,
+    device: Device = "cpu",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate scenes with exact ground truth: a random ground seen by a PAN and an MS camera."""
     from pancli.simulating import SimulateOptions, simulate_files
 
-    options = SimulateOptions(size, bands, ratio, seed, sensor, dtype, overwrite)
+    options = SimulateOptions(size, bands, ratio, seed, sensor, dtype, overwrite, device)
     for scene in simulate_files(folder, options, count):
         if not quiet:
             typer.echo(_summary(scene, dtype))

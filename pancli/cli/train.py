@@ -43,7 +43,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Processes that make batches, not threads."),
+        typer.Option("--workers", metavar="N", min=1, help="CPU processes that make batches."),
     ] = None,
     init: Annotated[
         str | None,

@@ -82,6 +82,7 @@ def test_an_existing_output_is_refused_and_replaced_with_overwrite(pancli, tmp_p
         (("--bands", 0), "--bands 0 "),
         (("--dtype", "int64"), "--dtype int64"),
         (("--sensor", "sputnik"), "sputnik"),
+        (("--device", "tpu"), "--device tpu"),
         (("--count", 0), "--count 0 "),
         (("--seed", "x"), "--seed"),
     ],
