@@ -96,12 +96,10 @@ def _kernel_matrix(
     position: Tensor, span: tuple[int, int], kernel: Callable[[Tensor], Tensor], taps: int
 ) -> Tensor:
     """Weights (positions, pixels of the span) of a kernel; what lies beyond the span is its nearest end."""
-    base = position.floor()
+    source = position.floor()[:, None] + torch.arange(1 - taps, taps + 1)
+    index = (source.clamp(span[0], span[1] - 1) - span[0]).long()
     matrix = torch.zeros(len(position), span[1] - span[0], dtype=torch.float64)
-    for tap in range(1 - taps, taps + 1):
-        source = (base + tap).clamp(span[0], span[1] - 1).long() - span[0]
-        weight = kernel(position - (base + tap))
-        matrix.scatter_add_(1, source[:, None], weight[:, None])
+    matrix.scatter_add_(1, index, kernel(position[:, None] - source))
     return matrix
 
 
