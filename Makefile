@@ -52,7 +52,8 @@ bench: setup ## Print the benchmark tables (minutes)
 	$(BIN)/python -m tests.benchmarks.scale
 
 # What needs a GPU, in steps of under 10 minutes that resume, so that the same command given again goes on: the
-# tests marked gpu, the training recipes, and all networks on the same budget, of which the table is printed last.
+# tests marked gpu, whether training waits for examples drawn on the device or on CPUs, the training recipes, and all
+# networks on the same budget, of which the table is printed last.
 # It needs torch, numpy, safetensors and pytest in the Python it runs, not GDAL, if DATA holds .npy arrays
 # (pancli/training/sources.py says how they are named).
 GPU_PYTHON ?= $(BIN)/python
@@ -60,6 +61,7 @@ DATA ?= data
 GPU_RECIPES := bandset gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
+	$(GPU_PYTHON) -m tests.benchmarks.examples --data $(DATA) --device cuda --workers 12
 	$(GPU_PYTHON) -m pancli train weights/bandset-large-long.toml --init bandset --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
 	set -e; for name in $(GPU_RECIPES); do \
 	$(GPU_PYTHON) -m pancli train weights/$$name.toml --data $(DATA) --out runs/$$name-gpu --device cuda --workers 12 --max-minutes 9; done

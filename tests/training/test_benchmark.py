@@ -1,5 +1,6 @@
 """The benchmarks that train: stopped, they go on; done, they say so in a table."""
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -8,8 +9,9 @@ from safetensors.torch import load_file
 
 from pancli.networks.registry import NETWORKS
 from pancli.training import loop
-from tests.benchmarks import ablation, networks
+from tests.benchmarks import ablation, examples, networks
 from tests.benchmarks.variants import VARIANTS
+from tests.far import far_away
 from tests.training.made import TEXT, make_data, make_recipe
 
 
@@ -79,3 +81,30 @@ def test_forms_of_bandset_are_trained_and_told_of_on_one_budget(tmp_path, monkey
     )
     for other in others:
         assert other.keys() != whole.keys() or any(not torch.equal(other[key], whole[key]) for key in whole)
+
+
+def test_examples_are_timed_where_they_are_drawn_and_steps_with_and_without_processes(
+    tmp_path, monkeypatch, capsys
+):
+    terms, plain = [], loop.train
+
+    def train(recipe, data, folder, given, on_step):
+        terms.append((given.ranks.device.type, given.workers))
+        return plain(recipe, data, folder, replace(given, workers=None), on_step)
+
+    monkeypatch.setattr(examples, "train", train)
+    given = ["--data", make_data(tmp_path / "data"), "--recipe", make_recipe(tmp_path), "--scenes", 3]
+    with far_away() as far:
+        monkeypatch.setattr(examples, "find_device", {"cuda": far}.get)
+        examples.main([*map(str, given), "--device", "cuda", "--steps", "1", "--workers", "2"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        "| a simulated scene of 32 x 32 pixels on cpu",
+        "| the examples of a step on cpu",
+        "| a simulated scene of 32 x 32 pixels on meta",
+        "| the examples of a step on meta",
+        "| steps on meta, examples by 2 threads",
+        "| steps on meta, examples by 2 processes",
+    ]
+    assert all(float(row[1].split()[0]) > 0 for row in rows)
+    assert terms == [("meta", None), ("meta", 2)]
