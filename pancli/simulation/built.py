@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from pancli.simulation.plants import tree
-from pancli.simulation.shapes import Kind
 from pancli.simulation.site import CARS, PAVING, ROOFS, Site
 from pancli.simulation.strokes import Shade, Stroke
 
@@ -140,7 +139,7 @@ def _tanks(site: Site, centre: tuple[float, float], half: tuple[float, float], a
         place = site.offset(centre, angle, float(along), 0.0)
         box = site.box(place, (radius, radius), 0.0)
         if box is not None:
-            tank = box._replace(kind=Kind.ELLIPSE)
+            tank = box.rounded()
             site.cast_shadow(tank, radius)
             lit = Shade(-0.08 * site.sun[0] / radius, -0.08 * site.sun[1] / radius)
             site.canvas.lay(Stroke(tank, colour, shade=lit))

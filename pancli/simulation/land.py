@@ -9,7 +9,6 @@ import torch
 from pancli.simulation.shapes import Shape, coverage, strip_inside
 from pancli.simulation.site import GROUND, PLANTS, WATER, Site
 from pancli.simulation.strokes import Cut, Shade, Stroke
-from pancli.simulation.textures import textured
 
 
 def open_land(site: Site) -> None:
@@ -43,7 +42,7 @@ def fields(site: Site, smallest: float) -> None:
         shape = site.box(site.somewhere(), half, site.turned())
         if shape is None:
             continue
-        if not site.rng.random() < 0.7:
+        if site.rng.random() >= 0.7:
             shape = site.polygon(shape, half[1])
         if site.rng.random() < 0.4:
             site.paint(shape, ("broadleaf", "dry grass", "loam"))
@@ -57,11 +56,9 @@ def _crop(site: Site, shape: Shape) -> None:
     grain = site.cut("rough", float(site.rng.uniform(0.03, 0.12)), shape.bounds)
     shade, phase = Shade(), Cut()
     if site.rng.random() < 0.7:
-        strength, period = float(site.rng.uniform(0.03, 0.2)), site.power_size(2.2, 12.0, 1.5)
-        shade, phase = (
-            Shade(furrows=strength, frequency=2 * math.pi / period),
-            site.cut("smooth", 0.25, shape.bounds),
-        )
+        strength = float(site.rng.uniform(0.03, 0.2))
+        shade = Shade(furrows=strength, frequency=2 * math.pi / site.power_size(2.2, 12.0, 1.5))
+        phase = site.cut("smooth", 0.25, shape.bounds)
     under = site.palette.pick(site.rng, ("crop", "loam"))
     wear = site.cut("smooth", 0.12, shape.bounds)
     site.canvas.lay(Stroke(shape, colour, None, shade, grain, phase, wear, under))
@@ -82,12 +79,11 @@ def river(site: Site) -> None:
     bend = float(site.rng.normal(0, 0.5)) / site.extent
     row, col = site.somewhere()
     angle = float(site.rng.uniform(0, math.pi))
-    site.rng.integers(0, site.canvas.shape)
+    wobble = 0.15 * half * (site.whole("smooth", 1.0) - 1)
     rows, cols = site.canvas.shape
     down = torch.arange(rows, device=site.canvas.device)[:, None] - row
     right = torch.arange(cols, device=site.canvas.device) - col
     c, s = math.cos(angle), math.sin(angle)
-    wobble = 0.15 * half * (textured(site.bank["smooth"], 1.0) - 1)
     distance = strip_inside(c * down + s * right, c * right - s * down, half, bend) + wobble
     site.wash(coverage(distance + 0.2 * half), ("grass", "broadleaf", "sand", "loam"))
     site.wash(coverage(distance), WATER, 0.4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from pancli.simulation.shapes import Kind
 from pancli.simulation.site import ANYTHING, Site
 from pancli.simulation.strokes import Stroke
 
@@ -22,7 +21,7 @@ def leaves(site: Site, density: float, smallest: float) -> None:
             continue
         kind = site.rng.random()
         if kind > 0.8:
-            shape = shape._replace(kind=Kind.ELLIPSE)
+            shape = shape.rounded()
         if site.rng.random() < 0.4:
             site.cast_shadow(shape, 0.5 * min(half))
         site.paint(shape if kind > 0.25 else site.polygon(shape, half[1]), ANYTHING, 0.3)

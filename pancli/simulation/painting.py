@@ -48,14 +48,13 @@ class PlacedStrokes:
         """
         index, places = self._placed(strokes), self._placed(corners)
         cover, paint, under = places.new_zeros((3, len(strokes), SIDE**2), dtype=torch.float32)
-        styles, wears = self._style_of[strokes], False
-        for style in np.unique(styles):
-            at = self._placed(np.flatnonzero(styles == style))
+        style_of, wears = self._style_of[strokes], False
+        for number in np.unique(style_of):
+            style, at = self._styles[number], self._placed(np.flatnonzero(style_of == number))
             pixels = _Pixels.of(self._numbers[:, index[at]], places[:, at], self._grain)
-            kind = self._styles[style]
-            cover[at] = covered = pixels.covered(kind, self._edges[index[at]])
-            light = pixels.light(kind)
-            if kind.wears:
+            cover[at] = covered = pixels.covered(style, self._edges[index[at]])
+            light = pixels.light(style)
+            if style.wears:
                 worn = (pixels.cut("wear") - _WORN[0]).clamp(0, _WORN[1])
                 under[at], light, wears = covered * worn, light * (1 - worn), True
             paint[at] = covered * light
@@ -170,10 +169,10 @@ class _Grain:
     @classmethod
     def of(cls, textures: Tensor) -> _Grain:
         """The layout of (fields, h, w), which are periodic."""
-        wrapped = torch.cat((textures, textures[..., :SIDE]), 2)
+        height, width = textures.shape[1:]
+        wrapped = textures[..., torch.arange(width + SIDE, device=textures.device) % width]
         steps = torch.arange(SIDE, device=textures.device)
         inside = torch.stack((steps.repeat_interleave(SIDE), steps.repeat(SIDE)))
-        height, width = textures.shape[1:]
         return cls(height, width, wrapped.flatten().unfold(0, SIDE, 1), inside)
 
     def pieces(self, field: Tensor, row: Tensor, col: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pancli.simulation.shapes import Kind, coverage
+from pancli.simulation.shapes import coverage
 from pancli.simulation.site import TREES, Site
 from pancli.simulation.strokes import Cut, Shade, Stroke
 
@@ -13,7 +13,7 @@ def tree(site: Site, centre: tuple[float, float], radius: float) -> None:
     box = site.box(centre, half, 0.0)
     if box is None:
         return
-    crown = box._replace(kind=Kind.ELLIPSE)
+    crown = box.rounded()
     site.cast_shadow(crown, 1.5 * radius)
     lit = Shade(-0.35 * site.sun[0] / radius, -0.35 * site.sun[1] / radius, darkest=-0.8)
     grain = site.cut("fine", 0.15, crown.bounds) if radius > 2 else Cut()

@@ -93,6 +93,10 @@ class Shape(NamedTuple):
         edges = tuple((turn, offset + pixels) for turn, offset in self.edges)
         return self._replace(outline=larger, edges=edges)
 
+    def rounded(self) -> Shape:
+        """The ellipse in a box."""
+        return self._replace(kind=Kind.ELLIPSE)
+
     def bent(self, breadth: float, bend: float) -> Shape:
         """A strip along the shape's axis, of another breadth and bent."""
         outline = self.outline._replace(breadth=breadth, bend=bend)

@@ -124,6 +124,15 @@ class Site:
         index = TextureBank.NAMES.index(name)
         return Cut(float(index), strength, float(row - bounds.row), float(col - bounds.col))
 
+    def whole(self, name: str, strength: float) -> Tensor:
+        """(H, W) brightness by all of a texture.
+
+        As large as the texture, a piece of it begins in one place only. That place is drawn all the same, as
+        for any other piece: else every seed would mean another ground than it did.
+        """
+        self.rng.integers(0, self.canvas.shape)
+        return textured(self.bank[name], strength)
+
     def paint(self, shape: Shape, names: Sequence[str], spread: float = 0.2) -> None:
         """Paint one of the named materials with its own texture."""
         colour, texture, strength = self._material(names, spread)
@@ -132,8 +141,7 @@ class Site:
     def wash(self, cover: Tensor, names: Sequence[str], spread: float = 0.2) -> None:
         """Paint one of the named materials with its own texture where an (H, W) map says."""
         colour, texture, strength = self._material(names, spread)
-        self.rng.integers(0, self.canvas.shape)  # a piece as large as the texture begins in one place only
-        self.canvas.wash(cover, colour, textured(self.bank[texture], strength))
+        self.canvas.wash(cover, colour, self.whole(texture, strength))
 
     def _material(self, names: Sequence[str], spread: float) -> tuple[Vector, str, float]:
         """Its colour, and name and strength of its texture."""

@@ -46,12 +46,12 @@ def test_a_box_has_its_area_however_it_is_turned_and_placed(angle, centre):
 
 @pytest.mark.parametrize("half", [(9.0, 9.0), (14.0, 6.0)])
 def test_an_ellipse_has_its_area(half):
-    ellipse = box_at((40.2, 39.6), half, 0.7)._replace(kind=Kind.ELLIPSE)
+    ellipse = box_at((40.2, 39.6), half, 0.7).rounded()
     assert area(ellipse) == pytest.approx(math.pi * half[0] * half[1], rel=0.03)
 
 
 def test_a_disc_is_round():
-    disc = box_at((40.0, 40.0), (12.0, 12.0), 0.0)._replace(kind=Kind.ELLIPSE)
+    disc = box_at((40.0, 40.0), (12.0, 12.0), 0.0).rounded()
     away = np.hypot(*(np.mgrid[:80, :80] - 40.0))
     np.testing.assert_allclose(cover(disc), np.clip(12.5 - away, 0, 1), atol=1e-4)
 
@@ -187,6 +187,6 @@ def test_many_strokes_at_once_are_the_same_as_one_after_the_other(monkeypatch):
         centre, half = rng.uniform(0, shape), rng.uniform(0.5, 12, 2)
         box = box_at(tuple(map(float, centre)), tuple(map(float, half)), float(rng.uniform(0, 3)), shape)
         colour = rng.uniform(0, 1, 2).astype(np.float32)
-        strokes.append(Stroke(box._replace(kind=Kind(index % 2)), colour))
+        strokes.append(Stroke(box.rounded() if index % 2 else box, colour))
     seen = painted(*strokes, shape=shape, level=0.5)
     np.testing.assert_allclose(seen, slowly(strokes, shape, 0.5), atol=1e-5)
