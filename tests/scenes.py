@@ -139,6 +139,19 @@ def make_scene(
     )
 
 
+def spoil(folder: Path, value: float, nodata: float | None = 0.0, dtype: str = "uint16") -> Scene:
+    """A scene whose collar, stripes and one ms pixel are ``value``; the same mask whatever the value."""
+    scene = make_scene(folder, dtype=dtype)
+    pan, ms = scene.pan_image.copy(), scene.ms_image.copy()
+    pan[:30] = value
+    pan[:, 100:104] = value
+    ms[:, :8] = value
+    ms[1, 20, 10] = value
+    write(scene.pan, pan, scene.pan_transform, nodata=nodata)
+    write(scene.ms, ms, scene.ms_transform, nodata=nodata)
+    return scene
+
+
 def displacement(image: Any, truth: Any, border: int = 12) -> tuple[float, float]:
     """(down, right) in pixels by which ``image`` lies off ``truth``, by least squares on its gradient."""
     inner = (slice(border, -border), slice(border, -border))

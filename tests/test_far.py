@@ -13,12 +13,16 @@ import torch
 
 from pancli.adaptation import LOSSES, AdaptTerms, adapt
 from pancli.device import CPU
+from pancli.evaluation import images
+from pancli.evaluation import run as evaluation
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import shipped
 from pancli.scene import array_scene, fuse_scene
+from pancli.sharpening import SharpenOptions, plan
+from pancli.sharpening import run as sharpening
 from pancli.simulation.scenes import random_pair
 from pancli.training.loop import train
 from pancli.training.ranks import Ranks
@@ -29,6 +33,7 @@ from tests.adaptation.made import waves
 from tests.far import far_away, near
 from tests.methods.pairs import make_case
 from tests.networks.made import card_of, settled
+from tests.scenes import read, spoil
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 SIMULATED = '[[sources]]\nkind = "simulated"\nweight = 3.0\n\n[schedule]'
@@ -76,6 +81,34 @@ def test_networks_do_not_mix_devices(name):
 def test_weights_are_loaded_to_the_device_they_are_asked_on():
     path = shipped()["bandset"]
     assert_alike(lambda device: fused(device, NetworkMethod.load(path, device, "float32")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"coregister": "pan"},
+        {"method": "gsa", "coregister": "auto", "back_project": 2},
+        {"method": "premix-b", "back_project": 1},
+    ],
+)
+def test_masked_files_are_sharpened_and_measured_alike(tmp_path, monkeypatch, options):
+    scene = spoil(tmp_path / "scene", 0)
+    asked = SharpenOptions(tile=96, **options)
+
+    def made(name):
+        out = tmp_path / f"{name}.tif"
+        sharpening.sharpen(str(scene.pan), [str(scene.ms)], out, asked)
+        report = evaluation.evaluate(str(out), str(scene.pan), [str(scene.ms)])
+        return read(out).astype(float), {name: figure.value for name, figure in report.figures.items()}
+
+    image, figures = made("near")
+    with far_away() as far:
+        monkeypatch.setitem(plan._TILES, far.type, plan._TILES["cpu"])
+        for module in (plan, sharpening, images, evaluation):
+            monkeypatch.setattr(module, "find_device", lambda _: far)
+        there, same = made("far")
+    assert np.abs(there - image).max() <= 1
+    assert same == pytest.approx(figures, abs=1e-3)
 
 
 def test_simulated_scenes_do_not_mix_devices():

@@ -13,8 +13,8 @@ from pancli.methods.back_projection import BackProjected
 from pancli.methods.component_substitution import GSA
 from pancli.methods.registry import METHODS
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
-from tests.scenes import make_scene, read, write
-from tests.sharpening.test_masks import expected_mask, run, spoil
+from tests.scenes import make_scene, read, spoil, write
+from tests.sharpening.test_masks import expected_mask, run
 
 LIKELY = ["exp", "gsa", "bandset", "gcpnet", "gdal"]
 

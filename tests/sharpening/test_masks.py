@@ -9,7 +9,7 @@ import rasterio
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.sharpening.catalog import method_names
-from tests.scenes import make_scene, read, write
+from tests.scenes import make_scene, read, spoil, write
 
 LOCAL = [name for name in method_names() if name != "gdal"]  # GDAL reads its own pixels, by its own rules
 
@@ -19,19 +19,6 @@ def run(scene, out, method="gsa", **options):
     sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method, **options))
     with rasterio.open(out) as dataset:
         return dataset.read().astype(float), dataset.dataset_mask() > 0, dataset
-
-
-def spoil(folder, value, nodata=0.0, dtype="uint16"):
-    """A scene whose collar, stripes and one ms pixel are ``value``; the same mask whatever the value."""
-    scene = make_scene(folder, dtype=dtype)
-    pan, ms = scene.pan_image.copy(), scene.ms_image.copy()
-    pan[:30] = value
-    pan[:, 100:104] = value
-    ms[:, :8] = value
-    ms[1, 20, 10] = value
-    write(scene.pan, pan, scene.pan_transform, nodata=nodata)
-    write(scene.ms, ms, scene.ms_transform, nodata=nodata)
-    return scene
 
 
 def expected_mask():
