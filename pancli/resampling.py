@@ -2,13 +2,16 @@
 
 Both are separable and linear, so each axis is a small matrix built from an :class:`AxisMap`: any ratio,
 any offset, any direction, and a tile sees exactly the numbers the whole image would. ``R @ image @ C.T``
-applies it.
+applies it; on CPUs only where it is not zero.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +28,9 @@ SINC_TAPS = 4
 VALID_WEIGHT = 0.99
 """A reduced pixel is valid where at least this share of its blur's weight lies on valid pixels."""
 
-_BAND_ROWS = 64  # pan pixels interpolated by one product: more have more zeros, fewer take more calls
+_BAND = 64  # pan pixels that one product makes or takes: more have more zeros, fewer need more calls
+_SMALL = 192  # pan pixels: the side up to which leaving out zeros takes longer than multiplying them
+_KEPT = 64  # weights along an axis, without their zeros, that are kept: some 50 kB each
 
 _TRUNCATION = 4.0  # standard deviations of the Gaussian kept on each side: 6e-5 of its mass is dropped
 
@@ -124,30 +129,44 @@ def degradation_matrix(axis: AxisMap, ms: tuple[int, int], pan: tuple[int, int],
     return matrix / matrix.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _separable(rows: Tensor, image: Tensor, cols: Tensor) -> Tensor:
-    rows = rows.to(image.device, image.dtype)
-    cols = cols.to(image.device, image.dtype)
-    return rows @ image @ cols.T
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Weights along one axis, by what makes their matrix.
 
-
-def _separable_band(rows: Tensor, image: Tensor, cols: Tensor) -> Tensor:
-    """:func:`_separable` where every row has few weights, all near the diagonal: the zeros are left out.
-
-    A GPU multiplies faster than it starts, and gradients would cost what is saved: there, all are taken.
+    Attributes:
+        make: Makes it.
+        of: From these.
     """
-    if image.device.type != "cpu" or image.requires_grad:
-        return _separable(rows, image, cols)
-    rows, cols = rows.to(image.dtype), cols.to(image.dtype)
-    tall = torch.cat([part @ image[..., used, :] for part, used in _parts(rows)], -2)
-    return torch.cat([tall[..., used] @ part.T for part, used in _parts(cols)], -1)
+
+    make: Callable[..., Tensor]
+    of: tuple[Any, ...]
 
 
-def _parts(matrix: Tensor) -> Iterator[tuple[Tensor, slice]]:
+def _weighed(rows: _Weights, image: Tensor, cols: _Weights, pan_shape: tuple[int, ...]) -> Tensor:
+    """An image (..., H, W) through weights of which every row has few, all near the diagonal.
+
+    The zeros are left out, and the rest is kept for the next tile or band, where it is often the same. A GPU
+    multiplies faster than it starts, gradients would cost what is saved, and a small image saves nothing:
+    there, all are taken.
+    """
+    if image.device.type != "cpu" or image.requires_grad or max(pan_shape) <= _SMALL:
+        down, across = (weights.make(*weights.of).to(image.device, image.dtype) for weights in (rows, cols))
+        return down @ image @ across.T
+    tall = torch.cat([part @ image[..., used, :] for part, used in _parts(rows, image.dtype)], -2)
+    return torch.cat([tall[..., used] @ part.T for part, used in _parts(cols, image.dtype)], -1)
+
+
+@lru_cache(maxsize=_KEPT)
+def _parts(weights: _Weights, dtype: torch.dtype) -> tuple[tuple[Tensor, slice], ...]:
     """A matrix by blocks of rows: the columns that hold weights, and which these are."""
-    for block in torch.split(matrix, _BAND_ROWS):
-        held = block.any(0).nonzero()
-        used = slice(int(held[0]), int(held[-1]) + 1)
-        yield block[:, used], used
+    matrix = weights.make(*weights.of).to(dtype)
+    count, width = matrix.shape
+    parts = []
+    for block in torch.split(matrix, max(round(_BAND * min(1.0, count / max(width, 1))), 1)):
+        held = block.any(0).nonzero().flatten().tolist() or [-1]
+        used = slice(max(held[0], 0), held[-1] + 1)
+        parts.append((block[:, used].clone(), used))
+    return tuple(parts)
 
 
 def upsample(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Window) -> Tensor:
@@ -162,23 +181,19 @@ def upsample(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Wi
     Returns:
         (..., H, W) of the same dtype and on the same device.
     """
-    rows = interpolation_matrix(
-        placement.rows,
-        (pan_window.row, pan_window.row_stop),
-        (ms_window.row, ms_window.row_stop),
+    rows, cols = (
+        _Weights(interpolation_matrix, (axis, pan, low))
+        for axis, pan, low in zip(
+            (placement.rows, placement.cols), pan_window.spans, ms_window.spans, strict=True
+        )
     )
-    cols = interpolation_matrix(
-        placement.cols,
-        (pan_window.col, pan_window.col_stop),
-        (ms_window.col, ms_window.col_stop),
-    )
-    return _separable_band(rows, ms, cols)
+    return _weighed(rows, ms, cols, pan_window.shape)
 
 
 def displace(image: Tensor, shift: tuple[float, float]) -> Tensor:
     """What lies so many pixels (down, right) of every pixel of an image (..., H, W); its rim is repeated."""
-    rows, cols = (_displacement(size, away) for size, away in zip(image.shape[-2:], shift, strict=True))
-    return _separable_band(rows, image, cols)
+    rows, cols = (_Weights(_displacement, asked) for asked in zip(image.shape[-2:], shift, strict=True))
+    return _weighed(rows, image, cols, image.shape[-2:])
 
 
 def _displacement(size: int, away: float) -> Tensor:
@@ -203,19 +218,13 @@ def degrade(
     Returns:
         (..., h, w) of the same dtype and on the same device.
     """
-    rows = degradation_matrix(
-        placement.rows,
-        (ms_window.row, ms_window.row_stop),
-        (pan_window.row, pan_window.row_stop),
-        gain,
+    rows, cols = (
+        _Weights(degradation_matrix, (axis, low, pan, gain))
+        for axis, low, pan in zip(
+            (placement.rows, placement.cols), ms_window.spans, pan_window.spans, strict=True
+        )
     )
-    cols = degradation_matrix(
-        placement.cols,
-        (ms_window.col, ms_window.col_stop),
-        (pan_window.col, pan_window.col_stop),
-        gain,
-    )
-    return _separable(rows, image, cols)
+    return _weighed(rows, image, cols, pan_window.shape)
 
 
 def degrade_bands(
@@ -274,19 +283,18 @@ def blur(image: Tensor, sigmas: tuple[float, float]) -> Tensor:
         image: (C, H, W). Exact four ``sigmas`` inside its edges.
         sigmas: Standard deviations down and across, pixels, above 0.
     """
-    rows, cols = (_integrated(sigma).to(image) for sigma in sigmas)
-    reach = len(cols) // 2, len(cols) // 2, len(rows) // 2, len(rows) // 2
-    padded = torch.nn.functional.pad(image[:, None], reach, mode="replicate")
-    down = torch.nn.functional.conv2d(padded, rows[None, None, :, None])
-    return torch.nn.functional.conv2d(down, cols[None, None, None, :])[:, 0]
+    rows, cols = (_Weights(_blurring, asked) for asked in zip(image.shape[-2:], sigmas, strict=True))
+    return _weighed(rows, image, cols, image.shape[-2:])
 
 
-def _integrated(sigma: float) -> Tensor:
+def _blurring(size: int, sigma: float) -> Tensor:
     radius = math.ceil(4 * sigma)
     edges = (torch.arange(2 * radius + 2, dtype=torch.float64) - radius - 0.5) / (sigma * math.sqrt(2))
-    kernel = torch.diff(torch.erf(edges)).float()
-    kernel /= kernel.sum()
-    return kernel
+    kernel = torch.diff(torch.erf(edges))
+    source = torch.arange(size)[:, None] + torch.arange(-radius, radius + 1)
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    matrix.scatter_add_(1, source.clamp(0, size - 1), (kernel / kernel.sum()).expand(size, -1))
+    return matrix
 
 
 def low_pass(image: Tensor, placement: Placement, pan_window: Window, gain: float) -> Tensor:

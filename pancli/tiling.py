@@ -43,6 +43,11 @@ class Window:
         return self.height, self.width
 
     @property
+    def spans(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The first row and one past the last, and the same of columns."""
+        return (self.row, self.row_stop), (self.col, self.col_stop)
+
+    @property
     def size(self) -> int:
         """Number of pixels."""
         return self.height * self.width
