@@ -257,19 +257,21 @@ def reduce_masked(
     beyond the image has no weight either, and does not make a pixel invalid.
 
     Args:
-        image: (B, H, W); values of invalid pixels may be anything, NaN included.
+        image: (B, H, W), or (1, H, W) to go through every gain; values of invalid pixels may be anything, NaN
+            included.
         valid: (H, W) bool.
         placement: How the coarse grid lies on the fine one.
         windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one.
-        gains: MTF at the coarse Nyquist frequency, one per band.
+        gains: MTF at the coarse Nyquist frequency, B of them.
 
     Returns:
         (B, h, w) float64, and (h, w) bool: at least :data:`VALID_WEIGHT` of every band's weight is valid.
     """
     source, target = windows
-    known = torch.where(valid, image, torch.zeros_like(image)).double()
-    reduced = degrade_bands(known, placement, windows, gains)
-    if bool(valid.all()):
+    whole = bool(valid.all())
+    known = (image if whole else torch.where(valid, image, 0.0)).double()
+    reduced = degrade_bands(known.expand(len(gains), -1, -1), placement, windows, gains)
+    if whole:
         return reduced, torch.ones(target.shape, dtype=torch.bool, device=valid.device)
     shares = {gain: degrade(valid.double(), placement, source, target, gain) for gain in set(gains)}
     share = torch.stack([shares[gain] for gain in gains])

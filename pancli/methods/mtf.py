@@ -91,10 +91,9 @@ def _samples(image: TileImage) -> Tensor:
     """(B + candidates, N) float64: bands and pan through each gain, in ms pixels valid under all of them."""
     window = image.ms_core()
     rows, cols = window.slices_in(image.ms_window)
-    pan = image.pan.expand(_CANDIDATES, -1, -1)
     where = image.tile.window, window
     # Valid is where ms is too, so that an ms pixel that is not has no valid pan pixel under it.
-    reduced, whole = reduce_masked(pan, image.valid, image.info.placement, where, _GAINS)
+    reduced, whole = reduce_masked(image.pan, image.valid, image.info.placement, where, _GAINS)
     return torch.cat([image.ms[:, rows, cols][:, whole].double(), reduced[:, whole]])
 
 

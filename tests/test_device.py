@@ -1,0 +1,56 @@
+"""Where to compute, and with which memory."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pancli.device import CPU, find_device
+from pancli.errors import UsageError
+from pancli.sharpening import SharpenOptions, run, sharpen
+from tests.scenes import make_scene
+
+FAULTS = """
+import resource, torch
+from pancli.device import reuse_memory
+if {reuse}:
+    assert reuse_memory()
+for _ in range(8):
+    torch.ones(12, 2**20).sum()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(12, 2**20).sum()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(*, reuse):
+    """Pages that the system had to bring while a tensor of 48 MB was made and dropped ten times."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS.format(reuse=reuse)], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc alone")
+def test_memory_of_features_is_kept_for_the_next_ones():
+    assert faults(reuse=True) < 0.1 * faults(reuse=False)
+
+
+def test_memory_is_kept_where_a_network_runs_on_a_cpu_and_only_there(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(run, "reuse_memory", lambda: asked.append(True))
+    scene = make_scene(tmp_path)
+    for method, expected in (("gsa", 0), ("pannet", 1)):
+        options = SharpenOptions(method=method, device="cpu", overwrite=True)
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options)
+        assert len(asked) == expected
+
+
+def test_devices_are_found_by_name():
+    assert find_device("cpu") == CPU
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(UsageError, match="must be auto, cpu, cuda or cuda:N"):
+        find_device("gpu")
