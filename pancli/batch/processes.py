@@ -143,9 +143,9 @@ class _Worker:
 
 def _serve(connection: Connection, options: SharpenOptions, resume: bool) -> None:
     """Make scenes until there are no more, or until told to stop."""
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
     with suppress(EOFError, OSError, KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, _stop)
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
         while True:
             entry, again = connection.recv()
             connection.send(make_scene(entry, options, resume=resume or again))
