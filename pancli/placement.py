@@ -94,6 +94,11 @@ class Placement:
     cols: AxisMap
 
     @property
+    def axes(self) -> tuple[AxisMap, AxisMap]:
+        """Down and across, as the sides of a shape or the spans of a window are."""
+        return self.rows, self.cols
+
+    @property
     def ratio(self) -> float:
         """Pan pixels per ms pixel (geometric mean of the two axes)."""
         return math.sqrt(self.rows.ratio * self.cols.ratio)
@@ -109,10 +114,8 @@ class Placement:
 
     def ms_window(self, pan: Window, margin: int) -> Window:
         """The ms window under a pan window, with ``margin`` ms pixels around it, clipped to the image."""
-        return Window.from_bounds(
-            *self.rows.ms_span(pan.row, pan.row_stop, margin),
-            *self.cols.ms_span(pan.col, pan.col_stop, margin),
-        )
+        rows, cols = (axis.ms_span(*span, margin) for axis, span in zip(self.axes, pan.spans, strict=True))
+        return Window.from_bounds(*rows, *cols)
 
     def ms_inside(self, pan: Window) -> Window:
         """The ms pixels whose centres fall on the pan window (may be empty)."""

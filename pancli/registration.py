@@ -264,10 +264,10 @@ def _read(scene: TiledScene, ms_window: Window) -> _Patch:
     placement = scene.info.placement
     ratio = max(placement.rows.ratio, placement.cols.ratio)
     margin = mtf_radius(ratio, scene.info.mean_gain) + math.ceil((REACH + 2) * ratio)
-    pan_window = Window.from_bounds(
-        *_pan_span(placement.rows, ms_window.row, ms_window.row_stop, margin),
-        *_pan_span(placement.cols, ms_window.col, ms_window.col_stop, margin),
+    rows, cols = (
+        _pan_span(axis, *span, margin) for axis, span in zip(placement.axes, ms_window.spans, strict=True)
     )
+    pan_window = Window.from_bounds(*rows, *cols)
     inside = pan_window.intersect(scene.bounds)
     pan = np.zeros(pan_window.shape, np.float32)
     pan_valid = np.zeros(pan_window.shape, np.bool_)

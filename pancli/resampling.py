@@ -183,9 +183,7 @@ def upsample(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Wi
     """
     rows, cols = (
         _Weights(interpolation_matrix, (axis, pan, low))
-        for axis, pan, low in zip(
-            (placement.rows, placement.cols), pan_window.spans, ms_window.spans, strict=True
-        )
+        for axis, pan, low in zip(placement.axes, pan_window.spans, ms_window.spans, strict=True)
     )
     return _weighed(rows, ms, cols, pan_window.shape)
 
@@ -220,9 +218,7 @@ def degrade(
     """
     rows, cols = (
         _Weights(degradation_matrix, (axis, low, pan, gain))
-        for axis, low, pan in zip(
-            (placement.rows, placement.cols), ms_window.spans, pan_window.spans, strict=True
-        )
+        for axis, low, pan in zip(placement.axes, ms_window.spans, pan_window.spans, strict=True)
     )
     return _weighed(rows, image, cols, pan_window.shape)
 

@@ -202,15 +202,11 @@ class TiledScene:
 
     def _on_pan_grid(self, ms_valid: BoolArray, ms_window: Window, window: Window) -> BoolArray:
         """Validity of the ms pixel each pan pixel's centre lies in; outside the ms image, False."""
-        axes = (
-            (self.info.placement.rows, window.row, window.row_stop, ms_window.row),
-            (self.info.placement.cols, window.col, window.col_stop, ms_window.col),
-        )
         indices, inside = [], []
-        for axis, start, stop, first in axes:
-            nearest = axis.nearest(start, stop)
+        for axis, span, ms_span in zip(self.info.placement.axes, window.spans, ms_window.spans, strict=True):
+            nearest = axis.nearest(*span)
             inside.append((nearest >= -self.overhang) & (nearest < axis.size + self.overhang))
-            indices.append(np.clip(nearest, 0, axis.size - 1) - first)
+            indices.append(np.clip(nearest, 0, axis.size - 1) - ms_span[0])
         rows, cols = (np.clip(i, 0, n - 1) for i, n in zip(indices, ms_valid.shape, strict=True))
         return ms_valid[rows][:, cols] & inside[0][:, None] & inside[1][None, :]
 

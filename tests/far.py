@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
 
+from pancli.device import CPU
+
 FAR = torch.device("meta")
-_CPU = torch.device("cpu")
 _INDEXED = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default}  # by indices from anywhere
 _MOVES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
 
@@ -92,7 +93,7 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(f"{func}: a tensor that nothing is known of; make {__name__} know how it was made")
     asked = kwargs.get("device")
     if asked is not None:
-        kwargs = {**kwargs, "device": _CPU}
+        kwargs = {**kwargs, "device": CPU}
         far = torch.device(asked) == FAR
     if func is torch.ops.aten.copy_.default:
         far = _is_far(args[0])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pancli.adaptation import LOSSES, AdaptTerms, adapt
+from pancli.device import CPU
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod, to_channels_last
 from pancli.methods.registry import METHODS
@@ -48,7 +49,7 @@ def test_classical_methods_agree_with_the_cpu(name):
 )
 def test_networks_agree_with_the_cpu(precision, tolerance):
     for path in shipped().values():
-        here = NetworkMethod.load(path, torch.device("cpu"), "float32")
+        here = NetworkMethod.load(path, CPU, "float32")
         there = NetworkMethod.load(path, torch.device("cuda"), precision)
         agree(on("cpu", here), on("cuda", there), tolerance)
 

@@ -39,10 +39,7 @@ def test_files_place_ms_on_pan_where_the_pair_has_it(tmp_path, size, ratio, low)
     assert ms.shape == (low, low)
     placement, warnings = place(pan, ms)
     assert warnings == []
-    for read_axis, axis in (
-        (placement.rows, scene.pair.placement.rows),
-        (placement.cols, scene.pair.placement.cols),
-    ):
+    for read_axis, axis in zip(placement.axes, scene.pair.placement.axes, strict=True):
         assert read_axis.scale == pytest.approx(axis.scale, rel=1e-9)
         assert read_axis.offset == pytest.approx(axis.offset, abs=1e-6)
 

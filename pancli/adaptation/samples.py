@@ -77,10 +77,7 @@ def ms_windows(scene: TiledScene) -> list[Window]:
 def pan_window(placement: Placement, ms: Window) -> Window:
     """The pan pixels that a window of the ms grid covers, partly covered ones left out."""
     spans = []
-    for axis, start, stop in (
-        (placement.rows, ms.row, ms.row_stop),
-        (placement.cols, ms.col, ms.col_stop),
-    ):
+    for axis, (start, stop) in zip(placement.axes, ms.spans, strict=True):
         edges = sorted((axis.to_pan(start - 0.5), axis.to_pan(stop - 0.5)))
         spans += [math.ceil(edges[0] - 1e-6), math.floor(edges[1] + 1e-6) + 1]
     return Window.from_bounds(*spans)
@@ -126,7 +123,7 @@ def _observed(pan: Tensor, truth: Tensor, valid: Tensor, info: PairInfo) -> Tile
     fine = Window(0, 0, *truth.shape[1:])
     axes = (
         AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))
-        for axis, size in zip((info.placement.rows, info.placement.cols), fine.shape, strict=True)
+        for axis, size in zip(info.placement.axes, fine.shape, strict=True)
     )
     placement = Placement(*axes)
     coarse = Window(0, 0, *placement.ms_shape)

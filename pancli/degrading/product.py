@@ -27,7 +27,7 @@ def describe_outputs(
     """What the three files are and say of themselves."""
     pair, reduction = job.pair, job.reduction
     fine = pair.ms_grid.crop(reduction.reference)
-    rows, cols = reduction.cells.rows, reduction.cells.cols
+    rows, cols = reduction.cells.axes
     transform = fine.transform
     if fine.georeferenced:
         transform = transform * Affine.scale(cols.ratio, rows.ratio)

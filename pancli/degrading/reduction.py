@@ -43,7 +43,7 @@ def plan_reduction(pair: Pair, ratio: float | None = None) -> Reduction:
     by_corners = not pair.ms_grid.georeferenced
     (row, height, rows), (col, width, cols) = (
         _plan_axis(axis, size, ratio or axis.ratio, by_corners=by_corners)
-        for axis, size in zip((pair.placement.rows, pair.placement.cols), pair.pan_grid.shape, strict=True)
+        for axis, size in zip(pair.placement.axes, pair.pan_grid.shape, strict=True)
     )
     return Reduction(Window(row, col, height, width), Placement(rows, cols))
 
@@ -73,10 +73,7 @@ def _settle(ratio: float, cells: int, *, by_corners: bool) -> float:
 def reach(placement: Placement, target: Window, gain: float, bounds: Window) -> Window:
     """The fine pixels that the blur of the coarse pixels ``target`` looks at, as far as there are any."""
     spans = []
-    for axis, start, stop in (
-        (placement.rows, target.row, target.row_stop),
-        (placement.cols, target.col, target.col_stop),
-    ):
+    for axis, (start, stop) in zip(placement.axes, target.spans, strict=True):
         ends = sorted((axis.to_pan(start), axis.to_pan(stop - 1)))
         radius = mtf_radius(axis.ratio, gain)
         spans += [math.floor(ends[0]) - radius, math.ceil(ends[1]) + radius + 1]

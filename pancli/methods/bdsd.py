@@ -95,7 +95,7 @@ def _blur_ms(image: Tensor, info: PairInfo, gain: float) -> Tensor:
     """The MTF one scale down: what it does to pan pixels at the real ratio, done to ms pixels."""
     rows, cols = (
         gaussian_kernel(mtf_sigma(axis.ratio, gain), mtf_radius(axis.ratio, gain))
-        for axis in (info.placement.rows, info.placement.cols)
+        for axis in info.placement.axes
     )
     return convolve(image, rows, cols)
 

@@ -113,7 +113,7 @@ class Box:
 
     def mean(self, image: Tensor, info: PairInfo) -> Tensor:
         """Means of any (C, H, W) image on the pan grid."""
-        rows, cols = info.placement.rows.ratio, info.placement.cols.ratio
+        rows, cols = (axis.ratio for axis in info.placement.axes)
         return convolve(image, box_kernel(self.width(rows)), box_kernel(self.width(cols)))
 
 
@@ -127,7 +127,7 @@ class BSpline:
 
     def apply(self, image: TileImage) -> Tensor:
         """See :class:`Blur`."""
-        rows, cols = image.info.placement.rows.ratio, image.info.placement.cols.ratio
+        rows, cols = (axis.ratio for axis in image.info.placement.axes)
         return convolve(image.pan, b3_kernel(rows), b3_kernel(cols))
 
 

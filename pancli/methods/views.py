@@ -28,10 +28,8 @@ def aligned_window(tile: Tile, halo: int, align: int) -> Window:
     Window(row=0, col=0, height=8, width=12)
     """
     core, window = tile.core.grow(halo), tile.window
-    return Window.from_bounds(
-        *_aligned((window.row, window.row_stop), (core.row, core.row_stop), align),
-        *_aligned((window.col, window.col_stop), (core.col, core.col_stop), align),
-    )
+    rows, cols = (_aligned(have, need, align) for have, need in zip(window.spans, core.spans, strict=True))
+    return Window.from_bounds(*rows, *cols)
 
 
 def _aligned(have: tuple[int, int], need: tuple[int, int], align: int) -> tuple[int, int]:
@@ -66,7 +64,7 @@ def block_ms(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Wi
         pan_window: Aligned to ``ratio``.
         ratio: Side of a block, pan pixels.
     """
-    axes = (replace(axis, scale=axis.scale * ratio) for axis in (placement.rows, placement.cols))
+    axes = (replace(axis, scale=axis.scale * ratio) for axis in placement.axes)
     blocks = Window(*(n // ratio for n in (pan_window.row, pan_window.col, *pan_window.shape)))
     return upsample(ms, Placement(*axes), ms_window, blocks)
 
@@ -78,10 +76,7 @@ def blended_windows(tile: Tile, side: int) -> list[Window]:
     """
     step = side // 2
     starts = []
-    for core, have in (
-        ((tile.core.row, tile.core.row_stop), (tile.window.row, tile.window.row_stop)),
-        ((tile.core.col, tile.core.col_stop), (tile.window.col, tile.window.col_stop)),
-    ):
+    for core, have in zip(tile.core.spans, tile.window.spans, strict=True):
         first = (core[0] - side) // step + 1
         spans = range(first * step, core[1], step)
         starts.append([s for s in spans if have[0] < s + side and have[0] <= s + step <= have[1]])

@@ -151,7 +151,7 @@ def _place_by_transform(pan: Grid, ms: Grid) -> Placement:
 
 
 def _check_ratio(placement: Placement) -> None:
-    rows, cols = placement.rows.ratio, placement.cols.ratio
+    rows, cols = (axis.ratio for axis in placement.axes)
     if min(rows, cols) >= MIN_RATIO:
         return
     hint = "are PAN and MS swapped?" if max(rows, cols) < 1 else "there is nothing to sharpen"

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pancli.device import CPU
 from pancli.errors import UsageError
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
@@ -128,9 +129,7 @@ def _check_gdal(options: SharpenOptions) -> None:
 
 def describe_methods() -> list[dict[str, Any]]:
     """What ``pancli methods`` lists: one row per method; the radius is that of a pair of ratio 4."""
-    rows = [
-        _row(NetworkMethod.load(path, torch.device("cpu"), "auto"), "network") for path in shipped().values()
-    ]
+    rows = [_row(NetworkMethod.load(path, CPU, "auto"), "network") for path in shipped().values()]
     rows += [_row(method, "classical") for method in METHODS.values()]
     gdal = {"name": GDAL, "kind": "peer", **_contract_row(_GDAL_CONTRACT, bands=None), "radius": 0}
     return [*rows, gdal]

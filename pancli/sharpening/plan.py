@@ -199,7 +199,7 @@ def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
 def _footprint(placement: Any) -> Window:
     """The pan pixels, beyond the image too, that the ms image touches."""
     spans = []
-    for axis in (placement.rows, placement.cols):
+    for axis in placement.axes:
         edges = sorted((axis.to_pan(-0.5) + 0.5, axis.to_pan(axis.size - 0.5) + 0.5))
         spans += [math.floor(edges[0] + 1e-6), math.ceil(edges[1] - 1e-6)]
     return Window.from_bounds(*spans)

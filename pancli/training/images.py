@@ -95,7 +95,7 @@ def cut_to_pan(image: Image) -> Image:
     if image.pan is None:
         return image
     spans, axes = [], []
-    for axis, side in zip((image.placement.rows, image.placement.cols), image.pan.shape, strict=True):
+    for axis, side in zip(image.placement.axes, image.pan.shape, strict=True):
         first, last = footprints(axis)
         inside = np.flatnonzero((first >= 0) & (last <= side))
         if inside.size == 0:
@@ -116,10 +116,7 @@ def footprints(axis: AxisMap) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int
 def pan_under(placement: Placement, window: Window) -> tuple[Window, Placement]:
     """The pan pixels that an ms window touches, and how the one lies on the other."""
     spans, axes = [], []
-    for axis, start, stop in (
-        (placement.rows, window.row, window.row_stop),
-        (placement.cols, window.col, window.col_stop),
-    ):
+    for axis, (start, stop) in zip(placement.axes, window.spans, strict=True):
         first, last = (edge[start:stop] for edge in footprints(axis))
         low, high = int(first.min()), int(last.max())
         offset = axis.scale * low + axis.offset - start
@@ -132,7 +129,7 @@ def pan_under(placement: Placement, window: Window) -> tuple[Window, Placement]:
 def valid_under(placement: Placement, valid: BoolArray) -> BoolArray:
     """(h, w), where all pan pixels that an ms pixel touches are valid; beyond pan nothing counts."""
     spans = []
-    for axis, side in zip((placement.rows, placement.cols), valid.shape, strict=True):
+    for axis, side in zip(placement.axes, valid.shape, strict=True):
         first, last = footprints(axis)
         spans.append((first.clip(0, side), last.clip(0, side)))
     return _none_in(~valid, *spans)

@@ -11,6 +11,7 @@ import torch
 from pancli.adaptation import AdaptTerms, adapt, run
 from pancli.adaptation.objectives import LOSSES, Patch
 from pancli.adaptation.samples import full_samples, ms_windows, pan_window, reduced_samples
+from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
 from pancli.methods.network import NetworkMethod, scene_units
 from pancli.networks.bandset import BandSet
@@ -62,7 +63,7 @@ def test_windows_held_back_are_the_better_for_it(scene, monkeypatch, loss):
 def test_what_is_learnt_brings_the_fused_image_nearer_to_the_truth(monkeypatch):
     pan, ms, truth = waves()
     pair = array_scene(pan, ms)
-    method = NetworkMethod.load(shipped()["gcpnet"], torch.device("cpu"))
+    method = NetworkMethod.load(shipped()["gcpnet"], CPU)
     adapted, _ = adapt(method, pair, AdaptTerms(stop_after(monkeypatch, 12)))
     with torch.inference_mode():
         fused = [fuse_scene(m, pair, m.fit(pair)).numpy() for m in (method, adapted)]

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
+from pancli.device import CPU
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.registry import METHODS
@@ -75,7 +74,7 @@ def _print_table(recipes: dict[str, Recipe], data: Path, out: Path) -> None:
     for name in BASELINES:
         print_row((name, "", ""), METHODS[name], cases)
     for name, recipe in recipes.items():
-        method = NetworkMethod.load(out / name / f"{name}.safetensors", torch.device("cpu"))
+        method = NetworkMethod.load(out / name / f"{name}.safetensors", CPU)
         told = name, f"{count_parameters(method.network):,}", minutes(recipe, out / name)
         print_row(told, with_rounds(method, None), cases)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from pancli.adaptation import LOSSES, AdaptTerms, adapt
+from pancli.device import CPU
 from pancli.methods.network import NetworkMethod
 from pancli.networks.weights import shipped
 from pancli.training.reading import read_recipe
@@ -28,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--network", default="gcpnet")
     asked = parser.parse_args()
-    method = NetworkMethod.load(shipped()[asked.network], torch.device("cpu"))
+    method = NetworkMethod.load(shipped()[asked.network], CPU)
     titles = ["scene", "as shipped: PSNR / SAM", *(f"{loss}: PSNR / SAM (steps, kept)" for loss in LOSSES)]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for number, case in enumerate(load_cases(read_recipe(RECIPE).validation, asked.data), start=1):

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from pancli.device import CPU
 from pancli.methods.alignment import aligned
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
@@ -105,7 +106,7 @@ def load(name: str) -> Method:
     """A method by name or weights file, with rounds if its name ends in them."""
     plain, _, rounds = name.partition("+bp")
     weights = find_weights(plain)
-    method = METHODS[plain] if weights is None else NetworkMethod.load(weights, torch.device("cpu"))
+    method = METHODS[plain] if weights is None else NetworkMethod.load(weights, CPU)
     return with_rounds(method, int(rounds) if rounds else None)
 
 

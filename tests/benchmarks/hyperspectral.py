@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pancli.device import CPU
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
@@ -152,13 +153,12 @@ def _train(name: str, kind: Kind, pair: Pair, steps: int, out: Path) -> float:
 
 def _fuse(scene: TiledScene, trained: Path) -> dict[str, Tensor]:
     """(B, H, W) by every method; the two students' mean last."""
-    cpu = torch.device("cpu")
     methods: dict[str, Method] = {name: METHODS[name] for name in _CLASSICAL}
-    methods["bandset"] = with_rounds(NetworkMethod.load(shipped()["bandset"], cpu), None)
+    methods["bandset"] = with_rounds(NetworkMethod.load(shipped()["bandset"], CPU), None)
     # The recipe's own weights have its name, the peer's both names.
     files = _STUDENTS[0], "-".join(_STUDENTS)
     for name, stem in zip(_STUDENTS, files, strict=True):
-        methods[name] = NetworkMethod.load(trained / f"{stem}.safetensors", cpu)
+        methods[name] = NetworkMethod.load(trained / f"{stem}.safetensors", CPU)
     with torch.inference_mode():
         fused = {name: fuse_scene(method, scene, method.fit(scene)) for name, method in methods.items()}
     spectral, spatial = (fused[name] for name in _STUDENTS)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from pancli.device import find_device
+from pancli.device import CPU, find_device
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
 from pancli.methods.registry import METHODS
@@ -131,7 +131,7 @@ def _print_table(recipes: Mapping[str, Recipe], data: Path, out: Path, device: t
         print_row((name, "", "", "", f"{_speed(method, scene):.3f}"), method, cases)
     for name, recipe in recipes.items():
         weights = out / name / f"{name}.safetensors"
-        method = NetworkMethod.load(weights, torch.device("cpu"))
+        method = NetworkMethod.load(weights, CPU)
         told = (
             name,
             f"{count_parameters(method.network):,}",

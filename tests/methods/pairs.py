@@ -74,7 +74,7 @@ def whole_image(scene: TiledScene) -> TileImage:
 def reduce_by_mtf(image: np.ndarray, placement: Placement, gain: float = 0.3) -> np.ndarray:
     """What an ms sensor sees: a Gaussian of that gain at the ms Nyquist, cut at 4 sigma, at its pixels."""
     weights = []
-    for axis, size in zip((placement.rows, placement.cols), image.shape[-2:], strict=True):
+    for axis, size in zip(placement.axes, image.shape[-2:], strict=True):
         centres = (np.arange(axis.size) + 0.5 - axis.offset) / axis.scale - 0.5
         sigma = math.sqrt(-2 * math.log(gain)) / (math.pi * axis.scale)
         distance = (np.arange(size)[None, :] - centres[:, None]) / sigma

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pancli.device import CPU
 from pancli.errors import MethodError
 from pancli.methods.moments import Moments
 from pancli.methods.network import NetworkMethod, band_groups
@@ -15,8 +16,6 @@ from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.scene import ArrayReader, array_scene, fuse_scene
 from tests.networks.made import card_of, settled_network
-
-CPU = torch.device("cpu")
 
 
 def made_method(**changes):

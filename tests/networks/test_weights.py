@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pancli.device import CPU
 from pancli.errors import OutputError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.methods.network import to_channels_last
@@ -69,7 +70,7 @@ def test_round_trip_is_exact(saved):
 def test_weights_laid_out_otherwise_are_the_same_weights(saved, tmp_path):
     again = tmp_path / "again.safetensors"
     network, card = load_weights(saved)
-    save_weights(to_channels_last(network, torch.device("cpu")), card, again)
+    save_weights(to_channels_last(network, CPU), card, again)
     assert contents(again)[1] == contents(saved)[1]
     assert load_weights(again)[1] == card
 

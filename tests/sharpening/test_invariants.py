@@ -14,6 +14,7 @@ import rasterio
 import torch
 
 from pancli import __version__
+from pancli.device import CPU
 from pancli.encoding import Encoding
 from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
 from pancli.raster.output import Output
@@ -274,7 +275,7 @@ def test_every_method_is_listed_with_what_it_takes(scene):
         assert row["radius"] >= 0
     with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
         for name in METHODS:
-            with open_method(replace(SharpenOptions(), method=name), pair, torch.device("cpu")) as method:
+            with open_method(replace(SharpenOptions(), method=name), pair, CPU) as method:
                 assert method.name == name
 
 

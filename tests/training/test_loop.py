@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from pancli.device import CPU
 from pancli.errors import DeviceError, RecipeError, TrainingError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.networks.gcpnet import GCPNet
@@ -286,7 +287,7 @@ def test_what_is_frozen_stays_as_it_was_begun_with_its_statistics_too(tmp_path, 
     old, new = tensors(first), tensors(run.weights("tiny"))
     assert set(old) < set(new)
     assert [name for name in old if not torch.equal(old[name], new[name])] == []
-    workshop = Workshop(refinement, torch.device("cpu"), tmp_path, load_initial(str(first), refinement))
+    workshop = Workshop(refinement, CPU, tmp_path, load_initial(str(first), refinement))
     start = workshop.stage("student").networks["tiny"].state_dict()
     added = set(new) - set(old)
     assert added and not any(torch.equal(start[name], new[name]) for name in added)
@@ -295,7 +296,7 @@ def test_what_is_frozen_stays_as_it_was_begun_with_its_statistics_too(tmp_path, 
 def test_the_last_stage_of_msinn_asks_for_consistency(tmp_path, data, recipe, refinement):
     free = replace(refinement, frozen=())
     batch = Sampler.load(free, data).batch(0)
-    terms = Workshop(free, torch.device("cpu"), tmp_path).stage("student").objective(batch, 0.0)
+    terms = Workshop(free, CPU, tmp_path).stage("student").objective(batch, 0.0)
     assert list(terms) == ["l1", "ms", "pan"]
     small = replace(free, schedule=replace(free.schedule, patch=28))
     with pytest.raises(RecipeError, match="loss: ms and pan need schedule.patch of 32 or more, not 28"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pancli.device import CPU
 from pancli.errors import PancliError, RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.metrics.reference import ReferenceSums
@@ -26,8 +27,6 @@ from pancli.training.stages import Workshop, stage_names
 from pancli.training.teachers import Encoder, Taught, Teacher, VariationalTeacher
 from pancli.training.validation import load_cases, measure, measure_teacher
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture

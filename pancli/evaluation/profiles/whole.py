@@ -45,7 +45,7 @@ def check_whole(images: Images, profile: str, smallest: int = 1) -> int:
             f"smaller; they have {width} x {height} pixels in common, PAN is {pan.shape[1]} x {pan.shape[0]} "
             f"and MS {ms_width} x {ms_height}; crop them, or use --profile pancli"
         )
-    sides = ((placement.rows, height), (placement.cols, width))
+    sides = zip(placement.axes, (height, width), strict=True)
     apart = max(
         max(abs(axis.offset), abs(axis.scale * length + axis.offset - axis.size)) for axis, length in sides
     )
