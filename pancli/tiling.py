@@ -78,11 +78,12 @@ class Window:
         inner = self.relative_to(outer)
         return slice(inner.row, inner.row_stop), slice(inner.col, inner.col_stop)
 
-    def blocks(self, size: int) -> Iterator[Window]:
-        """Windows of at most ``size`` x ``size`` that cover this one exactly once, row by row."""
-        for row in range(self.row, self.row_stop, size):
-            for col in range(self.col, self.col_stop, size):
-                yield Window(row, col, size, size).intersect(self)
+    def blocks(self, height: int, width: int | None = None) -> Iterator[Window]:
+        """Windows of at most ``height`` x ``width``, which cover this one exactly once, row by row."""
+        width = height if width is None else width
+        for row in range(self.row, self.row_stop, height):
+            for col in range(self.col, self.col_stop, width):
+                yield Window(row, col, height, width).intersect(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def test_masked_files_are_sharpened_and_measured_alike(tmp_path, monkeypatch, op
 
     image, figures = made("near")
     with far_away() as far:
-        monkeypatch.setitem(plan._TILES, far.type, plan._TILES["cpu"])
+        monkeypatch.setitem(plan._TILE, far.type, plan._TILE["cpu"])
         for module in (plan, sharpening, images, evaluation):
             monkeypatch.setattr(module, "find_device", lambda _: far)
         there, same = made("far")

@@ -122,10 +122,7 @@ class BackProjected:
 
     def radius(self, info: PairInfo) -> int:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self.method.radius(info) + self._reach(info)
-
-    def _reach(self, info: PairInfo) -> int:
-        return self.rounds * radius_per_round(info.placement, lowest_gain(info))
+        return self.method.radius(info) + self.rounds * radius_per_round(info.placement, lowest_gain(info))
 
     def fit(self, scene: Scene) -> BackProjectedState:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
@@ -137,8 +134,7 @@ class BackProjected:
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
         tile, info = image.tile, image.info
-        core = tile.core.grow(self._reach(info)).intersect(tile.window)
-        fused, trust = self._fused(replace(image, tile=Tile(core, tile.window)), state)
+        fused, trust = self._fused(self.widened(image, state), state)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
         for _ in range(self.rounds):
             missing = lacking(
@@ -151,6 +147,12 @@ class BackProjected:
             )
             fused = fused + (missing if trust is None else trust * missing)
         return fused
+
+    def widened(self, image: TileImage, state: BackProjectedState) -> TileImage:
+        """The tile that the method inside must fuse: its core is as much wider as the rounds look."""
+        reach = self.rounds * radius_per_round(image.info.placement, min(state.gains))
+        core, window = image.tile.core.grow(reach), image.tile.window
+        return replace(image, tile=Tile(core.intersect(window), window))
 
     def _fused(self, image: TileImage, state: BackProjectedState) -> tuple[Tensor, Tensor | None]:
         """What the method makes, and how far a network trusts in what then is lacking."""

@@ -6,6 +6,7 @@ the order of delivery does not matter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,7 +34,7 @@ from pancli.methods.views import aligned_window, blend_weights, blended_windows,
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics, Statistic
 from pancli.networks.weights import Card, load_weights
 from pancli.resampling import low_pass_radius
-from pancli.tiling import Window
+from pancli.tiling import Tile, Window
 
 _BATCH = 8  # blended windows that go through a network together
 
@@ -162,6 +163,7 @@ class NetworkMethod:
             bands=self.card.bands,
             ratios=self.card.ratios,
             workspace_fixed=traits.workspace,
+            piece_halo=None if traits.window is not None else traits.radius,
             back_projections=self.card.back_projections,
         )
         if traits.any_bands:
@@ -231,16 +233,45 @@ class NetworkMethod:
         Returns:
             Two images (B, H, W) covering ``image.tile.window``, both exact on its core; the second 0 to 1.
         """
-        if state.measured is not None:
-            image = aligned_image(image, state.measured.shift)
         side = self.network.TRAITS.window
         if side is not None:
             return image.upsampled + state.units.detail(self._blended(image, state, side)), None
+        fused, whole = image.upsampled.clone(), image.tile.window
+        trusts = None
+        for piece in self.pieces(image):
+            there = piece.tile.core.slices_in(whole)
+            residual, trust = self._piece(piece, state)
+            fused[:, *there] += state.units.detail(residual)
+            if trust is not None:
+                trusts = torch.zeros_like(fused) if trusts is None else trusts
+                trusts[:, *there] = trust
+        return fused, trusts
+
+    def pieces(self, image: TileImage) -> Iterator[TileImage]:
+        """The parts of a tile that go through the network one after the other, each with what it looks at.
+
+        What a network holds of its features is many times the image; the margins that rounds of
+        back-projection need make large tiles worth their while all the same.
+        """
+        core, side = image.tile.core, self.contract.piece(image.info.bands)
+        if side is None:
+            raise ValueError(f"{self.name} blends windows; it has no pieces")
+        sides = (math.ceil(length / math.ceil(length / side)) for length in core.shape)
+        radius = self.radius(image.info)
+        for part in core.blocks(*sides):
+            yield image.part(Tile(part, part.grow(radius).intersect(image.tile.window)))
+
+    def _piece(self, image: TileImage, state: NetworkState) -> tuple[Tensor, Tensor | None]:
+        """(B, h, w) over a tile's core: what the network adds, in units, and its trust."""
+        if state.measured is not None:
+            image = aligned_image(image, state.measured.shift)
         window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
-        residuals, trusts = self._outcomes(image, state, (window,))
-        residual = cut(residuals[0], window, image.tile.window)
-        trust = None if trusts is None else cut(trusts[0], window, image.tile.window)
-        return image.upsampled + state.units.detail(residual), trust
+        residual, trust = (
+            None if part is None else cut(part[0], window, image.tile.core)
+            for part in self._outcomes(image, state, (window,))
+        )
+        assert residual is not None
+        return residual, trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
         """The residual over a tile's window, of overlapping windows of one side."""

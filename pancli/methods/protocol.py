@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,10 @@ from pancli.placement import Placement
 from pancli.resampling import reduce_masked
 from pancli.sensors import GENERIC, Sensor
 from pancli.tiling import Tile, Window
+
+_PIECE_BYTES = 256 * 2**20
+_SMALLEST_PIECE = 256  # pan pixels: smaller ones would be mostly halo
+_WHOLE = 6  # float32 values per pixel and band of a window that is gone through in pieces: images, and rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Contract:
         workspace: float32 values per pixel of the window and band that ``fuse`` holds at once; the tile
             size is chosen by it.
         workspace_fixed: The same per pixel, however many bands there are.
+        piece_halo: Where ``fuse`` goes through a window piece by piece: how far a piece looks beyond itself,
+            in pan pixels. ``workspace`` is then of a piece. None where it takes the window as a whole.
         back_projections: Rounds of back-projection that follow unless others are asked for.
     """
 
@@ -38,7 +45,27 @@ class Contract:
     whole_scene: bool = True
     workspace: int = 8
     workspace_fixed: int = 0
+    piece_halo: int | None = None
     back_projections: int = 0
+
+    def piece(self, bands: int) -> int | None:
+        """Side of the pieces that a window is gone through in, what they look beyond left out."""
+        if self.piece_halo is None:
+            return None
+        side = math.isqrt(_PIECE_BYTES // (4 * self._held(bands)))
+        return max(side - 2 * self.piece_halo, _SMALLEST_PIECE)
+
+    def working_bytes(self, side: int, bands: int) -> int:
+        """What ``fuse`` holds at once of a window of that side."""
+        piece = self.piece(bands)
+        if piece is None or self.piece_halo is None:
+            return 4 * side**2 * self._held(bands)
+        seen = min(side, piece + 2 * self.piece_halo) ** 2
+        return 4 * (seen * self._held(bands) + (side**2 - seen) * bands * _WHOLE)
+
+    def _held(self, bands: int) -> int:
+        """float32 values per pixel."""
+        return bands * self.workspace + self.workspace_fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +119,12 @@ class TileImage:
     ms_valid: Tensor
     ms_window: Window
     info: PairInfo
+
+    def part(self, tile: Tile) -> TileImage:
+        """A tile within this one, none of whose pixels are copied."""
+        rows, cols = tile.window.slices_in(self.tile.window)
+        pan, upsampled, valid = (image[..., rows, cols] for image in (self.pan, self.upsampled, self.valid))
+        return replace(self, tile=tile, pan=pan, upsampled=upsampled, valid=valid)
 
     def core_samples(self, *images: Tensor) -> Tensor:
         """(C, N) float64: the valid core pixels of (C_i, H, W) images over the window, image after image."""

@@ -19,7 +19,7 @@ from pancli.tiling import Tile, Window
 
 
 def aligned_window(tile: Tile, halo: int, align: int) -> Window:
-    """The largest aligned window in a tile that keeps the halo around its core.
+    """The smallest aligned window that keeps the halo around a tile's core.
 
     Where the tile ends nearer than that, the scene ends: there the window goes on to the next multiple.
 
@@ -33,13 +33,8 @@ def aligned_window(tile: Tile, halo: int, align: int) -> Window:
 
 
 def _aligned(have: tuple[int, int], need: tuple[int, int], align: int) -> tuple[int, int]:
-    start = math.ceil(have[0] / align) * align
-    stop = have[1] // align * align
-    if start > need[0]:
-        start = have[0] // align * align
-    if stop < need[1]:
-        stop = math.ceil(have[1] / align) * align
-    return start, stop
+    start, stop = max(have[0], need[0]), min(have[1], need[1])
+    return start // align * align, math.ceil(stop / align) * align
 
 
 def cut(image: Tensor, have: Window, want: Window) -> Tensor:

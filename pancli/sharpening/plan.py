@@ -28,7 +28,7 @@ from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
 from pancli.tiling import Tile, Window, plan_tiles
 
-_TILES = {"cpu": (512, 256, 128, MIN_TILE), "cuda": (1024, 512, 256, 128, MIN_TILE)}
+_TILE = {"cpu": 512, "cuda": 1024}  # larger ones are hardly faster where margins are narrow
 _MEGABYTE = 2**20
 
 
@@ -238,16 +238,25 @@ def _shifted(scene: TiledScene, shift: Shift) -> TiledScene:
 def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:
     """Memory for one tile being fused and those read ahead and waiting to be written."""
     side = size + 2 * scene.margin(method.radius(scene.info))
-    contract = method.contract
-    per_band = contract.workspace + 2 * (READ_AHEAD + 1) + 2
-    return 4 * side * side * (scene.info.bands * per_band + contract.workspace_fixed)
+    beside = 2 * (READ_AHEAD + 1) + 2
+    return 4 * side * side * scene.info.bands * beside + method.contract.working_bytes(side, scene.info.bands)
 
 
 def _choose_tile(scene: TiledScene, method: Method, max_memory: int) -> int:
     budget = max_memory * _MEGABYTE - GDAL_CACHE_BYTES
-    sizes = _TILES[scene.device.type]
+    sizes = list(_sizes(scene.device.type, scene.margin(method.radius(scene.info))))
     for size in sizes:
         if _tile_bytes(scene, method, size) <= budget:
             return size
     need = math.ceil((_tile_bytes(scene, method, sizes[-1]) + GDAL_CACHE_BYTES) / _MEGABYTE)
     raise UsageError(f"--max-memory {max_memory}: {method.name} needs at least {need} MB for this pair")
+
+
+def _sizes(device: str, margin: int) -> Iterator[int]:
+    """Sides of cores, the best first."""
+    size = _TILE[device]
+    if margin > size // 8:  # more than half as many pixels around the core as in it
+        size *= 2
+    while size >= MIN_TILE:
+        yield size
+        size //= 2

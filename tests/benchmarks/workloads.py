@@ -93,12 +93,15 @@ def multiply(threads: str) -> None:
 
 
 def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]:
-    """What the network sees, tile by tile; the statistics, which cost it nothing here, are of one tile."""
+    """What the network sees, piece by piece; the statistics, which cost it nothing here, are of one tile."""
     assert method.network.TRAITS.window is None, "networks with windows are not timed"
     traits = method.network.TRAITS
-    state = method.fit(replace(plan.scene, area=plan.tiles[0].core))
+    fitted = plan.method.fit(replace(plan.scene, area=plan.tiles[0].core))
     for tile in plan.tiles:
-        image = plan.scene.load(tile)
+        image, state = plan.scene.load(tile), fitted
         assert image is not None
-        window = aligned_window(tile, traits.halo, traits.align)
-        yield from zip(method.views(image, state, (window,)), state.contexts, strict=True)
+        if isinstance(plan.method, BackProjected):
+            image, state = plan.method.widened(image, fitted), fitted.method
+        for piece in method.pieces(image):
+            window = aligned_window(piece.tile, traits.halo, traits.align)
+            yield from zip(method.views(piece, state, (window,)), state.contexts, strict=True)

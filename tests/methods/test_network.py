@@ -8,6 +8,9 @@ import torch
 
 from pancli.device import CPU
 from pancli.errors import MethodError
+from pancli.methods import protocol
+from pancli.methods.back_projection import with_rounds
+from pancli.methods.component_substitution import GSA
 from pancli.methods.moments import Moments
 from pancli.methods.network import NetworkMethod, band_groups
 from pancli.methods.protocol import Sample
@@ -66,6 +69,60 @@ def test_tile_size_does_not_show(name, masked):
     for tile in (40, 64):
         tiled = fuse_scene(method, scene, state, tile)
         torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * 2047, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_pieces_do_not_show(monkeypatch, name, masked):
+    """Not where windows are blended: such a tile goes through whole."""
+    pan, ms = images()
+    if masked:
+        pan[30:38, 50:60] = np.nan
+    method = with_rounds(find(name), None)
+    scene = array_scene(pan, ms)
+    state = method.fit(scene)
+    whole = fuse_scene(method, scene, state)
+    seen = []
+    run = NetworkMethod._run
+
+    def watched(self, inputs, context):
+        seen.append(inputs.pan.shape[-2:])
+        return run(self, inputs, context)
+
+    monkeypatch.setattr(protocol, "_PIECE_BYTES", 1)
+    monkeypatch.setattr(protocol, "_SMALLEST_PIECE", 33)
+    monkeypatch.setattr(NetworkMethod, "_run", watched)
+    pieced = fuse_scene(method, scene, state)
+    assert (len(seen) == 9) == (method.contract.piece_halo is not None)
+    torch.testing.assert_close(pieced, whole, rtol=0, atol=1e-5 * 2047, equal_nan=True)
+
+
+def test_a_piece_is_no_larger_than_it_must_be(monkeypatch):
+    """What pan is degraded from lies further out than what the network looks at."""
+    pan, ms = images(side=256)
+    method = find("bandset")
+    scene = array_scene(pan, ms)
+    state, halo = method.fit(scene), method.network.TRAITS.halo
+    monkeypatch.setattr(protocol, "_PIECE_BYTES", 1)
+    monkeypatch.setattr(protocol, "_SMALLEST_PIECE", 32)
+    run, seen = NetworkMethod._run, []
+
+    def watched(self, inputs, context):
+        seen.append(tuple(inputs.pan.shape[-2:]))
+        return run(self, inputs, context)
+
+    monkeypatch.setattr(NetworkMethod, "_run", watched)
+    fuse_scene(method, scene, state)
+    assert max(seen) == (32 + 2 * halo,) * 2
+
+
+def test_a_large_tile_takes_no_more_of_a_network_than_its_pieces():
+    contract = find("bandset").contract
+    features = 4 * 8 * contract.workspace
+    assert contract.working_bytes(128, 8) >= features * 128**2
+    assert contract.working_bytes(1024, 8) < features * 1024**2 / 2
+    assert find("gcpnet").contract.piece(4) == protocol._SMALLEST_PIECE  # it has a thousand channels
+    assert GSA.contract.piece(4) is None
 
 
 def test_fitting_tiles_do_not_show():

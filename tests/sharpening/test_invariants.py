@@ -183,6 +183,15 @@ def test_memory_decides_the_tile(scene, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("method", "rounds", "side"), [("gsa", 3, 512), ("bandset", 3, 1024), ("gsa", 5, 1024)]
+)
+def test_wide_margins_ask_for_large_tiles(scene, tmp_path, method, rounds, side):
+    options = SharpenOptions(method=method, back_project=rounds)
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+        assert plan.tile_size == side
+
+
+@pytest.mark.parametrize(
     ("method", "rounds", "asked", "computing"),
     [("brovey", None, 4, 2), ("brovey", 1, 4, 2), ("brovey", None, 1, 1), ("bandset", None, 4, 4)],
 )
