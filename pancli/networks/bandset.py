@@ -24,14 +24,14 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import interpolate, leaky_relu, pad
 
 from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Statistic, Steps, Traits
 
 LEAK = 0.1
 """Slope of rectifiers below zero: without it, all features once died in the first steps, and stayed dead."""
 
-_BOX = 7  # side of the local regressions' windows, pixels of half resolution
+_REACH = 3  # of the local regressions' boxes around a pixel of half resolution: 7 x 7
 _NOISE = 0.02  # variance of pan below which a local regression becomes the scene's own
 _SLOPES = (-2.0, 4.0)  # between which local slopes are kept
 _FACTORS = (0.0, 3.0)  # between which a band's relative brightness is kept
@@ -127,7 +127,7 @@ class BandSet(Network):
         """What the last features (N B, n, h, w) say is to be added, and how far rounds are to be trusted."""
         said = self.head(leaky_relu(x, LEAK))
         mixture, correction, trust = said.split((DETAILS, 4, 1), 1)
-        residual = seen.mixed(fine(mixture)) + by_image(pixel_shuffle(correction, 2)[:, 0], bands)
+        residual = seen.mixed(fine(mixture)) + by_image(_whole(correction), bands)
         return Outcome(residual, (x,), by_image(fine(trust.sigmoid())[:, 0], bands))
 
     def _adapt(self, x: Tensor, means: Tensor, seen: Seen) -> Tensor:
@@ -138,6 +138,15 @@ class BandSet(Network):
         said = self.context(torch.cat((*parts, sensor, seen.agreement), 2))
         scale, shift = said.flatten(0, 1)[..., None, None].chunk(2, 1)
         return torch.addcmul(shift.to(x), x, 1 + scale.to(x))
+
+
+class BandSetSmall(BandSet):
+    """The faster one."""
+
+    TRAITS: ClassVar[Traits] = replace(
+        BandSet.TRAITS, summary="bandset with half the channels: three times as fast, and nearly as good"
+    )
+    WIDTH: ClassVar[int] = 16
 
 
 class BandSetLarge(BandSet):
@@ -251,13 +260,13 @@ def see(inputs: Inputs) -> tuple[Tensor, Tensor, Seen]:
     detail = pan - low
     below = low + origin
     factor = torch.where(below > 0, (bms * strength + origin) / below.clamp_min(1e-3), 1.0).clamp(*_FACTORS)
-    slope, likeness, spread = _local_regression(avg_pool2d(bms, 2), avg_pool2d(low, 2))
+    coarse = _halved(low)
+    slope, likeness, spread = _local_regression(_halved(bms), coarse)
     bright = factor * detail
-    planes = (slope, likeness, avg_pool2d(factor, 2), strength.expand_as(slope))
-    split = [pixel_unshuffle(image.flatten(0, 1)[:, None], 2) for image in (bms, bright)]
+    planes = (slope, likeness, _halved(factor), strength.expand_as(slope))
+    split = [_quarters(image.flatten(0, 1)) for image in (bms, bright)]
     own = torch.cat((*split, torch.stack(planes, 2).flatten(0, 1)), 1)
-    unexplained = avg_pool2d(low - intensity, 2)
-    shared = torch.cat((pixel_unshuffle(detail, 2), avg_pool2d(low, 2), unexplained, spread.sqrt()), 1)
+    shared = torch.cat((_quarters(detail[:, 0]), coarse, coarse - _halved(intensity), spread.sqrt()), 1)
     layout = torch.channels_last
     seen = Seen(optics, agreement, detail, pan - intensity, blunt, factor, fine(slope))
     return own.contiguous(memory_format=layout), shared.contiguous(memory_format=layout), seen
@@ -270,9 +279,7 @@ def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]
         Slopes and correlations (N, B, h, w), and pan's variance (N, 1, h, w). A slope is drawn towards 1,
         which is the scene's own in these units, where pan hardly varies.
     """
-    maps = torch.cat((bms, bms * low, bms * bms, low, low * low), 1)
-    rows = avg_pool2d(maps, (_BOX, 1), 1, (_BOX // 2, 0), count_include_pad=False)
-    means = avg_pool2d(rows, (1, _BOX), 1, (0, _BOX // 2), count_include_pad=False)
+    means = _box_mean(torch.cat((bms, bms * low, bms * bms, low, low * low), 1))
     count = bms.shape[1]
     band, product, square, pan, pan_square = torch.split(means, [count, count, count, 1, 1], 1)
     covariance = product - band * pan
@@ -280,3 +287,41 @@ def _local_regression(bms: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]
     own = (square - band * band).clamp_min(0)
     slope = ((covariance + _NOISE) / (spread + _NOISE)).clamp(*_SLOPES)
     return slope, covariance / ((spread + _NOISE) * (own + _NOISE)).sqrt(), spread
+
+
+def _box_mean(maps: Tensor) -> Tensor:
+    """(..., h, w): means over boxes of 7 x 7 pixels, of what of them lies inside.
+
+    In the same sums wherever a tile begins, and in a tenth of the time of torch's pooling.
+    """
+    counts = []
+    for axis in (-2, -1):
+        size, around = maps.shape[axis], [0, 0, 0, 0]
+        around[-2 * axis - 2 : -2 * axis] = [_REACH, _REACH]
+        maps = pad(maps, around)
+        two = maps.narrow(axis, 0, size + 5) + maps.narrow(axis, 1, size + 5)
+        four = two.narrow(axis, 0, size + 2) + two.narrow(axis, 2, size + 2)
+        maps = (four.narrow(axis, 0, size) + two.narrow(axis, 4, size)).add_(maps.narrow(axis, 6, size))
+        index = torch.arange(size, device=maps.device)
+        counts.append((index + _REACH).clamp(max=size - 1) - (index - _REACH).clamp(min=0) + 1)
+    return maps / (counts[0][:, None] * counts[1])
+
+
+def _halved(image: Tensor) -> Tensor:
+    """(..., H, W): means of 2 x 2 pixels, in a tenth of the time of torch's pooling."""
+    rows = image[..., ::2, :] + image[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) * 0.25
+
+
+def _quarters(images: Tensor) -> Tensor:
+    """(N, H, W) with 2 x 2 pixels as channels: (N, 4, H / 2, W / 2)."""
+    count, height, width = images.shape
+    split = images.reshape(count, height // 2, 2, width // 2, 2)
+    return split.permute(0, 2, 4, 1, 3).flatten(1, 2)
+
+
+def _whole(quarters: Tensor) -> Tensor:
+    """The way back, (N, 4, h, w) to (N, 2 h, 2 w); of channels that lie last faster than torch's."""
+    count, _, height, width = quarters.shape
+    split = quarters.reshape(count, 2, 2, height, width)
+    return split.permute(0, 3, 1, 4, 2).reshape(count, 2 * height, 2 * width)

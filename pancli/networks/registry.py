@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pancli.errors import WeightsError
-from pancli.networks.bandset import BandSet, BandSetLarge
+from pancli.networks.bandset import BandSet, BandSetLarge, BandSetSmall
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.gppnn import GPPNN
 from pancli.networks.lambda_pnn import LambdaPNN
@@ -23,6 +23,7 @@ from pancli.networks.utsn import UTSN
 
 NETWORKS: dict[str, type[Network]] = {
     "bandset": BandSet,
+    "bandset-small": BandSetSmall,
     "bandset-large": BandSetLarge,
     "gcpnet": GCPNet,
     "gppnn": GPPNN,

@@ -1,13 +1,15 @@
 """Band-set networks: bands are a set, and the details that are mixed are the classical ones."""
 
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from pancli.networks import bandset
-from pancli.networks.bandset import BandSet, BandSetLarge
+from pancli.networks.bandset import DETAILS, BandSet, BandSetLarge, BandSetSmall
 from pancli.networks.protocol import Mean
 from tests.networks.made import random_inputs, settled
 
@@ -37,7 +39,7 @@ def mixing(detail):
     return network.eval()
 
 
-@pytest.mark.parametrize("kind", [BandSet, BandSetLarge])
+@pytest.mark.parametrize("kind", [BandSet, BandSetSmall, BandSetLarge])
 @torch.no_grad()
 def test_the_order_of_bands_is_the_order_of_what_comes_out(kind):
     network = settled(kind, 5)
@@ -53,6 +55,34 @@ def test_bands_that_are_all_there_twice_are_fused_as_if_once():
     inputs = random_inputs(BandSet, 3, (HEIGHT, WIDTH))
     twice = network(of_bands(inputs, [0, 1, 2, 0, 1, 2])).residual
     torch.testing.assert_close(twice[:, :3], network(inputs).residual, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_run_begins_with_is_what_torch_would_make_of_it():
+    inputs = random_inputs(BandSet, 3, (HEIGHT, WIDTH), samples=2)
+    own, shared, seen = bandset.see(inputs)
+    low, intensity = inputs.physics.low, inputs.physics.intensity
+    bms, coarse = avg_pool2d(inputs.bms, 2), avg_pool2d(low, 2)
+
+    def box(image):
+        return avg_pool2d(image, 7, 1, 3, count_include_pad=False)
+
+    spread = box(coarse**2) - box(coarse) ** 2
+    slope = (box(bms * coarse) - box(bms) * box(coarse) + 0.02) / (spread + 0.02)
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-5)
+    close(seen.slope, bandset.fine(slope.clamp(-2, 4)))
+    torch.testing.assert_close(own[:, :4], pixel_unshuffle(inputs.bms.flatten(0, 1)[:, None], 2))
+    close(own[:, 10], avg_pool2d(seen.factor, 2).flatten(0, 1))
+    torch.testing.assert_close(shared[:, :4], pixel_unshuffle(inputs.pan - low, 2))
+    close(shared[:, 5:6], avg_pool2d(low - intensity, 2))
+
+
+@torch.no_grad()
+def test_four_corrections_are_four_pixels():
+    network = mixing(0)
+    network.head.bias.zero_()
+    network.head.bias[DETAILS : DETAILS + 4] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    residual = network(random_inputs(BandSet, 2, (HEIGHT, WIDTH))).residual
+    assert torch.equal(residual[0, 1, 4:6, 8:10], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
 @pytest.mark.parametrize("bands", [1, 3, 8, 10, 47])
@@ -137,7 +167,7 @@ def test_the_local_detail_follows_the_local_slope():
     assert 2.6 < float(share.median()) < 3.0
 
 
-@pytest.mark.parametrize("kind", [BandSet, BandSetLarge])
+@pytest.mark.parametrize("kind", [BandSet, BandSetSmall, BandSetLarge])
 @torch.no_grad()
 def test_a_fresh_network_begins_near_the_mean_of_the_details_a_little_damped(kind):
     network, inputs = settled(kind, 2), random_inputs(kind, 2, (HEIGHT, WIDTH))

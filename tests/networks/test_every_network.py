@@ -16,6 +16,7 @@ from tests.networks.made import card_of, random_inputs, settled
 SIZES = {
     "bandset": (71_498, 1.0306),
     "bandset-large": (501_770, 7.57259),
+    "bandset-small": (20_138, 0.285676),
     "gcpnet": (86_759, 1.4065),
     "gppnn": (119_808, 1.3967),
     "lambda-pnn": (198_442, 3.1752),
