@@ -9,7 +9,9 @@ import torch
 
 from pancli.device import CPU, find_device
 from pancli.errors import UsageError
-from pancli.sharpening import SharpenOptions, run, sharpen
+from pancli.methods import network
+from pancli.networks.weights import shipped
+from pancli.sharpening import SharpenOptions, sharpen
 from tests.scenes import make_scene
 
 FAULTS = """
@@ -39,9 +41,17 @@ def test_memory_of_features_is_kept_for_the_next_ones():
     assert faults(reuse=True) < 0.1 * faults(reuse=False)
 
 
-def test_memory_is_kept_where_a_network_runs_on_a_cpu_and_only_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("device", "kept"), [("cpu", True), ("meta", False)])
+def test_memory_is_kept_where_a_network_is_loaded_onto_a_cpu(monkeypatch, device, kept):
     asked = []
-    monkeypatch.setattr(run, "reuse_memory", lambda: asked.append(True))
+    monkeypatch.setattr(network, "reuse_memory", lambda: asked.append(True))
+    network.NetworkMethod.load(shipped()["bandset"], torch.device(device))
+    assert bool(asked) == kept
+
+
+def test_methods_without_a_network_leave_memory_as_it_is(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(network, "reuse_memory", lambda: asked.append(True))
     scene = make_scene(tmp_path)
     for method, expected in (("gsa", 0), ("pannet", 1)):
         options = SharpenOptions(method=method, device="cpu", overwrite=True)

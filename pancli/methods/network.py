@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pancli.device import CPU, reuse_memory
 from pancli.errors import MethodError
 from pancli.hashing import file_sha256
 from pancli.methods.alignment import (
@@ -139,12 +140,14 @@ class NetworkMethod:
 
     @classmethod
     def load(cls, path: Path, device: torch.device, precision: str = "auto") -> NetworkMethod:
-        """Load weights onto a device.
+        """Load weights onto a device; where that is the CPU, the process keeps memory from then on.
 
         Raises:
             WeightsError: The file cannot be used.
         """
         network, card = load_weights(path)
+        if device == CPU:
+            reuse_memory()
         # Convolutions over channels-last images are 1.3 to 2 times as fast on CPUs.
         return cls(to_channels_last(network, device), card, precision, file_sha256(path))
 

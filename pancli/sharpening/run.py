@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
-from pancli.device import CPU, find_device, reuse_memory, shortage_told
+from pancli.device import find_device, shortage_told
 from pancli.encoding import Encoding
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
@@ -135,8 +135,6 @@ def sharpen(
             clock.seconds["plan"] = time.perf_counter() - start
             told = progress or (lambda *_: None)
             plan, adaptation = _adapted(plan, clock, told)
-            if plan.scene.device == CPU and _is_network(plan):
-                reuse_memory()
             with _threads(_computing_threads(plan)):
                 plan, pan_shift = _execute(plan, clock, told)
     return _report(plan, clock.seconds, adaptation, pan_shift)

@@ -15,7 +15,6 @@ from pathlib import Path
 import rasterio
 import torch
 
-from pancli.device import reuse_memory
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
 from pancli.methods.views import aligned_window
@@ -64,7 +63,6 @@ def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
     And how many floating-point operations these are, two to a multiply-accumulate, margins of tiles included.
     """
     torch.set_num_threads(int(threads))
-    reuse_memory()  # as pancli sharpen does
     options = SharpenOptions(method=method, threads=int(threads), device="cpu")
     wall = cpu = flop = 0.0
     with torch.inference_mode(), plan_sharpening(pan, [ms], f"{pan}.out.tif", options) as plan:
