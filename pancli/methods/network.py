@@ -166,11 +166,12 @@ class NetworkMethod:
             bands=self.card.bands,
             ratios=self.card.ratios,
             workspace_fixed=traits.workspace,
-            piece_halo=None if traits.window is not None else traits.radius,
             back_projections=self.card.back_projections,
         )
         if traits.any_bands:
-            return replace(contract, bands=None, workspace=traits.workspace, workspace_fixed=0)
+            # Features grow with the bands, and rounds of back-projection ask for large tiles.
+            per_band = replace(contract, workspace=traits.workspace, workspace_fixed=0)
+            return replace(per_band, bands=None, piece_halo=traits.radius)
         return contract
 
     def radius(self, info: PairInfo) -> int:
@@ -258,7 +259,8 @@ class NetworkMethod:
         """
         core, side = image.tile.core, self.contract.piece(image.info.bands)
         if side is None:
-            raise ValueError(f"{self.name} blends windows; it has no pieces")
+            yield image
+            return
         sides = (math.ceil(length / math.ceil(length / side)) for length in core.shape)
         radius = self.radius(image.info)
         for part in core.blocks(*sides):
