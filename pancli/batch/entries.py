@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pancli.errors import UsageError
 from pancli.raster.source import SourceName
+from pancli.sharpening import SharpenOptions
+from pancli.sharpening.beside import names_beside
 
 _FIELD = re.compile(r"\{(\w*)\}")
 
@@ -93,20 +95,21 @@ class Shard:
         return list(entries[self.index :: self.count])
 
 
-def check_outputs(entries: Sequence[Entry]) -> None:
+def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
     """Refuse a batch whose scenes would overwrite each other or what goes in.
 
     Raises:
-        UsageError: Two entries have the same output, or an output is also an input.
+        UsageError: Two entries have the same output, or files beside it, or one of these is also an input.
     """
     outputs: dict[str, Entry] = {}
     for entry in entries:
-        path = os.path.realpath(entry.output)
-        if (other := outputs.setdefault(path, entry)) is not entry:
-            raise UsageError(
-                f"{entry.output} is to be made twice: {_both(other, entry)}; "
-                "name the outputs apart (where --out-dir names them: with --out-name)"
-            )
+        beside = (str(name) for name in names_beside(Path(entry.output), options) if name is not None)
+        for name in (entry.output, *beside):
+            if (other := outputs.setdefault(os.path.realpath(name), entry)) is not entry:
+                raise UsageError(
+                    f"{name} is to be made twice: {_both(other, entry)}; "
+                    "name the outputs apart (where --out-dir names them: with --out-name)"
+                )
     for entry in entries:
         for name in (entry.pan, *entry.ms):
             path = os.path.realpath(SourceName.parse(name).path)

@@ -66,7 +66,7 @@ def check_batch(entries: Sequence[Entry], options: SharpenOptions, terms: BatchT
         find_device(options.device)
     if options.aoi is not None and not options.aoi.is_file():
         raise InputError(f"{options.aoi}: no such file")
-    check_outputs(entries)
+    check_outputs(entries, options)
 
 
 def run_batch(

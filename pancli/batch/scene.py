@@ -14,6 +14,7 @@ from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, PancliError
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
+from pancli.sharpening.beside import complete
 from pancli.sharpening.run import Progress
 
 
@@ -124,15 +125,21 @@ def _make(
         check_output(output, overwrite=options.overwrite)
     record = record_of(entry, options)
     if resume and is_done(output, record):
-        return "skipped", None
+        return _skip(output, options)
     ours = resume and recorded(output) is not None
     asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours)
     try:
         return "done", sharpen(entry.pan, entry.ms, output, asked, progress).as_dict()
     except OutputError:
         if resume and is_done(output, record):  # another process was faster
-            return "skipped", None
+            return _skip(output, options)
         raise
+
+
+def _skip(output: Path, options: SharpenOptions) -> tuple[str, None]:
+    """Leave an output as it is; a picture or a STAC item that it has not got yet is made of it."""
+    complete(output, options)
+    return "skipped", None
 
 
 def _caught(entry: Entry, work: Any) -> SceneResult:

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -91,6 +91,13 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast/--keep-going", help="Begin no scene after one has failed.")
     ] = False,
+    quicklook: Annotated[
+        bool,
+        typer.Option("--quicklook", help="Write a picture of each, too: OUT with the ending .png."),
+    ] = False,
+    stac: Annotated[
+        bool, typer.Option("--stac", help="Write a STAC item of each, too: OUT with the ending .json.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every scene's plan and stop.")] = False,
     quiet: Quiet = False,
     *,
@@ -103,6 +110,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     """
     from pancli.batch import BatchTerms, Naming, Shard, check_batch, plan_batch, run_batch
 
+    options = replace(options, quicklook=quicklook, stac=stac)
     terms = BatchTerms(jobs, not fail_fast, resume, out_dir, engine, address)
     part = Shard.parse(shard)
     entries = _entries(sources, layout, Naming(out_dir, out_name))

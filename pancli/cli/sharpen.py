@@ -48,7 +48,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
 ) -> None:
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
     pan, ms, output = split_files(files or [], pan, ms or [], output)
-    options = replace(options, quicklook=quicklook, stac=stac)
+    options = replace(options, quicklook=quicklook or False, stac=stac)
     if dry_run:
         _print_plan(pan, ms, output, options)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +161,7 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
     """
     for path in (spec.path, *(companion.path for companion in spec.companions)):
         check_output(path, overwrite=spec.overwrite)
-    temporary, *beside = (hidden_name(path) for path in (spec.path, *(one.path for one in spec.companions)))
+    temporary = hidden_name(spec.path)
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
@@ -171,12 +171,34 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
             if spec.driver == "COG":
                 finished = temporary.with_name(temporary.name + ".cog.tif")
                 _make_cog(tiff, finished, spec)
-            for companion, target in zip(spec.companions, beside, strict=True):
-                _make_companion(companion, finished, target)
-        named = [(target, one.path) for one, target in zip(spec.companions, beside, strict=True)]
-        commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
+            with _made_beside(spec.companions, finished) as named:
+                commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
     finally:
-        for hidden in (temporary, *beside):
+        remove_beginning(temporary.parent, temporary.name)
+
+
+def write_companions(companions: Sequence[Companion], finished: Path) -> None:
+    """Write what is to stand beside a file that is there already: all of it, or none.
+
+    Raises:
+        OutputError: One is there already, or cannot be written.
+    """
+    for companion in companions:
+        check_output(companion.path, overwrite=False)
+    with gdal_env(), _made_beside(companions, finished) as named:
+        commit_all(named, overwrite=False)
+
+
+@contextmanager
+def _made_beside(companions: Sequence[Companion], finished: Path) -> Iterator[list[tuple[Path, Path]]]:
+    """Companions of a finished file, under temporary names, with those they are to be given."""
+    named = [(hidden_name(companion.path), companion.path) for companion in companions]
+    try:
+        for companion, (target, _) in zip(companions, named, strict=True):
+            _make_companion(companion, finished, target)
+        yield named
+    finally:
+        for hidden, _ in named:
             remove_beginning(hidden.parent, hidden.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from pancli.errors import UsageError
 from pancli.pictures import coloured, limits, true_colour
-from pancli.raster.output import Companion
+from pancli.raster.output import Companion, write_companions
 from pancli.raster.pair import Pair
 from pancli.raster.quicklook import band_names, read_small, write_png
 from pancli.raster.stac import acquired, stac_item
-from pancli.sensors import Sensor
+from pancli.sensors import Sensor, find_sensor
 from pancli.sharpening.options import SharpenOptions
 
 _QUICKLOOK = 1024  # at most so many pixels along the longer side
@@ -27,17 +28,34 @@ def companions(path: Path, options: SharpenOptions, sensor: Sensor, bands: int) 
         UsageError: Two of them have one name.
     """
     numbers = options.pair.bidx or range(1, bands + 1)
+    picture, item = names_beside(path, options)
     made = []
-    if options.quicklook is not None:
-        made.append(Companion(options.quicklook, partial(draw_quicklook, sensor, numbers)))
-    if options.stac:
-        item = path.with_suffix(".json")
-        made.append(Companion(item, partial(write_stac_item, path, options.quicklook)))
+    if picture is not None:
+        made.append(Companion(picture, partial(draw_quicklook, sensor, numbers)))
+    if item is not None:
+        made.append(Companion(item, partial(write_stac_item, path, picture)))
     names = [path.absolute(), *(one.path.absolute() for one in made)]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name}: two files cannot have one name; name one otherwise")
     return tuple(made)
+
+
+def names_beside(path: Path, options: SharpenOptions) -> tuple[Path | None, Path | None]:
+    """What the picture and the STAC item of an output are called, where they are asked for."""
+    picture = path.with_suffix(".png") if options.quicklook is True else options.quicklook or None
+    return picture, path.with_suffix(".json") if options.stac else None
+
+
+def complete(path: Path, options: SharpenOptions) -> None:
+    """Make what is asked for beside an output that is there already, where it has not got it yet.
+
+    Raises:
+        OutputError: It cannot be written.
+        UsageError: Two files have one name.
+    """
+    asked = companions(path, options, find_sensor(options.sensor), len(band_names(path)))
+    write_companions([one for one in asked if not os.path.lexists(one.path)], path)
 
 
 def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:

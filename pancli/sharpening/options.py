@@ -45,7 +45,7 @@ class SharpenOptions:
         adapt: Seconds to fine-tune the network on the scene itself first; None for not at all.
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         back_project: Rounds of back-projection; None for as many as the method asks for.
-        quicklook: PNG to be written beside the output.
+        quicklook: PNG to be written beside the output; True for its name with ``.png``.
         stac: Write a STAC item beside the output, of its name with ``.json``.
         extent: ``intersection`` (pan where there is ms), ``none`` (all of pan), ``union`` (pan and ms).
         inputs_sha256: What a batch knows the result by again (:mod:`pancli.batch.record`); goes to a tag.
@@ -69,7 +69,7 @@ class SharpenOptions:
     adapt: float | None = None
     adapt_loss: str = "reduced"
     back_project: int | None = None
-    quicklook: Path | None = None
+    quicklook: Path | bool = False
     stac: bool = False
     extent: str = "intersection"
     inputs_sha256: str | None = None
@@ -90,7 +90,7 @@ class SharpenOptions:
             raise UsageError(f"--back-project {self.back_project}: must be from 0 to {MOST_ROUNDS}")
         if self.adapt is not None:
             AdaptTerms(self.adapt, self.adapt_loss)
-        if self.quicklook is not None and self.quicklook.suffix.lower() != ".png":
+        if isinstance(self.quicklook, Path) and self.quicklook.suffix.lower() != ".png":
             raise UsageError(f"--quicklook {self.quicklook}: it is written as PNG; name it so (.png)")
         if self.aoi is not None and self.bbox is not None:
             raise UsageError("--aoi and --bbox both name an area; give one")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pancli.batch.entries import Entry, Naming, Shard, check_outputs
 from pancli.errors import UsageError
+from pancli.sharpening import SharpenOptions
 
 
 def entries(count):
@@ -52,11 +53,23 @@ def test_the_same_output_twice_is_refused_however_it_is_written(tmp_path):
     for other in (f"{tmp_path}/sub/../o.tif", f"{tmp_path}/link/o.tif", os.path.relpath(tmp_path / "o.tif")):
         pair = [Entry("a", ("b",), f"{tmp_path}/o.tif", 3), Entry("c", ("d",), other, 7)]
         with pytest.raises(UsageError, match="made twice: by line 3 and by line 7"):
-            check_outputs(pair)
+            check_outputs(pair, SharpenOptions())
 
 
 @pytest.mark.parametrize("ms", [("m.tif", "o.tif"), ("./o.tif,band=2",)])
 def test_an_output_that_another_scene_needs_is_refused(ms):
     with pytest.raises(UsageError, match=r"input \(line 2\) and an output \(line 1\)"):
-        check_outputs([Entry("p.tif", ("m.tif",), "o.tif", 1), Entry("q.tif", ms, "r.tif", 2)])
-    check_outputs([Entry("p.tif", ("m.tif",), "o.tif", 1), Entry("p.tif", ("m.tif",), "r.tif", 2)])
+        check_outputs(
+            [Entry("p.tif", ("m.tif",), "o.tif", 1), Entry("q.tif", ms, "r.tif", 2)], SharpenOptions()
+        )
+    check_outputs(
+        [Entry("p.tif", ("m.tif",), "o.tif", 1), Entry("p.tif", ("m.tif",), "r.tif", 2)], SharpenOptions()
+    )
+
+
+@pytest.mark.parametrize("asked", [{"stac": True}, {"quicklook": True}])
+def test_what_is_beside_two_outputs_may_not_clash_either(asked):
+    entries = [Entry("a.tif", ("m.tif",), "o.tif", 1), Entry("b.tif", ("n.tif",), "o.tiff", 2)]
+    check_outputs(entries, SharpenOptions())
+    with pytest.raises(UsageError, match=r"o\.(json|png) is to be made twice"):
+        check_outputs(entries, SharpenOptions(**asked))

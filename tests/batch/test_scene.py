@@ -1,5 +1,6 @@
 """Scenes that are made once, and again only when they would be another image."""
 
+import json
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_what_is_done_is_skipped_and_left_as_it_is(entry):
         before.st_ino,
         before.st_mtime_ns,
     )
+
+
+def test_pictures_and_items_stand_beside_every_output_and_are_made_of_old_ones_too(entry, monkeypatch):
+    output = Path(entry.output)
+    assert make(entry).status == "done"
+    with_both = replace(GSA, quicklook=True, stac=True)
+    monkeypatch.setattr(scene_module, "sharpen", None)  # the image is not made again
+    assert make(entry, with_both).status == "skipped"
+    item = json.loads(output.with_suffix(".json").read_text())
+    assert {asset["href"] for asset in item["assets"].values()} == {"./out.tif", "./out.png"}
+    old = output.with_suffix(".png").read_bytes()
+    monkeypatch.undo()
+    assert make(entry, replace(with_both, overwrite=True), resume=False).status == "done"
+    assert output.with_suffix(".png").read_bytes() == old
 
 
 @pytest.mark.parametrize("which", ["pan", "ms"])
