@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,13 @@ _EXACT_IN_FLOAT32 = ("uint8", "int8", "uint16", "int16")
 
 def fits(value: float, dtype: str) -> bool:
     """Whether a nodata value can be stored in a dtype."""
+    if not math.isfinite(value):
+        return dtype.startswith("float")
+    kind = getattr(torch, dtype)
     if dtype.startswith("float"):
-        return True
-    info = torch.iinfo(getattr(torch, dtype))
-    return value == value and value == int(value) and info.min <= value <= info.max
+        return bool(torch.tensor(value, dtype=torch.float64).to(kind).isfinite())
+    info = torch.iinfo(kind)
+    return value == int(value) and info.min <= value <= info.max
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.encoding import Encoding
+from pancli.encoding import Encoding, fits
 from pancli.errors import MethodError
 
 
@@ -51,3 +51,21 @@ def test_not_a_number_is_an_error_only_where_valid(value):
     assert encode([1.0, value], "uint8", None, [True, False]) == [1, 0]
     with pytest.raises(MethodError, match="not a number"):
         encode([1.0, value], "uint8")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        (255, "uint8", True),
+        (256, "uint8", False),
+        (0.5, "int16", False),
+        (float("inf"), "uint16", False),
+        (float("nan"), "uint16", False),
+        (float("-inf"), "float32", True),
+        (-3.40282346639e38, "float32", True),  # as it is printed
+        (-1.797e308, "float32", False),
+        (-1.797e308, "float64", True),
+    ],
+)
+def test_a_nodata_value_fits_what_can_hold_it(value, dtype, expected):
+    assert fits(value, dtype) is expected

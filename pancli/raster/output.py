@@ -39,6 +39,9 @@ from pancli.tiling import Window
 FORMATS = ("GTiff", "COG")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 BLOCK = 512
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_NO = ("NO", "FALSE", "OFF", "0")
+_FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 
 
 @dataclass(frozen=True)
@@ -142,13 +145,15 @@ class Output:
 
     def _touch(self, window: Window, values: npt.NDArray[Any]) -> None:
         """Note the blocks that must be in the file: those given anything but zero or nodata."""
-        empty = (0,) if self._spec.nodata is None else (0, self._spec.nodata)
+        given = values != 0
+        if self._spec.nodata is not None:
+            nodata = values.dtype.type(self._spec.nodata)
+            given &= ~np.isnan(values) if np.isnan(nodata) else values != nodata
         height, width = self._dataset.block_shapes[0]
         for row in range(window.row // height, (window.row_stop - 1) // height + 1):
             for col in range(window.col // width, (window.col_stop - 1) // width + 1):
                 part = Window(row * height, col * width, height, width).intersect(window)
-                block = values[:, *part.slices_in(window)]
-                self.touched[row, col] |= not np.isin(block, empty).all()
+                self.touched[row, col] |= given[:, *part.slices_in(window)].any()
 
 
 @contextmanager
@@ -257,6 +262,7 @@ class _Listener(logging.Handler):
 
 def _profile(spec: OutputSpec) -> dict[str, Any]:
     height, width = spec.grid.shape
+    first = tuple(band.colorinterp for band in spec.bands[:3])
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "dtype": spec.dtype,
@@ -271,7 +277,7 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         "interleave": "pixel",
         "bigtiff": "IF_SAFER",
         "sparse_ok": True,
-        "photometric": "MINISBLACK",
+        "photometric": "RGB" if first == _RGB else "MINISBLACK",
         "alpha": "UNSPECIFIED",
         "num_threads": spec.threads,
     }
@@ -279,18 +285,33 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         profile["transform"] = spec.grid.transform
     if spec.driver == "GTiff":
         profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
-        profile |= _user_options(spec.creation)
+        _choose(profile, spec)
     return profile
 
 
-def _user_options(creation: Mapping[str, str]) -> dict[str, Any]:
-    options: dict[str, Any] = {key.lower(): value for key, value in creation.items()}
+def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
+    """The user's creation options, and defaults that go with them.
+
+    Raises:
+        OutputError: One asks for a file beside the output, or for a file that cannot say what it shows.
+    """
+    options: dict[str, str] = {key.lower(): value for key, value in spec.creation.items()}
+    for name in _FILES_BESIDE & options.keys():
+        if options[name].upper() not in _NO:
+            raise OutputError(
+                f"--co {name.upper()}={options[name]}: the output is one file ({spec.path}); have "
+                "gdal_translate make the other"
+            )
+    if options.get("profile", "GDALGeoTIFF").upper() != "GDALGEOTIFF":
+        raise OutputError(
+            f"--co PROFILE={options['profile']}: {spec.path} could not hold what is known of its bands; "
+            "leave it out"
+        )
     if options.get("compress", "").upper() not in ("", "DEFLATE", "LZW", "ZSTD"):
-        options.setdefault("predictor", 1)
-    if options.get("tiled", "").upper() in ("NO", "FALSE", "OFF"):
-        options.setdefault("blockxsize", None)
-        options.setdefault("blockysize", 1)
-    return options
+        options.setdefault("predictor", "1")
+    if options.get("tiled", "").upper() in _NO:
+        del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them
+    profile |= options
 
 
 def _describe(dataset: DatasetWriter, spec: OutputSpec) -> None:

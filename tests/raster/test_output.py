@@ -217,3 +217,47 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     remove_leftovers(tmp_path / "a.tif", 123)
     assert names(tmp_path) == sorted(others)
     remove_leftovers(tmp_path / "gone" / "a.tif", 123)
+
+
+@pytest.mark.parametrize("nodata", [float("nan"), -9999.9, -3.40282346639e38, 7.0])
+def test_blocks_of_nodata_alone_need_not_be_in_the_file(tmp_path, nodata):
+    """GDAL writes no block that is all nodata; a window may hold such blocks beside others."""
+    values = np.full((2, *GRID.shape), nodata, np.float32)
+    values[:, 600:, 550:] = 5
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, dtype="float32", nodata=nodata)) as output:
+        output.write(GRID.window, values, values[0] == 5)
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(), values)
+        assert (dataset.dataset_mask() > 0).sum() == (values[0] == 5).sum()
+
+
+@pytest.mark.parametrize(
+    "creation", [{"TILED": "NO"}, {"TILED": "no", "BLOCKYSIZE": "16", "COMPRESS": "NONE"}]
+)
+def test_strips_are_written_where_they_are_asked_for(tmp_path, creation):
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, creation=creation)) as output:
+        fill(output)
+    with rasterio.open(path) as dataset:
+        assert dataset.block_shapes[0][1] == GRID.shape[1]
+        assert dataset.read().min() > 0
+
+
+@pytest.mark.parametrize("option", ["TFW", "WORLDFILE", "RPB", "PROFILE"])
+def test_options_whose_files_would_be_lost_are_refused(tmp_path, option):
+    value = "BASELINE" if option == "PROFILE" else "YES"
+    with pytest.raises(OutputError, match=f"--co {option}={value}"):
+        with atomic_output(spec(tmp_path / "a.tif", creation={option: value})) as output:
+            fill(output)
+    assert names(tmp_path) == []
+
+
+def test_three_colours_are_an_rgb_image(tmp_path):
+    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    bands = tuple(OutputBand(colour.name, colorinterp=colour) for colour in colours)
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, dtype="float32", bands=bands, nodata=None, masked=False)) as output:
+        output.write(GRID.window, np.ones((3, *GRID.shape), np.float32), np.ones(GRID.shape, bool))
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp == colours
