@@ -14,7 +14,7 @@ import pyproj
 import rasterio.features
 import shapely
 from affine import Affine
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import CRSError, ProjError
 from shapely import affinity
 from shapely.errors import ShapelyError
 from shapely.geometry import box, mapping, shape
@@ -59,6 +59,8 @@ def box_area(bounds: tuple[float, float, float, float], grid: Grid) -> Area:
         PairError: The box is empty, or does not meet the image.
     """
     west, south, east, north = bounds
+    if not all(map(math.isfinite, bounds)):
+        raise PairError(f"--bbox {west} {south} {east} {north}: must be four finite numbers")
     if not (west < east and south < north):
         raise PairError(f"--bbox {west} {south} {east} {north} is empty; the order is west south east north")
     outline = _to_pixels(box(*bounds), grid)
@@ -83,6 +85,8 @@ def polygon_area(path: Path, grid: Grid) -> Area:
         to_grid = pyproj.Transformer.from_crs(crs, pyproj.CRS.from_wkt(grid.crs.to_wkt()), always_xy=True)
     except CRSError as error:
         raise InputError(f"--aoi {path}: its CRS is not known ({error})") from error
+    except ProjError as error:
+        raise PairError(f"--aoi {path}: cannot be placed in the image's CRS; use --bbox ({error})") from error
     longest = max(polygons.bounds[2] - polygons.bounds[0], polygons.bounds[3] - polygons.bounds[1])
     pieces = polygons.segmentize(max(longest, 1e-12) / _SEGMENTS)
     ground = shapely.transform(pieces, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))

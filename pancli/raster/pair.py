@@ -9,15 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
+from rasterio import warp
+from rasterio.dtypes import can_cast_dtype
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform
+from shapely.geometry import Polygon, box
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.carried import GroundModel, band_imagery, ground_model, scene_imagery, scene_tags
+from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
 from pancli.tiling import Window
@@ -64,6 +68,8 @@ class Pair:
         ms_grid: Where ms lies (after warping, if it was).
         placement: How the ms grid lies on the pan grid.
         bands: What the ms bands say of themselves, in order.
+        numbers: Which of ms's bands they are, from 1.
+        available: How many bands ms has.
         pan_nodata: Nodata value of pan as read, or None.
         point: Whether pan's tags say AREA_OR_POINT=Point.
         tags: Dataset tags that all ms files share; pan's date, where they have none.
@@ -76,6 +82,8 @@ class Pair:
     ms_grid: Grid
     placement: Placement
     bands: tuple[BandInfo, ...]
+    numbers: tuple[int, ...]
+    available: int
     pan_path: str
     pan_dtype: str
     point: bool
@@ -136,6 +144,10 @@ class Pair:
             return read_bands(self._ms, window, np.float32)
 
 
+_PIECES = 32  # into which a long side is cut before it is reprojected, so that it may bend
+_SNAP = 1e-6  # of an ms pixel
+
+
 @contextmanager
 def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -> Iterator[Pair]:
     """Open a pair for reading by window.
@@ -161,6 +173,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         ms_grid = _common_grid(sources)
         placement, warnings = place(pan_grid, ms_grid)
         bands = _stack(sources, options)
+        numbers, available = _places(sources, bands, options.bidx)
         datasets = [dataset for _, dataset in sources]
         ground, lost = ground_model(pan_data, pan_name.path)
         gate = Gate()
@@ -170,6 +183,8 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             ms_grid=ms_grid,
             placement=placement,
             bands=tuple(_band_info(band) for band in bands),
+            numbers=tuple(numbers),
+            available=available,
             pan_path=pan,
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
@@ -208,6 +223,16 @@ def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
     return [bands[number - 1] for number in options.bidx] if options.bidx else bands
 
 
+def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[int]) -> tuple[list[int], int]:
+    """Which of ms's bands were taken, from 1, and how many there are: in its file, or in all of them."""
+    if len(sources) > 1:
+        available = sum(len(image_bands(dataset, name)) for name, dataset in sources)
+        return list(bidx or range(1, available + 1)), available
+    every = image_bands(sources[0][1], SourceName(sources[0][0].path))
+    places = [every.index(band.index) + 1 for band in bands if band.index in every]
+    return (places, len(every)) if len(places) == len(bands) else (list(range(1, len(bands) + 1)), len(bands))
+
+
 def _alpha_warnings(sources: Sequence[_Source]) -> list[str]:
     """8-bit files of four bands are often tagged alpha on the fourth without meaning it."""
     found = []
@@ -243,23 +268,37 @@ def _warp_all(stack: ExitStack, sources: list[_Source], pan: Grid, nodata: Nodat
         return sources
     if first.crs is None or pan.crs is None:
         raise PairError("--reproject needs a CRS on both images; assign the missing one (gdal_edit -a_srs)")
-    transform, shape = _warp_target(first, pan)
-    value = None if nodata in (None, "none") else nodata
-    warped = []
-    for name, dataset in sources:
-        options = {} if value is None else {"src_nodata": value, "nodata": value}
-        vrt = WarpedVRT(
-            dataset,
-            crs=pan.crs,
-            transform=transform,
-            height=shape[0],
-            width=shape[1],
-            resampling=Resampling.cubic,
-            add_alpha=value is None and dataset.nodata is None and not _has_alpha(dataset),
-            **options,
-        )
-        warped.append((name, stack.enter_context(vrt)))
-    return warped
+    try:
+        transform, shape = _warp_target(first, pan)
+        return [
+            (name, stack.enter_context(_warped(data, pan, transform, shape, nodata)))
+            for name, data in sources
+        ]
+    except (CRSError, *FAILURES) as error:
+        raise PairError(
+            f"--reproject: MS cannot be brought from {first.describe()} to {pan.describe()} ({error})"
+        ) from error
+
+
+def _warped(
+    dataset: DatasetReader | WarpedVRT, pan: Grid, transform: Affine, shape: tuple[int, int], nodata: Nodata
+) -> WarpedVRT:
+    told: dict[str, float | None] = {}
+    if nodata == "none":
+        told = {"src_nodata": None, "nodata": None}
+    elif nodata is not None and can_cast_dtype([nodata], dataset.dtypes[0]):
+        told = {"src_nodata": nodata, "nodata": nodata}  # for others GDAL would take a wider type
+    known = dataset.nodata if not told else told["nodata"]
+    return WarpedVRT(
+        dataset,
+        crs=pan.crs,
+        transform=transform,
+        height=shape[0],
+        width=shape[1],
+        resampling=Resampling.cubic,
+        add_alpha=known is None and not _has_alpha(dataset),
+        **told,
+    )
 
 
 def _has_alpha(dataset: DatasetReader | WarpedVRT) -> bool:
@@ -272,14 +311,25 @@ def _aligned(pan: Grid, ms: Grid) -> bool:
 
 
 def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
-    """A grid along pan's axes with about ms's own pixel size, covering ms where it lies on pan."""
-    west, south, east, north = ms.bounds
-    native, _, _ = calculate_default_transform(
-        ms.crs, pan.crs, ms.shape[1], ms.shape[0], left=west, bottom=south, right=east, top=north
-    )
-    ratio = max(math.sqrt(abs(native.determinant / pan.transform.determinant)), 1e-9)
-    height, width = (max(1, math.ceil(n / ratio)) for n in pan.shape)
-    return pan.transform * Affine.scale(ratio), (height, width)
+    """A grid along pan's axes with pixels as large as ms's are in the mean, covering ms where it lies on pan.
+
+    Raises:
+        PairError: It does not.
+    """
+    height, width = ms.shape
+    corners = np.asarray(box(0, 0, width, height).segmentize(max(height, width) / _PIECES).exterior.coords)
+    ground = warp.transform(ms.crs, pan.crs, *(ms.transform * corners.T))
+    edges = np.column_stack(~pan.transform * np.asarray(ground))
+    if not np.isfinite(edges).all():
+        raise PairError(f"--reproject: MS at {ms.describe()} lies outside what PAN's CRS can show")
+    ratio = math.sqrt(Polygon(edges).area / (height * width))
+    first, last = edges.min(0).clip(min=0), edges.max(0).clip(max=pan.shape[::-1])
+    if (first >= last).any():
+        raise PairError(f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {ms.describe()}")
+    left, top = (math.floor(edge / ratio + _SNAP) for edge in first)
+    right, bottom = (math.ceil(edge / ratio - _SNAP) for edge in last)
+    shifted = Affine.translation(left * ratio, top * ratio)
+    return pan.transform * shifted * Affine.scale(ratio), (bottom - top, right - left)
 
 
 def _band_info(band: Band) -> BandInfo:

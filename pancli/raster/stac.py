@@ -17,6 +17,7 @@ import numpy as np
 import pyproj
 import rasterio
 import shapely
+from pyproj.exceptions import ProjError
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from shapely import affinity
@@ -197,7 +198,10 @@ def footprint(grid: Grid) -> BaseGeometry | None:
     t = grid.transform
     edges = box(0, 0, width, height).segmentize(max(height, width) / _PIECES)
     ground = affinity.affine_transform(edges, [t.a, t.b, t.d, t.e, t.c, t.f])
-    to_globe = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    try:
+        to_globe = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+    except ProjError:  # a plan of a building site
+        return None
     ring = shapely.get_coordinates(shapely.transform(ground, to_globe.transform, interleaved=False))
     if not np.isfinite(ring).all():
         return None

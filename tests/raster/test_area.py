@@ -89,3 +89,12 @@ def test_areas_elsewhere_missing_or_empty_are_refused(tmp_path):
         box_area((5, 5, 1, 1), GRID)
     with pytest.raises(PairError, match="no CRS"):
         polygon_area(save(tmp_path / "b.geojson", box(0, 0, 1, 1)), Grid(None, GRID.transform, GRID.shape))
+
+
+def test_what_cannot_be_placed_is_refused_in_one_line(tmp_path):
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    path = save(tmp_path / "a.geojson", box(14.9, 36.1, 15.1, 36.2))
+    with pytest.raises(PairError, match="cannot be placed in the image's CRS; use --bbox"):
+        polygon_area(path, Grid(site, GRID.transform, GRID.shape))
+    with pytest.raises(PairError, match="four finite numbers"):
+        box_area((-np.inf, -np.inf, np.inf, np.inf), GRID)

@@ -208,3 +208,8 @@ def test_pystac_takes_it_for_an_item(tmp_path):
         assert again["properties"] == told["properties"]
         assert again.get("bbox") == told.get("bbox")
         pystac.Item.from_dict(told | {"stac_extensions": []}).validate()
+
+
+def test_a_plan_of_a_building_site_has_no_place_on_the_globe():
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    assert footprint(Grid(site, Affine(1, 0, 0, 0, -1, 0), (20, 30))) is None

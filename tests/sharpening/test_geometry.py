@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio import warp
+from rasterio.crs import CRS
+from rasterio.transform import array_bounds
 
-from pancli.errors import PairError
+from pancli.errors import PairError, PancliError
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
-from tests.scenes import SAME, displacement, make_scene, read, write
+from tests.scenes import SAME, UTM, displacement, make_scene, read, write
 
 EXP = SharpenOptions(method="exp", dtype="float32")
 
@@ -235,3 +238,72 @@ def test_gdalinfo_agrees_with_what_went_in(tmp_path):
     assert [band["description"] for band in fused["bands"]] == ["blue", "green", "red", "nir"]
     assert {band["noDataValue"] for band in fused["bands"]} == {0}
     assert {band["type"] for band in fused["bands"]} == {"UInt16"}
+
+
+def planned(scene, folder, **pair):
+    options = SharpenOptions(method="exp", pair=PairOptions(reproject=True, **pair))
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], folder / "out.tif", options) as plan:
+        return plan
+
+
+@pytest.mark.parametrize("degrees", [20, 45, 90])
+def test_reprojection_keeps_the_size_of_ms_pixels_however_ms_is_turned(tmp_path, degrees):
+    scene = make_scene(tmp_path, size=(320, 320))
+    middle = scene.pan_transform * (160, 160)
+    turned = Affine.rotation(degrees, middle) * scene.ms_transform
+    write(scene.ms, scene.ms_image, turned)
+    plan = planned(scene, tmp_path)
+    assert plan.scene.info.placement.ratio == pytest.approx(4, rel=0.01)
+
+
+def test_reprojected_ms_on_a_part_of_pan_makes_that_part(tmp_path):
+    scene = make_scene(tmp_path, size=(320, 320), ms_offset=(160, 200), ms_size=(20, 25), crs=UTM)
+    to_34 = warp.calculate_default_transform(
+        UTM, "EPSG:32634", 25, 20, *array_bounds(20, 25, scene.ms_transform)
+    )
+    image = np.zeros((4, to_34[2], to_34[1]), np.uint16)
+    warp.reproject(
+        scene.ms_image, image, src_transform=scene.ms_transform, src_crs=UTM,
+        dst_transform=to_34[0], dst_crs="EPSG:32634",
+    )  # fmt: skip
+    write(scene.ms, image, to_34[0], CRS.from_epsg(32634), nodata=0)
+    window = planned(scene, tmp_path).window
+    assert abs(window.row - 160) < 12 and abs(window.col - 200) < 12
+    assert abs(window.height - 80) < 24 and abs(window.width - 100) < 24
+
+
+def test_reprojected_ms_elsewhere_is_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image, Affine(2, 0, 200000, 0, -2, 5000000), CRS.from_epsg(32634))
+    with pytest.raises(PairError, match="do not overlap"):
+        planned(scene, tmp_path)
+
+
+def test_a_crs_that_cannot_be_reached_is_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    write(scene.ms, scene.ms_image, scene.ms_transform, site)
+    with pytest.raises(PairError, match="--reproject: MS cannot be brought"):
+        planned(scene, tmp_path)
+
+
+@pytest.mark.parametrize("nodata", ["none", 0.0])
+def test_what_reprojection_leaves_empty_is_not_valid_and_keeps_the_type(tmp_path, nodata):
+    scene = make_scene(tmp_path, size=(320, 320))
+    middle = scene.pan_transform * (160, 160)
+    write(scene.ms, scene.ms_image, Affine.rotation(45, middle) * scene.ms_transform, nodata=0)
+    options = SharpenOptions(method="exp", pair=PairOptions(reproject=True, nodata=nodata))
+    fuse(scene, tmp_path / "out.tif", options)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        mask = dataset.dataset_mask() > 0
+        assert dataset.dtypes[0] == "uint16"
+        assert dataset.read()[:, mask].min() > 0
+    assert not mask[0, 0] and mask[160, 160]
+
+
+def test_a_nodata_value_the_type_cannot_hold_is_refused_with_reprojection_too(tmp_path):
+    scene = make_scene(tmp_path)
+    turned = Affine.rotation(45, scene.pan_transform * (80, 80)) * scene.ms_transform
+    write(scene.ms, scene.ms_image, turned)
+    with pytest.raises(PancliError, match="--nodata -9999 does not fit the output's type uint16"):
+        planned(scene, tmp_path, nodata=-9999.0)
