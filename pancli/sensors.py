@@ -10,7 +10,7 @@ a band's range is the nominal one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pancli.errors import UsageError
 
@@ -88,6 +88,22 @@ class Sensor:
         found = [known.get((name or "").strip().lower()) for name in names]
         gains = tuple(gain for gain in found if gain is not None)
         return gains if len(gains) == len(found) else None
+
+    def of_bands(self, names: Sequence[str | None], numbers: Sequence[int], available: int) -> Sensor:
+        """The sensor with the gains of the bands that were taken, where it can be told which they are.
+
+        Args:
+            names: Of the bands; where all are the sensor's own, these tell.
+            numbers: Else their places, from 1, where the image has as many bands as the sensor.
+            available: How many that are.
+
+        >>> find_sensor("quickbird").of_bands([None, None], [4, 1], 4).gains(2)
+        (0.22, 0.34)
+        """
+        gains = self.named_gains(names)
+        if gains is None and available == len(self.ms_gains):
+            gains = tuple(self.ms_gains[number - 1] for number in numbers)
+        return self if gains is None else replace(self, ms_gains=gains)
 
 
 def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:

@@ -94,9 +94,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         check_csv(csv)
     with tile_progress("eval", quiet=quiet or as_json) as progress:
         report = evaluate(fused, pan, ms, reference, options, progress)
+    _show(report, as_json=as_json, quiet=quiet)
     if csv is not None:
         append_row(csv, report.as_row())
-    _show(report, as_json=as_json, quiet=quiet)
 
 
 def _parse_gains(text: str | None) -> tuple[float, ...]:

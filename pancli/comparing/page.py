@@ -140,7 +140,7 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
         "--coregister": None
         if shift == "none"
         else shift
-        if shift == "auto"
+        if isinstance(shift, str)
         else f"{shift[0]:g},{shift[1]:g}",
         "--bidx": ",".join(map(str, pair.bidx)) or None,
         "--nodata": None if pair.nodata is None else f"{pair.nodata}",

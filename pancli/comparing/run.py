@@ -19,7 +19,7 @@ from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
 from pancli.raster.aligned import open_aligned
 from pancli.raster.pair import PairOptions, open_pair
-from pancli.raster.source import SourceName
+from pancli.raster.source import spare_inputs
 from pancli.raster.together import prepare_folder
 from pancli.sharpening import SharpenReport, sharpen
 
@@ -102,10 +102,7 @@ def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:
     if options.keep is not None:
         names = [f"{entrant.label}.tif" for entrant in options.entrants()]
         names += REDUCED_FILES if options.reduced else ()
-        taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
-        for name in names:
-            if (options.keep / name).resolve() in taken:
-                raise OutputError(f"{options.keep / name}: is an input; name another folder")
+        spare_inputs([options.keep / name for name in names], inputs)
         prepare_folder(options.keep, names, overwrite=options.overwrite)
     if options.report is not None:
         prepare_folder(options.report, [PAGE], overwrite=options.overwrite)

@@ -51,14 +51,13 @@ class Job:
 def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
     """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
     bands, warnings = len(pair.bands), []
-    gains = sensor.named_gains([band.description for band in pair.bands])
-    if gains is None:
-        gains = sensor.gains(bands)
-        if bands != len(sensor.ms_gains) and len(set(sensor.ms_gains)) > 1:
-            warnings.append(
-                f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {bands}, not named as its own; "
-                f"their mean gain {gains[0]:.3g} is taken for each"
-            )
+    known = sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
+    gains = known.gains(bands)
+    if known is sensor and bands != len(sensor.ms_gains) and len(set(sensor.ms_gains)) > 1:
+        warnings.append(
+            f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {bands}, not named as its own; "
+            f"their mean gain {gains[0]:.3g} is taken for each"
+        )
     own, ratio = sensor.ratio, pair.placement.ratio
     if own is not None and abs(ratio / own - 1) > 0.1:
         warnings.append(

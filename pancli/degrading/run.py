@@ -15,11 +15,10 @@ from pancli.degrading.options import MIN_TILE, DegradeOptions
 from pancli.degrading.product import FILES, describe_outputs
 from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
-from pancli.errors import OutputError
 from pancli.raster.grid import Grid
 from pancli.raster.output import BLOCK, Output, OutputSpec
 from pancli.raster.pair import open_pair
-from pancli.raster.source import SourceName
+from pancli.raster.source import spare_inputs
 from pancli.raster.together import outputs_together, prepare_folder
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
@@ -86,7 +85,7 @@ def degrade_pair(
     """
     options = options or DegradeOptions()
     start = time.perf_counter()
-    _spare_inputs([pan, *ms], folder)
+    spare_inputs([folder / name for name in FILES], [pan, *ms])
     with open_pair(pan, ms, options.pair) as pair:
         sensor = find_sensor(options.sensor)
         gains, warnings = choose_gains(sensor, pair)
@@ -108,13 +107,6 @@ def degrade_pair(
         seconds=time.perf_counter() - start,
         warnings=(*pair.warnings, *warnings),
     )
-
-
-def _spare_inputs(sources: Sequence[str], folder: Path) -> None:
-    inputs = {Path(SourceName.parse(source).path).resolve() for source in sources}
-    for name in FILES:
-        if (folder / name).resolve() in inputs:
-            raise OutputError(f"{folder / name}: is an input; name another folder")
 
 
 def _run(job: Job, specs: Sequence[OutputSpec], tile: int | None, progress: Progress) -> None:

@@ -136,7 +136,7 @@ def open_images(
         truth = None
         if reference is not None:
             truth = stack.enter_context(open_aligned(reference, "the reference", pair.pan_grid, options.pair))
-        sensor = options.find_sensor(len(pair.bands))
+        sensor = options.find_sensor(pair)
         area = _common_area(pair, opened, truth)
         info = PairInfo(len(pair.bands), pair.placement, sensor)
         yield Images(pair, opened, truth, open_scene(pair, info, area, area, device), area)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pancli.errors import UsageError
 from pancli.metrics.profiles import PROFILES, profiles_with
-from pancli.raster.pair import PairOptions
+from pancli.raster.pair import Pair, PairOptions
 from pancli.sensors import Sensor, find_sensor
 
 _BLOCK = 32
@@ -71,15 +71,16 @@ class EvaluateOptions:
                 goes = profiles_with(option)
                 raise UsageError(f"{option} does nothing with --profile {self.profile}; it goes with {goes}")
 
-    def find_sensor(self, bands: int) -> Sensor:
-        """The sensor, with the gains given in its place.
+    def find_sensor(self, pair: Pair) -> Sensor:
+        """The sensor with the gains of the pair's bands, or those given in their place.
 
         Raises:
             UsageError: No such sensor, or another number of gains than bands.
         """
         sensor = find_sensor(self.sensor)
+        bands = len(pair.bands)
         if not self.mtf_gain:
-            return sensor
+            return sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
         if len(self.mtf_gain) not in (1, bands):
             raise UsageError(
                 f"--mtf-gain has {len(self.mtf_gain)} gains but MS has {bands} bands; give 1 or {bands}"

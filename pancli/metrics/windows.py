@@ -63,8 +63,9 @@ def weighted_means(image: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (C, H - S + 1, W - S + 1), at the window's upper left pixel; empty where none fits.
     """
-    if min(image.shape[-2:]) < len(weights):
-        return image[..., :0, :0]
+    height, width = (max(side - len(weights) + 1, 0) for side in image.shape[-2:])
+    if min(height, width) == 0:
+        return image[..., :height, :width]
     # Torch's convolutions of float64 are several times slower than sums of shifted images, which stay in
     # the processor's cache as long as they are of one channel.
     taps = weights.tolist()

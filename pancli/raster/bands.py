@@ -138,9 +138,17 @@ def _by_dataset(
 
 def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: Band) -> None:
     if band.nodata is not None and not math.isnan(band.nodata):
-        valid &= layer != np.float64(band.nodata)
+        valid &= layer != _as_stored(band.nodata, layer.dtype)
     if layer.dtype.kind == "f":
         valid &= np.isfinite(layer)
+
+
+def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> np.generic:
+    """A nodata value as pixels have it: what was given in decimal is seldom a float32."""
+    if dtype != np.float32:
+        return np.float64(nodata)
+    largest = np.finfo(np.float32).max
+    return np.float32(np.clip(nodata, -largest, largest) if math.isfinite(nodata) else nodata)
 
 
 def _drop_masked(

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio._path import _parse_path, _vsi_path
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
@@ -99,7 +100,8 @@ def _vrt(pair: Pair) -> str:
 
 
 def _source(path: str, band: int) -> str:
-    absolute = path if "://" in path or path.startswith("/vsi") else str(Path(path).resolve())
+    # What is no file is a URI as rasterio reads it, or a name of GDAL's own.
+    absolute = str(Path(path).resolve()) if Path(path).exists() else _vsi_path(_parse_path(path))
     name = f'<SourceFilename relativeToVRT="0">{escape(absolute)}</SourceFilename>'
     return f"{name}<SourceBand>{band}</SourceBand>"
 

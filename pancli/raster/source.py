@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, Ra
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
-from pancli.errors import InputError
+from pancli.errors import InputError, OutputError
 
 _CORRUPT = "the file may be truncated or corrupt"
 _MADE_UP = re.compile(
@@ -65,6 +65,18 @@ class SourceName:
         if match is None:
             return cls(text)
         return cls(match["path"], tuple(int(n) for n in re.findall(r"\d+", match["bands"])))
+
+
+def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
+    """Refuse to write over what goes in, however it is named.
+
+    Raises:
+        OutputError: An output is an input.
+    """
+    taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise OutputError(f"{path}: is an input; name another output")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.output import OutputSpec
 from pancli.raster.pair import Pair, open_pair
-from pancli.raster.source import GDAL_CACHE_BYTES
+from pancli.raster.source import GDAL_CACHE_BYTES, spare_inputs
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
@@ -97,7 +97,7 @@ class Plan:
             },
             "bands": [band.description for band in spec.bands],
             "dtype": spec.dtype,
-            "nodata": spec.nodata if spec.nodata == spec.nodata else "nan",
+            "nodata": spec.nodata if spec.nodata is None or math.isfinite(spec.nodata) else str(spec.nodata),
             "ratio": [info.placement.rows.ratio, info.placement.cols.ratio],
             "tiles": {
                 "count": len(self.tiles),
@@ -133,14 +133,19 @@ def plan_sharpening(
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)
-        info = PairInfo(len(pair.bands), pair.placement, sensor)
+        seen = sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
+        info = PairInfo(len(pair.bands), pair.placement, seen)
         beside = companions(path, options, sensor, info.bands)
         for companion in beside:
             check_output(companion.path, overwrite=options.overwrite)
+        read = [pan, *ms, options.method, *([] if options.aoi is None else [str(options.aoi)])]
+        spare_inputs([path, *(companion.path for companion in beside)], read)
         _check_contract(method, info)
         area, window = _areas(pair, options)
         bounds = pair.overlap()
         scene = open_scene(pair, info, area.window, bounds, device)
+        if area.outline is not None:
+            scene = replace(scene, inside=area.inside)
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
         if options.coregister == "pan":
@@ -153,6 +158,7 @@ def plan_sharpening(
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
         tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
+        tiles = [tile for tile in tiles if scene.counts(tile.core)]
         yield Plan(
             scene=scene,
             method=method,

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pancli import __version__
 from pancli.encoding import fits
 from pancli.errors import UsageError
@@ -34,7 +36,7 @@ def describe_output(
     Raises:
         UsageError: The nodata value asked for does not fit the output's type.
     """
-    dtype = options.dtype or pair.bands[0].dtype
+    dtype = options.dtype or np.result_type(*(band.dtype for band in pair.bands)).name
     return OutputSpec(
         path=path,
         grid=pair.pan_grid.crop(window),

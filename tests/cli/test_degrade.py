@@ -98,7 +98,7 @@ def test_refusals_are_one_line_and_exit_one(pancli, scene, tmp_path):
     for args, words in (
         ((ms, pan, tmp_path / "out"), "MS"),
         ((pan, tmp_path / "none.tif", tmp_path / "out"), "no such file"),
-        ((pan, ms, scene.pan.parent, "--overwrite"), "is an input; name another folder"),
+        ((pan, ms, scene.pan.parent, "--overwrite"), "is an input; name another output"),
         ((pan, ms, tmp_path / "out", "--ratio", 60), "too few for one of 60"),
         ((pan, ms, scene.pan), "cannot create folder"),
     ):

@@ -99,3 +99,11 @@ def test_mistakes_are_one_line_and_an_exit_code(run, extra, code, message):
     assert result.exit_code == code
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_figures_are_shown_even_where_the_csv_file_has_other_columns(run, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("other,columns\n")
+    result = run("--json", "--csv", path)
+    assert result.exit_code == 1 and "has the columns other" in result.stderr
+    assert json.loads(result.stdout)["qnr"] is not None

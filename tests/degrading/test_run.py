@@ -299,7 +299,7 @@ def test_impossible_options_are_refused(options):
 def test_an_input_is_never_replaced(tmp_path):
     scene = make_scene(tmp_path)
     before = scene.ms.read_bytes()
-    with pytest.raises(OutputError, match=r"pan\.tif: is an input; name another folder"):
+    with pytest.raises(OutputError, match=r"pan\.tif: is an input; name another output"):
         run(scene, tmp_path / "." / "x" / "..", overwrite=True)
     assert scene.ms.read_bytes() == before
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pancli.metrics.quality_index import block_quality, sliding_quality
-from pancli.metrics.windows import whole_windows, window_sums
+from pancli.metrics.windows import gaussian, weighted_means, whole_windows, window_sums
 
 
 def plain_q(x, y):
@@ -71,3 +71,11 @@ def test_a_window_with_one_invalid_pixel_is_not_whole():
     for row in range(4):
         for col in range(6):
             assert bool(whole[row, col]) == bool(valid[row : row + 3, col : col + 2].all())
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (5, 5)])
+def test_windows_of_a_slim_image_are_as_many_in_sums_as_in_means(shape):
+    image = torch.ones(1, *shape, dtype=torch.float64)
+    means = weighted_means(image, gaussian(11, 1.5))
+    assert means.shape == window_sums(image, 11, 11).shape
+    assert means.numel() == 0

@@ -311,3 +311,71 @@ def test_types_come_out_as_they_went_in(tmp_path, dtype):
         assert set(dataset.dtypes) == {dtype}
     error = np.abs(read(out) - (scene.truth * scale + shift))
     assert error.mean() < 0.05 * np.std(scene.truth) * scale + 1
+
+
+def test_bands_of_several_types_come_out_in_one_that_holds_them_all(tmp_path):
+    scene = make_scene(tmp_path)
+    small = write(tmp_path / "small.tif", (scene.ms_image[:1] / 16).astype(np.uint8), scene.ms_transform)
+    large = write(tmp_path / "large.tif", scene.ms_image[1:2], scene.ms_transform)
+    out = tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(small), str(large)], out, SharpenOptions(method="exp"))
+    assert report.dtype == "uint16"
+    assert read(out)[1].max() > 255
+
+
+def test_nothing_that_goes_in_is_written_over(scene, tmp_path):
+    area = tmp_path / "farm.json"
+    ring = [[500010, 3999990], [500060, 3999990], [500060, 3999940], [500010, 3999990]]
+    told = {"type": "Polygon", "coordinates": [ring]}
+    area.write_text(json.dumps(told | {"crs": {"type": "name", "properties": {"name": "EPSG:32633"}}}))
+    asked = SharpenOptions(method="exp", overwrite=True)
+    for out, options in (
+        (scene.ms, asked),
+        (scene.pan.parent / "x" / ".." / "pan.tif", asked),
+        (tmp_path / "farm.tif", replace(asked, aoi=area, stac=True)),
+    ):
+        (scene.pan.parent / "x").mkdir(exist_ok=True)
+        before = {path: path.read_bytes() for path in (scene.pan, scene.ms, area)}
+        with pytest.raises(OutputError, match="is an input; name another output"):
+            sharpen(str(scene.pan), [str(scene.ms)], out, options)
+        assert before == {path: path.read_bytes() for path in before}
+
+
+def test_statistics_are_of_the_polygons_and_not_of_what_lies_between(tmp_path):
+    """Two corners of a scene with something bright between them; only tiles that they touch are read."""
+    scene = make_scene(tmp_path, size=(256, 256))
+    pan = scene.pan_image.copy()
+    pan[64:192, 64:192] = 30000
+    write(scene.pan, pan, scene.pan_transform)
+    west, north = scene.pan_transform.c, scene.pan_transform.f
+    pixel = scene.pan_transform.a
+
+    def corner(row, col):
+        left, top = west + col * pixel, north - row * pixel
+        right, bottom = left + 40 * pixel, top - 40 * pixel
+        return [[[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]]
+
+    area = tmp_path / "corners.json"
+    told = {"type": "MultiPolygon", "coordinates": [corner(0, 0), corner(216, 216)]}
+    area.write_text(json.dumps(told | {"crs": {"type": "name", "properties": {"name": "EPSG:32633"}}}))
+    options = SharpenOptions(method="gsa", aoi=area, tile=64)
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+        assert len(plan.tiles) == 2
+        tiles = list(plan.scene.tiles(0))
+        assert sum(int(image.valid[image.tile.inner].sum()) for image in tiles) == 2 * 40 * 40
+        assert max(float(image.pan[:, image.valid].max()) for image in tiles) < 30000
+    sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert (dataset.dataset_mask() > 0).sum() == 2 * 40 * 40
+
+
+@pytest.mark.parametrize(("bidx", "gains"), [((), (0.34, 0.32, 0.30, 0.22)), ((4, 1), (0.22, 0.34))])
+def test_a_band_has_its_own_gain_wherever_it_is_put(scene, tmp_path, bidx, gains):
+    options = SharpenOptions(method="gsa", sensor="quickbird", pair=PairOptions(bidx=bidx))
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+        assert plan.scene.info.gains == gains
+    ms = [f"{scene.ms}{''.join(f',band={number}' for number in bidx)}"]
+    with plan_sharpening(
+        str(scene.pan), ms, tmp_path / "out.tif", replace(options, pair=PairOptions())
+    ) as plan:
+        assert plan.scene.info.gains == gains

@@ -99,3 +99,15 @@ def test_a_scene_without_a_valid_pixel_says_so(tmp_path):
         run(scene, tmp_path / "a.tif", "gsa")
     assert not (tmp_path / "a.tif").exists()
     assert read(scene.pan).max() == 0
+
+
+@pytest.mark.parametrize("nodata", ["-9999.9", "-3.40282346639e+38"])
+def test_nodata_given_in_decimal_is_that_of_the_pixels(tmp_path, nodata):
+    """No decimal is a float32."""
+    scene = make_scene(tmp_path)
+    image = scene.ms_image.astype(np.float32)
+    image[:, :8] = np.float32(float(nodata))
+    write(scene.ms, image, scene.ms_transform)
+    fused, mask, _ = run(scene, tmp_path / "out.tif", pair=PairOptions(nodata=float(nodata)), tile=None)
+    assert (~mask[:32]).all() and mask[32:].all()
+    assert fused[:, mask].min() > 0
