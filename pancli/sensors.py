@@ -261,6 +261,11 @@ SENSORS: dict[str, Sensor] = {
 }
 
 
+# Built alike, as their operators say: OLI-2 is a copy of OLI that sends all of its 14 bits.
+SENSORS["spot7"] = replace(SENSORS["spot6"], name="spot7")
+SENSORS["landsat9"] = replace(SENSORS["landsat8"], name="landsat9", bits=14)
+
+
 def find_sensor(name: str) -> Sensor:
     """The sensor of that name (case, spaces and hyphens do not matter).
 

@@ -47,7 +47,7 @@ def check_cluster(options: SharpenOptions, address: str | None) -> None:
         UsageError: Ray is not installed; the address or the device is none for a cluster.
     """
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("--engine ray needs Ray, which is not installed; pip install 'pancli[ray]'")
+        raise UsageError("--engine ray needs Ray, which is not installed; pip install 'ray[client]'")
     if address is not None and address != "auto" and not address.startswith("ray://"):
         raise UsageError(f"--address {address}: must be auto or ray://HOST:PORT")
     if options.device not in ("auto", "cpu", "cuda"):

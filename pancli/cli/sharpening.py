@@ -60,7 +60,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
     method: Annotated[
         str | None,
         typer.Option(
-            "--method", metavar="NAME|FILE", help="See 'pancli methods', or weights; default: the network."
+            "--method", metavar="NAME|FILE", help="See 'pancli methods', or weights; default: bandset."
         ),
     ] = None,
     device: Device = "auto",
@@ -68,7 +68,10 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
         str, typer.Option("--precision", metavar="auto|float32|bfloat16|float16", help="Of a network.")
     ] = "auto",
     tile: Annotated[
-        int | None, typer.Option("--tile", metavar="N", help="Side of a tile, in PAN pixels.")
+        int | None,
+        typer.Option(
+            "--tile", metavar="N", help="Side of a tile, in PAN pixels; default: by method and memory."
+        ),
     ] = None,
     max_memory: Annotated[
         int, typer.Option("--max-memory", metavar="MB", help="For pixels and caches.")

@@ -29,7 +29,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         float, typer.Option("--ratio", metavar="R", help="PAN pixels per MS pixel, whole or not.")
     ] = 4.0,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Number of the scene: the same gives the same files.")
+        int, typer.Option("--seed", metavar="N", help="Number of the scene: the same gives the same one.")
     ] = 0,
     sensor: Annotated[
         str,

@@ -82,7 +82,7 @@ def compare(
 def _check_extra() -> None:
     for name in _EXTRA:
         if importlib.util.find_spec(name) is None:
-            raise OutputError(f"--report needs {name}, which is not installed: pip install 'pancli[report]'")
+            raise OutputError(f"--report needs {name}, which is not installed: pip install jinja2 matplotlib")
 
 
 def _check_reference(pan: str, ms: Sequence[str], reference: str, options: PairOptions) -> None:

@@ -150,11 +150,11 @@ class BandSetSmall(BandSet):
 
 
 class BandSetLarge(BandSet):
-    """The accurate one."""
+    """The large one, to teach where there is a GPU."""
 
     TRAITS: ClassVar[Traits] = replace(
         BandSet.TRAITS,
-        summary="bandset with half a million parameters: better and slower",
+        summary="bandset with half a million parameters: seven times the arithmetic, and so far no better",
         halo=36,
         workspace=90,
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pancli.device import CPU
 from pancli.errors import UsageError
+from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
 from pancli.methods.registry import METHODS
@@ -128,7 +129,7 @@ def _check_gdal(options: SharpenOptions) -> None:
 
 
 def describe_methods() -> list[dict[str, Any]]:
-    """What ``pancli methods`` lists: one row per method; the radius is that of a pair of ratio 4."""
+    """What ``pancli methods`` lists: one row per method; the radius, with own rounds, is that of ratio 4."""
     rows = [_row(NetworkMethod.load(path, CPU, "auto"), "network") for path in shipped().values()]
     rows += [_row(method, "classical") for method in METHODS.values()]
     gdal = {"name": GDAL, "kind": "peer", **_contract_row(_GDAL_CONTRACT, bands=None), "radius": 0}
@@ -140,7 +141,7 @@ def _row(method: Method, kind: str) -> dict[str, Any]:
     bands = method.contract.bands
     info = PairInfo(bands or 4, Placement(axis, axis))
     row = {"name": method.name, "kind": kind, **_contract_row(method.contract, bands)}
-    return row | {"radius": method.radius(info)}
+    return row | {"radius": with_rounds(method, None).radius(info)}
 
 
 def _contract_row(contract: Contract, bands: int | None) -> dict[str, Any]:

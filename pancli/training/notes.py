@@ -141,6 +141,4 @@ def require_tensorboard() -> None:
         UsageError: TensorBoard is not installed.
     """
     if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError(
-            "--tensorboard needs TensorBoard, which is not installed; pip install 'pancli[train]'"
-        )
+        raise UsageError("--tensorboard needs TensorBoard, which is not installed; pip install tensorboard")

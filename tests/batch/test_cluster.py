@@ -126,7 +126,7 @@ def test_what_a_cluster_cannot_do_is_refused_before_anything(options, address, s
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match=r"--engine ray needs Ray.*pip install 'pancli\[ray\]'"):
+    with pytest.raises(UsageError, match=r"--engine ray needs Ray.*pip install 'ray\[client\]'"):
         check_batch([], GSA, RAY)
 
 

@@ -169,4 +169,4 @@ def test_a_report_without_its_extra_says_how_to_get_it(run, tmp_path, monkeypatc
     result = run("--report", tmp_path / "report")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line == "pancli: --report needs jinja2, which is not installed: pip install 'pancli[report]'"
+    assert line == "pancli: --report needs jinja2, which is not installed: pip install jinja2 matplotlib"
