@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from pancli.errors import InputError, PairError, PancliError
 from pancli.methods.protocol import PairInfo
 from pancli.placement import Placement
+from pancli.raster.bands import json_nodata
 from pancli.raster.grid import Grid, crs_name
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import SourceName, gdal_env, open_source
@@ -64,7 +64,7 @@ class BandReport:
     Attributes:
         name: ``pan``, the band's description, or its number in its file.
         dtype: As stored.
-        nodata: The value that means invalid (``nan`` for NaN), or None.
+        nodata: The value that means invalid (a text where it is no finite number), or None.
         minimum: Smallest value.
         low: 1st percentile.
         high: 99th percentile.
@@ -270,7 +270,7 @@ def _describe_bands(pair: Pair, pan: _Sample, ms: _Sample) -> tuple[BandReport, 
 def _describe_band(
     name: str, dtype: str, nodata: float | None, values: npt.NDArray[np.float32]
 ) -> BandReport:
-    written = "nan" if nodata is not None and math.isnan(nodata) else nodata
+    written = json_nodata(nodata)
     if values.size == 0:
         return BandReport(name, dtype, written)
     top = float(values.max())

@@ -28,6 +28,15 @@ Nodata = float | Literal["none"] | None
 """What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
 
 
+def json_nodata(value: float | None) -> float | str | None:
+    """A nodata value as JSON can have it, and as STAC writes it.
+
+    >>> [json_nodata(value) for value in (0.0, float("-inf"), float("nan"), None)]
+    [0.0, '-inf', 'nan', None]
+    """
+    return value if value is None or math.isfinite(value) else str(value)
+
+
 class Gate:
     """Lets one thread at a time at the files, and none once they are closed.
 

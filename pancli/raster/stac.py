@@ -24,6 +24,7 @@ from shapely import affinity
 from shapely.geometry import box, mapping, polygon
 from shapely.geometry.base import BaseGeometry
 
+from pancli.raster.bands import json_nodata
 from pancli.raster.carried import IMAGERY
 from pancli.raster.grid import Grid
 from pancli.raster.source import without_georeferencing
@@ -157,7 +158,7 @@ def _band(dataset: DatasetReader, index: int) -> dict[str, Any]:
     told: dict[str, Any] = {"name": name or str(index), "data_type": dataset.dtypes[index - 1]}
     nodata, unit = dataset.nodatavals[index - 1], dataset.units[index - 1]
     if nodata is not None:
-        told["nodata"] = "nan" if math.isnan(nodata) else nodata
+        told["nodata"] = json_nodata(nodata)
     if unit:
         told["unit"] = unit
     scale, offset = dataset.scales[index - 1], dataset.offsets[index - 1]

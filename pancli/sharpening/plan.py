@@ -15,6 +15,7 @@ from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
+from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.output import OutputSpec
 from pancli.raster.pair import Pair, open_pair
@@ -97,7 +98,7 @@ class Plan:
             },
             "bands": [band.description for band in spec.bands],
             "dtype": spec.dtype,
-            "nodata": spec.nodata if spec.nodata is None or math.isfinite(spec.nodata) else str(spec.nodata),
+            "nodata": json_nodata(spec.nodata),
             "ratio": [info.placement.rows.ratio, info.placement.cols.ratio],
             "tiles": {
                 "count": len(self.tiles),

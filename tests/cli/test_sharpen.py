@@ -285,3 +285,15 @@ def test_a_picture_and_a_stac_item_come_with_the_output(scene, tmp_path):
     wrong = pancli("sharpen", *scene.args(), tmp_path / "b.tif", "--quicklook", tmp_path / "look.jpg")
     assert wrong.exit_code == 2
     assert "--quicklook" in wrong.stderr
+
+
+@pytest.mark.parametrize("nodata", [float("-inf"), float("nan")])
+def test_json_can_tell_of_nodata_that_is_no_number(scene, tmp_path, nodata):
+    write(scene.ms, scene.ms_image.astype(np.float32), scene.ms_transform, nodata=nodata)
+    out = tmp_path / "out.tif"
+    checked = json.loads(pancli("check", scene.pan, scene.ms, "--json").stdout)
+    planned = json.loads(pancli("sharpen", scene.pan, scene.ms, out, "--dry-run").stdout)
+    assert pancli("sharpen", scene.pan, scene.ms, out, "--method", "exp", "--stac", "-q").exit_code == 0
+    item = json.loads(out.with_suffix(".json").read_text())
+    said = (checked["bands"][1]["nodata"], planned["nodata"], item["assets"]["image"]["bands"][0]["nodata"])
+    assert said == (str(nodata),) * 3
