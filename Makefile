@@ -73,4 +73,4 @@ wheel: setup ## Build the wheel into dist/
 clean: ## Remove what can be made again
 	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo fix lint test check bench wheel clean gpu
+.PHONY: help setup demo fix lint test long check bench wheel clean gpu
