@@ -58,7 +58,7 @@ bench: setup ## Print the benchmark tables (minutes)
 # (pancli/training/sources.py says how they are named).
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
-GPU_RECIPES := bandset gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
+GPU_RECIPES := bandset bandset-small gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
 	$(GPU_PYTHON) -m tests.benchmarks.examples --data $(DATA) --device cuda --workers 12

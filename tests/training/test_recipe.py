@@ -202,12 +202,14 @@ def test_the_shipped_recipes_never_train_on_what_they_validate_on(name):
 @pytest.mark.skipif(not README.exists(), reason="no source tree")
 def test_the_recipes_of_the_readme_can_be_read(tmp_path):
     own, taught = README.read_text().split("```toml\n")[1:]
-    parts = [text.split("```")[0] for text in (own, taught)]
-    recipe = read_recipe(make_recipe(tmp_path, "\n".join(parts)))
+    own, taught = (text.split("```")[0] for text in (own, taught))
+    recipe = read_recipe(make_recipe(tmp_path, own))
+    assert (recipe.network, recipe.back_projections) == ("bandset", 3)
+    least = [line for line in own.splitlines() if line.startswith(("name =", "sources", "schedule"))]
+    recipe = read_recipe(make_recipe(tmp_path, "\n".join([*least, taught])))
     assert recipe.network == "gcpnet"
     assert recipe.teacher is not None
     assert recipe.teacher.schedule == recipe.schedule
-    assert len(parts[0].strip().splitlines()) == 3
 
 
 def test_the_recipe_of_the_last_stage_of_msinn_trains_its_refinement_alone():
