@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -115,7 +115,8 @@ class TiledScene:
         ms_fill: The same per ms band.
         fit_tile: Side of the tiles that statistics are gathered on.
         pan_shift: How far pan lies from ms, to be laid on it.
-        inside: Which pixels of a window statistics are of, where that is less than ``area``: polygons.
+        touches: Whether what is asked for lies on a window, where that is less than ``area``: polygons.
+            Statistics are of blocks that it lies on.
         overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs.
         device: Where tiles go.
     """
@@ -128,7 +129,7 @@ class TiledScene:
     ms_fill: tuple[float, ...] = ()
     fit_tile: int = FIT_TILE
     pan_shift: Shift = NOWHERE
-    inside: Callable[[Window], BoolArray] | None = None
+    touches: Callable[[Window], bool] | None = None
     overhang: int = 0
     device: torch.device = CPU
 
@@ -140,25 +141,31 @@ class TiledScene:
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
         # What is sampled does not depend on the tiles that there is memory for.
-        parts = [self.area] if sample is None else self._sampled(sample)
+        parts = self._whole() if sample is None else self._sampled(sample)
         beside = self.margin(margin)
         plan = [tile for part in parts for tile in plan_tiles(part, self.fit_tile, beside, self.bounds)]
-        for tile, image in self.stream([tile for tile in plan if self.counts(tile.core)]):
-            if image is not None and self.inside is not None:
-                inside = torch.from_numpy(self.inside(tile.window)).to(self.device)
-                image = replace(image, valid=image.valid & inside)
+        for _, image in self.stream(plan):
             if image is not None:
                 yield image
 
-    def counts(self, window: Window) -> bool:
-        """Whether statistics are of any of a window's pixels."""
-        return self.inside is None or bool(self.inside(window).any())
+    def _whole(self) -> list[Window]:
+        return [self.area] if self.touches is None else self._blocks(FIT_TILE)
+
+    def _blocks(self, side: int) -> list[Window]:
+        return [block for block in self.area.blocks(side) if self.touches is None or self.touches(block)]
 
     def _sampled(self, sample: Sample) -> list[Window]:
         """Blocks, evenly spread; the next one with valid pixels stands in for one without."""
-        count, blocks = sample.count, list(filter(self.counts, self.area.blocks(sample.side)))
+        count, blocks = (
+            sample.count,
+            list(
+                filter(self.touches, self.area.blocks(sample.side))
+                if self.touches
+                else self.area.blocks(sample.side)
+            ),
+        )
         if len(blocks) <= count:
-            return [self.area] if self.inside is None else blocks
+            return self._whole()
         chosen = []
         for i in range(count):
             stretch = range(i * len(blocks) // count, (i + 1) * len(blocks) // count)
@@ -173,8 +180,7 @@ class TiledScene:
         _, pan_valid = self.reader.read_pan(window)
         ms_window = self.info.placement.ms_window(window, 1)
         _, ms_valid = self.reader.read_ms(ms_window)
-        valid = pan_valid & self._on_pan_grid(ms_valid, ms_window, window)
-        return bool((valid if self.inside is None else valid & self.inside(window)).any())
+        return bool((pan_valid & self._on_pan_grid(ms_valid, ms_window, window)).any())
 
     def stream(self, plan: Sequence[Tile]) -> Generator[tuple[Tile, TileImage | None], None, None]:
         """Load tiles in order, one thread reading ahead of whoever takes them.

@@ -14,7 +14,7 @@ from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, PancliError
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
-from pancli.sharpening.beside import complete
+from pancli.sharpening.beside import complete, names_beside
 from pancli.sharpening.run import Progress
 
 
@@ -126,6 +126,9 @@ def _make(
     record = record_of(entry, options)
     if resume and is_done(output, record):
         return _skip(output, options)
+    for name in names_beside(output, options):  # nothing in them says whether a batch made them
+        if name is not None:
+            check_output(name, overwrite=options.overwrite)
     ours = resume and recorded(output) is not None
     asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -101,7 +102,7 @@ def _vrt(pair: Pair) -> str:
 
 def _source(path: str, band: int) -> str:
     # What is no file is a URI as rasterio reads it, or a name of GDAL's own.
-    absolute = str(Path(path).resolve()) if Path(path).exists() else _vsi_path(_parse_path(path))
+    absolute = str(Path(path).resolve()) if os.access(path, os.F_OK) else _vsi_path(_parse_path(path))
     name = f'<SourceFilename relativeToVRT="0">{escape(absolute)}</SourceFilename>'
     return f"{name}<SourceBand>{band}</SourceBand>"
 

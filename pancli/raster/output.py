@@ -182,16 +182,16 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
         remove_beginning(temporary.parent, temporary.name)
 
 
-def write_companions(companions: Sequence[Companion], finished: Path) -> None:
+def write_companions(companions: Sequence[Companion], finished: Path, *, overwrite: bool) -> None:
     """Write what is to stand beside a file that is there already: all of it, or none.
 
     Raises:
-        OutputError: One is there already, or cannot be written.
+        OutputError: One is there already and is not to be overwritten, or cannot be written.
     """
     for companion in companions:
-        check_output(companion.path, overwrite=False)
+        check_output(companion.path, overwrite=overwrite)
     with gdal_env(), _made_beside(companions, finished) as named:
-        commit_all(named, overwrite=False)
+        commit_all(named, overwrite=overwrite)
 
 
 @contextmanager

@@ -225,7 +225,7 @@ def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
 
 def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[int]) -> tuple[list[int], int]:
     """Which of ms's bands were taken, from 1, and how many there are: in its file, or in all of them."""
-    if len(sources) > 1:
+    if len({name.path for name, _ in sources}) > 1:
         available = sum(len(image_bands(dataset, name)) for name, dataset in sources)
         return list(bidx or range(1, available + 1)), available
     every = image_bands(sources[0][1], SourceName(sources[0][0].path))
@@ -311,25 +311,39 @@ def _aligned(pan: Grid, ms: Grid) -> bool:
 
 
 def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
-    """A grid along pan's axes with pixels as large as ms's are in the mean, covering ms where it lies on pan.
+    """A grid along pan's axes with pixels as large as ms's are there, covering ms where it lies on pan.
+
+    Everything is measured where pan lies: of an ms image of half the globe only that can be placed.
 
     Raises:
-        PairError: It does not.
+        PairError: They do not meet.
     """
-    height, width = ms.shape
-    corners = np.asarray(box(0, 0, width, height).segmentize(max(height, width) / _PIECES).exterior.coords)
-    ground = warp.transform(ms.crs, pan.crs, *(ms.transform * corners.T))
-    edges = np.column_stack(~pan.transform * np.asarray(ground))
-    if not np.isfinite(edges).all():
-        raise PairError(f"--reproject: MS at {ms.describe()} lies outside what PAN's CRS can show")
-    ratio = math.sqrt(Polygon(edges).area / (height * width))
-    first, last = edges.min(0).clip(min=0), edges.max(0).clip(max=pan.shape[::-1])
-    if (first >= last).any():
+    under = _outline(box(0, 0, *pan.shape[::-1]), pan, ms)
+    if under is None:
+        raise PairError(f"--reproject: PAN at {pan.describe()} lies outside what MS's CRS can show")
+    ratio = math.sqrt(math.prod(pan.shape) / under.area)
+    seen = under.intersection(box(0, 0, *ms.shape[::-1]))
+    covered = None if seen.area == 0 else _outline(seen.convex_hull, ms, pan)
+    if covered is None:
         raise PairError(f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {ms.describe()}")
-    left, top = (math.floor(edge / ratio + _SNAP) for edge in first)
-    right, bottom = (math.ceil(edge / ratio - _SNAP) for edge in last)
+    first, last = covered.bounds[:2], covered.bounds[2:]
+    left, top = (math.floor(max(edge, 0) / ratio + _SNAP) for edge in first)
+    right, bottom = (
+        math.ceil(min(edge, side) / ratio - _SNAP) for edge, side in zip(last, pan.shape[::-1], strict=True)
+    )
     shifted = Affine.translation(left * ratio, top * ratio)
-    return pan.transform * shifted * Affine.scale(ratio), (bottom - top, right - left)
+    shape = max(bottom - top, 1), max(right - left, 1)
+    return pan.transform * shifted * Affine.scale(ratio), shape
+
+
+def _outline(pixels: Polygon, grid: Grid, other: Grid) -> Polygon | None:
+    """An outline in one grid's pixels, as it lies in another's; None where that cannot be told."""
+    longest = max(pixels.bounds[2] - pixels.bounds[0], pixels.bounds[3] - pixels.bounds[1])
+    corners = np.asarray(pixels.segmentize(longest / _PIECES).exterior.coords)
+    ground = np.asarray(warp.transform(grid.crs, other.crs, *(grid.transform * corners.T)))
+    edges = np.column_stack(~other.transform * ground)
+    outline = Polygon(edges) if np.isfinite(edges).all() else None
+    return outline if outline is not None and outline.is_valid and outline.area > 0 else None
 
 
 def _band_info(band: Band) -> BandInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import warnings
@@ -73,9 +74,9 @@ def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     Raises:
         OutputError: An output is an input.
     """
-    taken = {Path(SourceName.parse(source).path).resolve() for source in inputs}
+    taken = {os.path.realpath(SourceName.parse(source).path) for source in inputs}
     for path in outputs:
-        if path.resolve() in taken:
+        if os.path.realpath(path) in taken:
             raise OutputError(f"{path}: is an input; name another output")
 
 
@@ -142,8 +143,7 @@ def open_source(name: SourceName) -> DatasetReader:
     Raises:
         InputError: Missing, a directory, not a raster, without bands, or without the band asked for.
     """
-    local = Path(name.path)
-    if local.is_dir() and not any(local.iterdir()):
+    if _is_folder(name.path) and not any(Path(name.path).iterdir()):
         raise InputError(f"{name.path}: is an empty directory, not a raster")
     try:
         with without_georeferencing():
@@ -189,11 +189,10 @@ def _not_text(path: str, error: UnicodeDecodeError) -> InputError:
 
 
 def _why_not(path: str, error: Exception) -> str:
-    local = Path(path)
     remote = "://" in path or path.startswith("/vsi")
-    if not remote and not local.exists():
+    if not remote and not os.access(path, os.F_OK):
         return f"{path}: no such file"
-    if local.is_dir():
+    if _is_folder(path):
         return f"{path}: is a directory, not a raster; name a file in it"
     if "not recognized" in str(error):
         return f"{path}: is not a raster that GDAL can read"
@@ -231,3 +230,10 @@ def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[i
     """The bands to fuse: those asked for, or all that are not alpha."""
     alpha = alpha_band(dataset, name)
     return name.bands or tuple(i for i in dataset.indexes if i != alpha)
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # too long for a name: GDAL takes XML, too
+        return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -51,11 +50,14 @@ def complete(path: Path, options: SharpenOptions) -> None:
     """Make what is asked for beside an output that is there already, where it has not got it yet.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written, or what is there is older than the output, so not of it, and is
+            not to be overwritten.
         UsageError: Two files have one name.
     """
     asked = companions(path, options, find_sensor(options.sensor), len(band_names(path)))
-    write_companions([one for one in asked if not os.path.lexists(one.path)], path)
+    written = path.stat().st_mtime_ns
+    old = [one for one in asked if not one.path.exists() or one.path.stat().st_mtime_ns < written]
+    write_companions(old, path, overwrite=options.overwrite)
 
 
 def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:

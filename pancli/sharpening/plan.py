@@ -146,7 +146,7 @@ def plan_sharpening(
         bounds = pair.overlap()
         scene = open_scene(pair, info, area.window, bounds, device)
         if area.outline is not None:
-            scene = replace(scene, inside=area.inside)
+            scene = replace(scene, touches=area.touches)
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
         if options.coregister == "pan":
@@ -159,7 +159,7 @@ def plan_sharpening(
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
         tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
-        tiles = [tile for tile in tiles if scene.counts(tile.core)]
+        tiles = [tile for tile in tiles if area.touches(tile.core)]
         yield Plan(
             scene=scene,
             method=method,

@@ -78,6 +78,28 @@ def test_pictures_and_items_stand_beside_every_output_and_are_made_of_old_ones_t
     assert output.with_suffix(".png").read_bytes() == old
 
 
+def test_no_file_that_a_batch_did_not_make_is_replaced_beside_an_output_either(entry):
+    item = Path(entry.output).with_suffix(".json")
+    assert make(entry).status == "done"
+    item.write_text("mine")
+    other = replace(GSA, stac=True, method="exp")
+    assert "exists already" in make(entry, other).error
+    assert item.read_text() == "mine"
+    assert make(entry, replace(other, overwrite=True)).status == "done"
+    assert json.loads(item.read_text())["type"] == "Feature"
+
+
+def test_an_item_that_is_older_than_its_output_does_not_pass_for_its_own(entry):
+    item = Path(entry.output).with_suffix(".json")
+    assert make(entry, replace(GSA, stac=True)).status == "done"
+    old = item.read_bytes()
+    exp = replace(GSA, method="exp")
+    assert make(entry, exp).status == "done"  # without an item
+    assert "exists already" in make(entry, replace(exp, stac=True)).error
+    assert make(entry, replace(exp, stac=True, overwrite=True)).status == "skipped"
+    assert item.read_bytes() != old
+
+
 @pytest.mark.parametrize("which", ["pan", "ms"])
 def test_an_input_that_changed_is_sharpened_again_and_one_rewritten_is_not(entry, which):
     make(entry)

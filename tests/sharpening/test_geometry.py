@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from dataclasses import replace
@@ -16,7 +17,8 @@ from rasterio.crs import CRS
 from rasterio.transform import array_bounds
 
 from pancli.errors import PairError, PancliError
-from pancli.raster.pair import PairOptions
+from pancli.raster.grid import Grid
+from pancli.raster.pair import PairOptions, _warp_target
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from tests.scenes import SAME, UTM, displacement, make_scene, read, write
 
@@ -307,3 +309,17 @@ def test_a_nodata_value_the_type_cannot_hold_is_refused_with_reprojection_too(tm
     write(scene.ms, scene.ms_image, turned)
     with pytest.raises(PancliError, match="--nodata -9999 does not fit the output's type uint16"):
         planned(scene, tmp_path, nodata=-9999.0)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "shape", "true"),
+    [
+        ("EPSG:3857", Affine(80, 0, -2.0e7, 0, -80, 2.0e7), (500_000, 500_000), 30.0),
+        ("EPSG:4326", Affine(5e-4, 0, -180, 0, -5e-4, 90), (360_000, 720_000), 34.0),
+    ],
+)
+def test_of_ms_of_the_globe_only_what_lies_under_pan_counts(crs, transform, shape, true):
+    pan = Grid(CRS.from_epsg(32634), Affine(15, 0, 500000, 0, -15, 7600000), (1000, 1000))
+    warped, size = _warp_target(Grid(CRS.from_string(crs), transform, shape), pan)
+    assert warped.a == pytest.approx(true, rel=0.1)
+    assert size == (math.ceil(15000 / warped.a), math.ceil(15000 / warped.a))

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from shapely import affinity
+from shapely.geometry import MultiPolygon, box, mapping
 
 from pancli import __version__
 from pancli.device import CPU
 from pancli.encoding import Encoding
 from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
+from pancli.methods.protocol import Sample
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
@@ -341,32 +344,46 @@ def test_nothing_that_goes_in_is_written_over(scene, tmp_path):
         assert before == {path: path.read_bytes() for path in before}
 
 
-def test_statistics_are_of_the_polygons_and_not_of_what_lies_between(tmp_path):
-    """Two corners of a scene with something bright between them; only tiles that they touch are read."""
-    scene = make_scene(tmp_path, size=(256, 256))
+def polygons(path, transform, *boxes):
+    """GeoJSON of (row, col, height, width) boxes."""
+    shapes = [box(col, row, col + width, row + height) for row, col, height, width in boxes]
+    ground = affinity.affine_transform(MultiPolygon(shapes), transform.to_shapely())
+    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    path.write_text(json.dumps(mapping(ground) | {"crs": crs}))
+    return path
+
+
+def test_statistics_are_of_the_blocks_that_polygons_touch_and_not_of_what_lies_between(tmp_path):
+    """Two corners of a scene with something bright between them; only tiles that they touch are fused."""
+    scene = make_scene(tmp_path, size=(1200, 600))
     pan = scene.pan_image.copy()
-    pan[64:192, 64:192] = 30000
+    pan[520:1000] = 30000
     write(scene.pan, pan, scene.pan_transform)
-    west, north = scene.pan_transform.c, scene.pan_transform.f
-    pixel = scene.pan_transform.a
-
-    def corner(row, col):
-        left, top = west + col * pixel, north - row * pixel
-        right, bottom = left + 40 * pixel, top - 40 * pixel
-        return [[[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]]
-
-    area = tmp_path / "corners.json"
-    told = {"type": "MultiPolygon", "coordinates": [corner(0, 0), corner(216, 216)]}
-    area.write_text(json.dumps(told | {"crs": {"type": "name", "properties": {"name": "EPSG:32633"}}}))
+    area = polygons(tmp_path / "corners.json", scene.pan_transform, (0, 0, 40, 40), (1100, 550, 40, 40))
     options = SharpenOptions(method="gsa", aoi=area, tile=64)
     with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
-        assert len(plan.tiles) == 2
-        tiles = list(plan.scene.tiles(0))
-        assert sum(int(image.valid[image.tile.inner].sum()) for image in tiles) == 2 * 40 * 40
-        assert max(float(image.pan[:, image.valid].max()) for image in tiles) < 30000
+        assert len(plan.tiles) == 3
+        seen = [image.tile.core for image in plan.scene.tiles(0)]
+        seen += [image.tile.core for image in plan.scene.tiles(0, Sample(2, 100))]
+        assert not any(core.row >= 512 and core.row_stop <= 1024 for core in seen)
     sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options)
     with rasterio.open(tmp_path / "out.tif") as dataset:
         assert (dataset.dataset_mask() > 0).sum() == 2 * 40 * 40
+
+
+@pytest.mark.parametrize("method", ["gsa", "bandset"])
+def test_a_polygon_may_be_narrower_than_an_ms_pixel(scene, tmp_path, method):
+    area = tmp_path / "path.json"
+    corners = [(10 + 2 * side, 20 - 2 * side, 1, 1) for side in range(3)]
+    strip = MultiPolygon([box(c, r, c + 2, r + 2) for r, c, _, _ in corners]).convex_hull
+    strip = strip.union(affinity.translate(strip, 100, 100)).convex_hull
+    ground = affinity.affine_transform(strip, scene.pan_transform.to_shapely())
+    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    area.write_text(json.dumps(mapping(ground) | {"crs": crs}))
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method, aoi=area))
+    with rasterio.open(out) as dataset:
+        assert (dataset.dataset_mask() > 0).sum() > 100
 
 
 @pytest.mark.parametrize(("bidx", "gains"), [((), (0.34, 0.32, 0.30, 0.22)), ((4, 1), (0.22, 0.34))])
@@ -374,8 +391,9 @@ def test_a_band_has_its_own_gain_wherever_it_is_put(scene, tmp_path, bidx, gains
     options = SharpenOptions(method="gsa", sensor="quickbird", pair=PairOptions(bidx=bidx))
     with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
         assert plan.scene.info.gains == gains
-    ms = [f"{scene.ms}{''.join(f',band={number}' for number in bidx)}"]
-    with plan_sharpening(
-        str(scene.pan), ms, tmp_path / "out.tif", replace(options, pair=PairOptions())
-    ) as plan:
-        assert plan.scene.info.gains == gains
+    options = replace(options, pair=PairOptions())
+    together = [f"{scene.ms}{''.join(f',band={number}' for number in bidx)}"]
+    apart = [f"{scene.ms},band={number}" for number in bidx] or together
+    for ms in (together, apart):
+        with plan_sharpening(str(scene.pan), ms, tmp_path / "out.tif", options) as plan:
+            assert plan.scene.info.gains == gains
