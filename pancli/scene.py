@@ -156,14 +156,7 @@ class TiledScene:
 
     def _sampled(self, sample: Sample) -> list[Window]:
         """Blocks, evenly spread; the next one with valid pixels stands in for one without."""
-        count, blocks = (
-            sample.count,
-            list(
-                filter(self.touches, self.area.blocks(sample.side))
-                if self.touches
-                else self.area.blocks(sample.side)
-            ),
-        )
+        count, blocks = sample.count, self._blocks(sample.side)
         if len(blocks) <= count:
             return self._whole()
         chosen = []

@@ -51,7 +51,7 @@ class Job:
 def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
     """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
     bands, warnings = len(pair.bands), []
-    known = sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
+    known = sensor.of_bands(*pair.taken)
     gains = known.gains(bands)
     if known is sensor and bands != len(sensor.ms_gains) and len(set(sensor.ms_gains)) > 1:
         warnings.append(

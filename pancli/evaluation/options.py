@@ -80,7 +80,7 @@ class EvaluateOptions:
         sensor = find_sensor(self.sensor)
         bands = len(pair.bands)
         if not self.mtf_gain:
-            return sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
+            return sensor.of_bands(*pair.taken)
         if len(self.mtf_gain) not in (1, bands):
             raise UsageError(
                 f"--mtf-gain has {len(self.mtf_gain)} gains but MS has {bands} bands; give 1 or {bands}"

@@ -101,6 +101,11 @@ class Pair:
         return self._pan.masked or any(band.masked for band in self._ms)
 
     @property
+    def taken(self) -> tuple[list[str | None], tuple[int, ...], int]:
+        """By what a sensor knows its bands: their names, their places in ms, and how many ms has."""
+        return [band.description for band in self.bands], self.numbers, self.available
+
+    @property
     def pan_nodata(self) -> float | None:
         """Nodata value of pan as it is read, or None."""
         return self._pan.nodata

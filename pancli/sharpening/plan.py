@@ -134,7 +134,7 @@ def plan_sharpening(
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)
-        seen = sensor.of_bands([band.description for band in pair.bands], pair.numbers, pair.available)
+        seen = sensor.of_bands(*pair.taken)
         info = PairInfo(len(pair.bands), pair.placement, seen)
         beside = companions(path, options, sensor, info.bands)
         for companion in beside:
