@@ -15,8 +15,8 @@ from pancli.degrading.options import DegradeOptions
 from pancli.encoding import fits
 from pancli.errors import PairError, UsageError
 from pancli.raster.grid import Grid
-from pancli.raster.output import DTYPES, OutputBand, OutputSpec
 from pancli.raster.pair import BandInfo
+from pancli.raster.spec import DTYPES, OutputBand, OutputSpec
 
 FILES = ("pan.tif", "ms.tif", "reference.tif")
 

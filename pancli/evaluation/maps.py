@@ -12,7 +12,8 @@ from pancli import __version__
 from pancli.evaluation.measure import Blocks
 from pancli.metrics.no_reference import local_distortions
 from pancli.raster.grid import Grid
-from pancli.raster.output import OutputBand, OutputSpec, atomic_output
+from pancli.raster.output import atomic_output
+from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.tiling import Window
 
 _NAMES = ("D_lambda", "D_S", "QNR")

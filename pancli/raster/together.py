@@ -19,7 +19,8 @@ from rasterio.enums import ColorInterp
 from pancli.errors import OutputError
 from pancli.raster.commit import check_output
 from pancli.raster.grid import Grid
-from pancli.raster.output import Output, OutputBand, OutputSpec, atomic_output
+from pancli.raster.output import Output, atomic_output
+from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.tiling import Window
 
 _ZONE = 32633  # UTM 33 north

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from pancli.errors import UsageError
 from pancli.pictures import coloured, limits, true_colour
-from pancli.raster.output import Companion, write_companions
+from pancli.raster.output import write_companions
 from pancli.raster.pair import Pair
 from pancli.raster.quicklook import band_names, read_small, write_png
+from pancli.raster.spec import Companion
 from pancli.raster.stac import acquired, stac_item
 from pancli.sensors import Sensor, find_sensor
 from pancli.sharpening.options import SharpenOptions

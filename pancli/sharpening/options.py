@@ -12,8 +12,8 @@ from pancli.adaptation import AdaptTerms
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.methods.back_projection import MOST_ROUNDS
-from pancli.raster.output import DTYPES, FORMATS
 from pancli.raster.pair import PairOptions
+from pancli.raster.spec import DTYPES, FORMATS
 
 DEFAULT_METHOD = "bandset"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

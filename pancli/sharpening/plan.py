@@ -17,9 +17,9 @@ from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name
-from pancli.raster.output import OutputSpec
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES, spare_inputs
+from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor

@@ -13,8 +13,8 @@ from pancli import __version__
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.methods.protocol import Method
-from pancli.raster.output import OutputBand, OutputSpec
 from pancli.raster.pair import Pair
+from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.sharpening.options import SharpenOptions
 from pancli.tiling import Window
 

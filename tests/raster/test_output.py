@@ -13,7 +13,8 @@ from rasterio.enums import ColorInterp
 from pancli.errors import OutputError
 from pancli.raster.commit import remove_leftovers
 from pancli.raster.grid import Grid
-from pancli.raster.output import OutputBand, OutputSpec, atomic_output
+from pancli.raster.output import atomic_output
+from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.tiling import Window
 from tests.disks import small_files
 

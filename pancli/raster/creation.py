@@ -1,0 +1,159 @@
+"""Creating GeoTIFFs: profile, creation options, and what the file says of itself and of its bands."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetWriter
+
+from pancli.errors import OutputError
+from pancli.raster.carried import IMAGERY
+from pancli.raster.commit import FAILURES, write_error
+from pancli.raster.spec import OutputSpec
+
+BLOCK = 512
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+_NO = ("NO", "FALSE", "OFF", "0")
+_FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
+
+
+def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
+    """Create a GeoTIFF, tiled and compressed unless the user's creation options say otherwise.
+
+    Raises:
+        OutputError: A creation option that GDAL does not know, or that asks for more than one file.
+        OSError: It cannot be created, or what else :data:`pancli.raster.commit.FAILURES` holds.
+        ValueError: A creation option has a value it cannot have.
+    """
+    with _options_understood(spec):
+        return rasterio.open(tiff, "w", **_profile(spec))
+
+
+@contextmanager
+def _options_understood(spec: OutputSpec) -> Iterator[None]:
+    """GDAL only warns of creation options it ignores, through rasterio's log: here that is a refusal."""
+    heard = _Listener()
+    logger = logging.getLogger("rasterio._env")
+    logger.addHandler(heard)
+    try:
+        yield
+    finally:
+        logger.removeHandler(heard)
+    for message in heard.messages:
+        if "creation option" in message:
+            text = message.partition(" in ")[2] or message
+            raise OutputError(f"--co: {text.strip().rstrip('.')} (writing {spec.path})")
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged at WARNING and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def _profile(spec: OutputSpec) -> dict[str, Any]:
+    height, width = spec.grid.shape
+    first = tuple(band.colorinterp for band in spec.bands[:3])
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": spec.dtype,
+        "count": len(spec.bands),
+        "height": height,
+        "width": width,
+        "crs": spec.grid.crs,
+        "nodata": spec.nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "pixel",
+        "bigtiff": "IF_SAFER",
+        "sparse_ok": True,
+        "photometric": "RGB" if first == _RGB else "MINISBLACK",
+        "alpha": "UNSPECIFIED",
+        "num_threads": spec.threads,
+    }
+    if spec.grid.georeferenced and not spec.ground.points:  # a GeoTIFF holds one or the other
+        profile["transform"] = spec.grid.transform
+    if spec.driver == "GTiff":
+        profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
+        _choose(profile, spec)
+    return profile
+
+
+def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
+    """The user's creation options, and defaults that go with them.
+
+    Raises:
+        OutputError: One asks for a file beside the output, or for a file that cannot say what it shows.
+    """
+    options: dict[str, str] = {key.lower(): value for key, value in spec.creation.items()}
+    for name in _FILES_BESIDE & options.keys():
+        if options[name].upper() not in _NO:
+            raise OutputError(
+                f"--co {name.upper()}={options[name]}: the output is one file ({spec.path}); have "
+                "gdal_translate make the other"
+            )
+    if options.get("profile", "GDALGeoTIFF").upper() != "GDALGEOTIFF":
+        raise OutputError(
+            f"--co PROFILE={options['profile']}: {spec.path} could not hold what is known of its bands; "
+            "leave it out"
+        )
+    if options.get("compress", "").upper() not in ("", "DEFLATE", "LZW", "ZSTD"):
+        options.setdefault("predictor", "1")
+    if options.get("tiled", "").upper() in _NO:
+        del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them
+    profile |= options
+
+
+def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
+    """Write into an open GeoTIFF what it says of itself and of its bands."""
+    dataset.update_tags(**spec.tags)
+    if spec.imagery:
+        dataset.update_tags(ns=IMAGERY, **spec.imagery)
+    if spec.ground.rpc:
+        dataset.update_tags(ns="RPC", **spec.ground.rpc)
+    if spec.ground.points:
+        dataset.gcps = (list(spec.ground.points), spec.ground.crs)
+    dataset.colorinterp = [band.colorinterp for band in spec.bands]
+    dataset.scales = [band.scale for band in spec.bands]
+    dataset.offsets = [band.offset for band in spec.bands]
+    for index, band in enumerate(spec.bands, start=1):
+        if band.description:
+            dataset.set_band_description(index, band.description)
+        if band.units:
+            dataset.set_band_unit(index, band.units)
+        if band.tags:
+            dataset.update_tags(index, **band.tags)
+        if band.imagery:
+            dataset.update_tags(index, ns=IMAGERY, **band.imagery)
+
+
+def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
+    """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
+    options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
+    options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
+    options |= {key.upper(): value for key, value in spec.creation.items()}
+    try:
+        with _options_understood(spec):
+            rasterio.shutil.copy(tiff, cog, driver="COG", **options)
+        with rasterio.open(cog) as dataset:
+            if dataset.shape != spec.grid.shape:
+                raise OutputError(f"{spec.path}: the COG has another size; the disk may be failing")
+            dataset.read(1, window=dataset.block_window(1, 0, 0))
+        with cog.open("rb") as file:
+            os.fsync(file.fileno())
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error

@@ -1,0 +1,83 @@
+"""What a file to be written is to be: grid, bands, what it says of itself, what appears beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rasterio.enums import ColorInterp
+
+from pancli.raster.carried import GroundModel
+from pancli.raster.grid import Grid
+
+FORMATS = ("GTiff", "COG")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class OutputBand:
+    """What an output band says of itself."""
+
+    description: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    units: str | None = None
+    colorinterp: ColorInterp = ColorInterp.undefined
+    tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A small file that is made of the output when it is complete, and appears with it or not at all.
+
+    Attributes:
+        path: Its name.
+        make: Called with the complete output, under a temporary name still, and with where to write.
+    """
+
+    path: Path
+    make: Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The file to be written.
+
+    Attributes:
+        path: Its name; the folder must exist.
+        grid: CRS, transform, size.
+        bands: One per band.
+        dtype: One of :data:`DTYPES`.
+        nodata: Value of invalid pixels, or None.
+        masked: Whether invalid pixels may occur; without a nodata value they go to an internal mask.
+        tags: Dataset tags.
+        imagery: What is known of the acquisition.
+        ground: RPCs, and control points instead of a geotransform.
+        driver: One of :data:`FORMATS`.
+        creation: GDAL creation options over the defaults.
+        overwrite: Whether an existing file may be replaced.
+        threads: Compression threads: a number, or ALL_CPUS.
+        companions: What is to appear beside it.
+    """
+
+    path: Path
+    grid: Grid
+    bands: tuple[OutputBand, ...]
+    dtype: str
+    nodata: float | None = None
+    masked: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    imagery: Mapping[str, str] = field(default_factory=dict)
+    ground: GroundModel = field(default_factory=GroundModel)
+    driver: str = "GTiff"
+    creation: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    threads: str = "ALL_CPUS"
+    companions: tuple[Companion, ...] = ()
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether validity goes to an internal mask."""
+        return self.masked and self.nodata is None
