@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from contextlib import suppress
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +73,27 @@ class EvaluationReport:
 
 
 def append_row(path: Path, row: dict[str, str]) -> None:
-    """Append to a CSV file; a new one gets a header.
+    """Append to a CSV file; a new one gets a header. Processes that append to the same file take turns.
 
     Raises:
         OutputError: It has other columns, or cannot be read or written.
     """
     try:
-        columns = _columns(path)
-        if columns and columns != list(row):
-            raise OutputError(
-                f"--csv {path}: has the columns {', '.join(columns)} but this row {', '.join(row)}; "
-                "name another file"
-            )
-        with path.open("a", newline="", encoding="utf-8") as file:
+        with path.open("a+", newline="", encoding="utf-8") as file:
+            with suppress(OSError):  # some file systems have no locks: then as without
+                flock(file, LOCK_EX)
+            file.seek(0)
+            columns = next(csv.reader(file), [])
+            if columns and columns != list(row):
+                raise OutputError(
+                    f"--csv {path}: has the columns {', '.join(columns)} but this row {', '.join(row)}; "
+                    "name another file"
+                )
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if not columns:
                 writer.writeheader()
             writer.writerow(row)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"--csv {path}: cannot be written ({error})") from error
 
 
@@ -102,10 +107,3 @@ def check_csv(path: Path) -> None:
         raise OutputError(f"--csv {path}: is a directory; name a file in it")
     if not path.parent.is_dir():
         raise OutputError(f"--csv {path}: its folder {path.parent} does not exist; create it first")
-
-
-def _columns(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return next(csv.reader(file), [])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
+from fcntl import LOCK_EX, flock
 from typing import Any
 
 import numpy as np
@@ -239,3 +242,16 @@ def test_rows_are_appended_under_one_header(tmp_path):
     assert path.read_text() == 'a,b\n1,"x,y"\n2,\n'
     with pytest.raises(OutputError, match="has the columns a, b but this row a, c"):
         append_row(path, {"a": "1", "c": ""})
+
+
+def test_processes_that_append_to_one_file_take_turns(tmp_path):
+    path = tmp_path / "rows.csv"
+    with ThreadPoolExecutor(1) as other, path.open("w", encoding="utf-8") as first:
+        flock(first, LOCK_EX)
+        second = other.submit(append_row, path, {"a": "2"})
+        with pytest.raises(StillWaiting):
+            second.result(timeout=0.3)
+        first.write("a\n1\n")
+        first.close()
+        second.result(timeout=30)
+    assert path.read_text() == "a\n1\n2\n"
