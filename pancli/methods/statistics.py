@@ -24,6 +24,7 @@ MEASURES = Sample(16, 512)
 FEATURES = Sample(16, 256)
 """What networks gather statistics on, which costs most: some run most of their layers for each stage."""
 
+_NOTHING = 1e-10  # of a correlation, or of a weight between variables of unit deviation
 _ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
 
 
@@ -84,7 +85,10 @@ def _without_rounding(moments: Moments) -> Moments:
 
 
 def regress_nonnegative(moments: Moments, target: int, on: int) -> tuple[Tensor, float]:
-    """Least squares with an intercept, variables of negative weight left out in turn.
+    """Least squares with an intercept among weights that are not negative.
+
+    The active-set method of Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23, on
+    variables of unit deviation, so that the units of one change no other's weight but its own.
 
     Args:
         moments: Of all variables.
@@ -92,16 +96,39 @@ def regress_nonnegative(moments: Moments, target: int, on: int) -> tuple[Tensor,
         on: It is explained by the first so many variables.
 
     Returns:
-        (on,) float64 weights, none negative, and the intercept.
+        (on,) float64 weights, none negative, and the intercept. A variable that is constant, or adds nothing
+        to others, has none.
     """
-    used = list(range(on))
-    weights, intercept = moments.regress(target, used)
-    while used and float(weights.min()) < 0:
-        del used[int(weights.argmin())]
-        weights, intercept = moments.regress(target, used)
-    full = torch.zeros(on, dtype=torch.float64)
-    full[used] = weights
-    return full, intercept
+    scale = moments.scatter.diagonal().clamp_min(0).sqrt()
+    known = scale[:on] > 0
+    unit = torch.where(known, scale[:on], 1.0)
+    gram = moments.scatter[:on, :on] / torch.outer(unit, unit)
+    wanted = moments.scatter[:on, target] / (unit * max(float(scale[target]), torch.finfo(scale.dtype).tiny))
+    weights, used = torch.zeros_like(unit), torch.zeros_like(known)
+    for _ in range(3 * on):
+        gain = torch.where(known & ~used, wanted - gram @ weights, -torch.inf)
+        if float(gain.max()) <= _NOTHING:
+            break
+        used[gain.argmax()] = True
+        weights, used = _least_squares_within(gram, wanted, weights, used)
+    weights = weights * scale[target] / unit
+    return weights, float(moments.mean[target] - weights @ moments.mean[:on])
+
+
+def _least_squares_within(
+    gram: Tensor, wanted: Tensor, weights: Tensor, used: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Least squares on the used variables; what would turn negative on the way leaves."""
+    while True:
+        found = torch.zeros_like(weights)
+        found[used] = torch.linalg.pinv(gram[used][:, used], hermitian=True, rtol=1e-10) @ wanted[used]
+        falling = used & (found <= 0)
+        if not bool(falling.any()):
+            return found, used
+        steps = weights[falling] / (weights[falling] - found[falling]).clamp_min(_NOTHING)
+        weights = weights + min(float(steps.min()), 1.0) * (found - weights)
+        used = used & (weights > _NOTHING)
+        weights = torch.where(used, weights, 0.0)
 
 
 def no_valid_pixel() -> MethodError:

@@ -10,16 +10,23 @@ matters; and what the spectra do not explain of a pixel stays as interpolated.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pancli.methods.arithmetic import mix
+from pancli.methods.moments import Moments
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import gather, ms_grid_margin, ms_grid_samples, regress_nonnegative
+from pancli.methods.statistics import (
+    MOMENTS,
+    gather,
+    ms_grid_margin,
+    ms_grid_samples,
+    regress_nonnegative,
+)
 
-_PIXELS = 1024  # ms pixels kept of each
+_PIXELS = 1024  # ms pixels kept of each block that is looked at
 _LEARNING_STEPS = 100
 _UNMIXING_STEPS = 20
 _CLOSURE = 0.3  # weight of the abundances' sum beside pan: low enough for shadows to darken
@@ -57,17 +64,11 @@ class Cnmf:
 
     def fit(self, scene: Scene) -> Mixture:
         """See :class:`pancli.methods.protocol.Method`."""
-        info = scene.info
-        kept: list[Tensor] = []
-
-        def sampler(image: TileImage) -> Tensor:
-            samples = ms_grid_samples(image)
-            kept.append(samples[: info.bands, :: math.ceil(samples.shape[1] / _PIXELS) or 1].cpu())
-            return samples
-
-        (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler)
-        response, intercept = regress_nonnegative(moments, info.bands, info.bands)
-        pixels = torch.cat(kept, 1).clamp_min(0)
+        bands, step = scene.info.bands, _step(scene.info)
+        moments, pixels = _sampled(scene, step)
+        if pixels.shape[1] <= bands and step > 1:  # masks may leave nothing where is looked
+            moments, pixels = _sampled(scene, 1)
+        response, intercept = regress_nonnegative(moments, bands, bands)
         unit = float(pixels.norm(dim=0).mean()) or 1.0
         return Mixture(learn_spectra(pixels / unit), response, intercept, unit)
 
@@ -80,6 +81,30 @@ class Cnmf:
         before = unmix(spectra, image.upsampled / state.unit).clamp_min(_PRESENT)
         after = follow_pan(response @ spectra, before, missing)
         return image.upsampled + state.unit * mix(spectra, after - before)
+
+
+def _step(info: PairInfo) -> int:
+    """Every so many ms rows and columns one is kept: about :data:`_PIXELS` of a block that is looked at."""
+    return max(round(MOMENTS.side / info.placement.ratio / math.sqrt(_PIXELS)), 1)
+
+
+def _sampled(scene: Scene, step: int) -> tuple[Moments, Tensor]:
+    """Moments of ms and pan on the ms grid, and (B, N) ms pixels of every so many of its rows and columns.
+
+    Which these are depends on the grid alone, not on the tiles that there is memory for.
+    """
+    info, kept = scene.info, [torch.zeros(scene.info.bands, 0, dtype=torch.float64)]
+
+    def sampler(image: TileImage) -> Tensor:
+        rows, cols = (
+            torch.arange(*span, device=image.ms_valid.device) % step == 0 for span in image.ms_window.spans
+        )
+        picked = replace(image, ms_valid=image.ms_valid & rows[:, None] & cols)
+        kept.append(picked.ms_core_samples(info.mean_gain)[0].cpu())
+        return ms_grid_samples(image)
+
+    (moments,) = gather(scene, ms_grid_margin(info, info.mean_gain), sampler)
+    return moments, torch.cat(kept, 1).clamp_min(0)
 
 
 def learn_spectra(pixels: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -152,3 +153,37 @@ def test_a_variable_of_negative_weight_is_left_out_and_the_rest_fitted_again():
     regressors = np.stack([samples[0], samples[2], np.ones(500)], 1)
     expected = np.linalg.lstsq(regressors, pan, rcond=None)[0]
     np.testing.assert_allclose(weights, [expected[0], 0.0, expected[1]], atol=1e-9)
+
+
+def test_nonnegative_weights_are_the_best_there_are_whatever_the_units():
+    """Against every choice of variables, where the most negative weight was not the one to leave out."""
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        samples = rng.normal(size=(4, 4)) @ rng.normal(size=(4, 300))
+        pan = rng.normal(size=4) @ samples + rng.normal(size=300)
+        best = best_nonnegative(samples, pan)
+        for units in (np.ones(4), 10.0 ** rng.integers(-4, 5, 4)):
+            stacked = np.vstack([samples * units[:, None], pan])
+            weights, _ = regress_nonnegative(Moments.of(torch.from_numpy(stacked)), 4, 4)
+            np.testing.assert_allclose(weights.numpy() * units, best, atol=1e-7)
+
+
+def best_nonnegative(samples, target):
+    """By trying all: of the least squares on some variables that have no negative weight, the nearest."""
+    found = []
+    centred, wanted = samples - samples.mean(1, keepdims=True), target - target.mean()
+    for chosen in product((False, True), repeat=len(samples)):
+        weights = np.zeros(len(samples))
+        weights[list(chosen)] = np.linalg.lstsq(centred[list(chosen)].T, wanted, rcond=None)[0]
+        if weights.min() >= 0:
+            found.append((np.square(wanted - weights @ centred).sum(), weights))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def test_a_constant_or_repeated_variable_has_no_weight_of_its_own():
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=400)
+    moments = Moments.of(torch.from_numpy(np.stack([one, np.full(400, 3.0), one, 2 * one + 1])))
+    weights, intercept = regress_nonnegative(moments, 3, 3)
+    np.testing.assert_allclose(weights, [2.0, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(intercept, 1, atol=1e-9)

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from pancli.methods import unmixing
 from pancli.methods.registry import METHODS
 from pancli.methods.unmixing import Mixture, follow_pan, learn_spectra, unmix
 from pancli.scene import fuse_scene
@@ -66,6 +69,24 @@ def test_the_fit_takes_a_bounded_sample():
     assert state.spectra.shape == (4, 5)
     assert bool((state.response >= 0).all())
     assert 0.9 < float(state.response.sum()) < 1.3
+
+
+def test_the_spectra_do_not_depend_on_the_tiles_there_is_memory_for():
+    scene = make_case(4).scene()
+    state = METHODS["cnmf"].fit(scene)
+    small = METHODS["cnmf"].fit(replace(scene, fit_tile=48))
+    torch.testing.assert_close(small.spectra, state.spectra, rtol=1e-6, atol=1e-9)
+
+
+def test_where_masks_leave_nothing_of_the_sample_every_pixel_counts():
+    case = make_case(4)
+    ms = case.ms.copy()
+    ms[:, :: unmixing._step(case.scene().info)] = np.nan
+    scene = replace(case, ms=ms).scene()
+    assert unmixing._sampled(scene, unmixing._step(scene.info))[1].shape[1] == 0
+    state = METHODS["cnmf"].fit(scene)
+    assert bool(torch.isfinite(state.spectra).all())
+    assert float(state.spectra.min(0).values.max()) > 0
 
 
 def test_what_ms_blurred_away_pan_may_show():
