@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from pancli.adaptation.samples import Sample, Samples
 from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
 from pancli.methods.alignment import NOWHERE
+from pancli.methods.back_projection import after_rounds, lacking
 from pancli.methods.network import Measured, NetworkMethod
-from pancli.networks.protocol import Network
+from pancli.methods.protocol import TileImage
+from pancli.networks.protocol import Inputs
 from pancli.scene import TiledScene
 from pancli.tiling import Window
 
@@ -36,11 +39,13 @@ class AdaptTerms:
     Attributes:
         seconds: How long to learn; looking for windows comes before.
         loss: A key of :data:`pancli.adaptation.objectives.LOSSES`.
+        rounds: Of back-projection that follow the network; what comes of them is what learns and is judged.
         seed: Which windows come when.
     """
 
     seconds: float
     loss: str = "reduced"
+    rounds: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,7 +122,8 @@ def adapt(
             # As the network will be shown it.
             scene = replace(scene, pan_shift=Measured.of(scene).shift)
         samples = objective.gather(scene)
-        learner = _Learner(method, copy.deepcopy(method.network), samples, objective)
+        adapted = replace(method, network=copy.deepcopy(method.network))
+        learner = _Learner(adapted, samples, objective, terms.rounds)
         before = after = learner.held_back()
         best = copy.deepcopy(learner.network.state_dict())
         optimizer = torch.optim.Adam(learner.network.parameters(), lr=_RATE)
@@ -142,14 +148,12 @@ def adapt(
 class _Learner:
     """A network being adapted, and what it learns from."""
 
-    def __init__(
-        self, method: NetworkMethod, network: Network, samples: Samples, objective: Objective
-    ) -> None:
-        self.network = network.eval().requires_grad_()
-        self._method, self._samples, self._objective = method, samples, objective
+    def __init__(self, method: NetworkMethod, samples: Samples, objective: Objective, rounds: int) -> None:
+        self.network = method.network.eval().requires_grad_()
+        self._method, self._samples, self._objective, self._rounds = method, samples, objective, rounds
         info = samples.learnt[0].image.info
         measured = None
-        if network.TRAITS.physics:
+        if self.network.TRAITS.physics:
             agreement = agreement_of((sample.image for sample in samples.learnt), info)
             measured = Measured(info.gains, info.mean_gain, agreement.numbers())
         self._state = method.begin(samples.units, info, measured)
@@ -178,10 +182,27 @@ class _Learner:
 
     def _loss(self, sample: Sample, group: int, window: Window) -> Tensor:
         views = list(self._method.views(sample.image, self._state, (window,)))
-        inputs = views[group]
-        fused = (inputs.bms + self.network(inputs).residual)[0]
-        return self._objective.loss(
-            Patch(fused, self._state.groups[group], window), sample, self._state.units
+        members, inputs = self._state.groups[group], views[group]
+        outcome = self.network(inputs)
+        trust = None if outcome.trust is None else outcome.trust[0]
+        lacks = self._lacks(sample.image, inputs, window, members)
+        fused = after_rounds((inputs.bms + outcome.residual)[0], trust, self._rounds, lacks)
+        return self._objective.loss(Patch(fused, members, window), sample, self._state.units)
+
+    def _lacks(
+        self, image: TileImage, inputs: Inputs, window: Window, members: Sequence[int]
+    ) -> Callable[[Tensor], Tensor]:
+        """What a fused window lacks of ms, in units."""
+        chosen, info, masks = list(members), image.info, None
+        if inputs.valid is not None and not bool(inputs.valid.all()):
+            masks = inputs.valid[0, 0] > 0, image.ms_valid
+        return partial(
+            lacking,
+            ms=self._state.units.of_bands(image.ms)[chosen],
+            placement=info.placement,
+            windows=(window, image.ms_window),
+            gains=tuple(info.gains[member] for member in chosen),
+            masks=masks,
         )
 
     def _random_window(self, sample: Sample, generator: torch.Generator) -> Window:

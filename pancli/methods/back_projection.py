@@ -7,7 +7,9 @@ cubic interpolation as the back-projection kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,6 +65,23 @@ def lacking(
         missing = ms[..., *inside] - reduced.to(ms.dtype)
         missing = torch.where(whole & masks[1][inside], missing, torch.zeros_like(missing))
     return upsample(missing, placement, seen, pan_window)
+
+
+def after_rounds(
+    fused: Tensor, trust: Tensor | None, rounds: int, lacks: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """A fused image after rounds of back-projection.
+
+    Args:
+        fused: (..., B, H, W).
+        trust: The same, 0 to 1: the share of every round that is added; None for all.
+        rounds: How many.
+        lacks: What an image lacks, as :func:`lacking` says it.
+    """
+    for _ in range(rounds):
+        missing = lacks(fused)
+        fused = fused + (missing if trust is None else trust * missing)
+    return fused
 
 
 def radius_per_round(placement: Placement, gain: float) -> int:
@@ -136,17 +155,15 @@ class BackProjected:
         tile, info = image.tile, image.info
         fused, trust = self._fused(self.widened(image, state), state)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
-        for _ in range(self.rounds):
-            missing = lacking(
-                fused,
-                image.ms,
-                info.placement,
-                (tile.window, image.ms_window),
-                state.gains,
-                None if whole else (image.valid, image.ms_valid),
-            )
-            fused = fused + (missing if trust is None else trust * missing)
-        return fused
+        lacks = partial(
+            lacking,
+            ms=image.ms,
+            placement=info.placement,
+            windows=(tile.window, image.ms_window),
+            gains=state.gains,
+            masks=None if whole else (image.valid, image.ms_valid),
+        )
+        return after_rounds(fused, trust, self.rounds, lacks)
 
     def widened(self, image: TileImage, state: BackProjectedState) -> TileImage:
         """The tile that the method inside must fuse: its core is as much wider as the rounds look."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,27 @@ LICENCE = "CC-BY-4.0"
 SUFFIX = ".safetensors"
 """Wherever a method can be named, what ends so is a weights file."""
 
+_MOST_PIXELS = 2**40
+_MOST_ROUNDS = 5  # of back-projection, as methods take them
 _LATER = {"teacher", "began_from", "back_projections"}  # fields that older cards do not have
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "tuple[float, float]": lambda pair: (
+        isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
+    ),
+    "dict[str, dict[str, float]]": lambda table: (
+        isinstance(table, dict)
+        and all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in table.values())
+    ),
+}
+"""What a card may hold, by the type of the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +113,23 @@ class Card:
         """The card in a header.
 
         Raises:
-            WeightsError: A field is missing or unknown, or the name is none that a file can have.
+            WeightsError: A field is missing or unknown, or has a value that none can have.
         """
         known = {f.name for f in fields(cls)}
         if odd := sorted((set(values) - known) | (known - set(values) - _LATER)):
             raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
         if not is_plain_name(values["name"]):
             raise WeightsError(f"the card's name {values['name']!r} is none that a file can have")
+        for f in fields(cls):
+            value = values.get(f.name, f.default)
+            if f.name in values and not _KINDS[str(f.type)](value):
+                raise WeightsError(f"the card's {f.name} {value!r} is no {f.type}")
+        if not (values["bands"] >= 1 and 1 <= values["nominal_pixels"] <= _MOST_PIXELS):
+            raise WeightsError("the card's bands and nominal_pixels must be 1 or more")
+        if not 0 < values["ratios"][0] <= values["ratios"][1]:
+            raise WeightsError(f"the card's ratios {values['ratios']} must rise from above 0")
+        if not 0 <= values.get("back_projections", 0) <= _MOST_ROUNDS:
+            raise WeightsError(f"the card's back_projections must be 0 to {_MOST_ROUNDS}")
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 
 
@@ -127,7 +159,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 

@@ -175,7 +175,8 @@ def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adapt
     if plan.options.adapt is None or not isinstance(network, NetworkMethod):
         return plan, None
     with clock.stage("adapt"):
-        terms = AdaptTerms(plan.options.adapt, plan.options.adapt_loss)
+        rounds = 0 if around is None else around.rounds
+        terms = AdaptTerms(plan.options.adapt, plan.options.adapt_loss, rounds)
         adapted, adaptation = adapt(network, plan.scene, terms, progress)
     method = adapted if around is None else replace(around, method=adapted)
     tags = {**plan.spec.tags, "PANCLI_ADAPTATION": adaptation.describe()}

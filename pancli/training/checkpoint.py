@@ -39,6 +39,7 @@ class Progress:
         stage: The stage it is in.
         step: Steps of that stage that are done.
         began_from: What weights it began from; empty for random ones.
+        taught_by: Given weights that teach; empty where there are none.
         best: Best score so far per weights file; empty before the first validation.
         seconds: Time spent on the run, resumed or not.
     """
@@ -47,6 +48,7 @@ class Progress:
     stage: str
     step: int = 0
     began_from: str = ""
+    taught_by: str = ""
     best: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 

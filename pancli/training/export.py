@@ -8,14 +8,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pancli.hashing import file_sha256
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.statistics import FEATURES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import Card, save_weights
-from pancli.training.initial import named_weights
 from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule
 from pancli.training.run import Run
@@ -87,16 +85,12 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         figures: What it reaches on the validation scenes.
     """
     recipe = run.recipe
-    ratios = recipe.degradation.ratios
     return Card(
         name=name,
         network=next(key for key, kind in NETWORKS.items() if type(network) is kind),
         version=recipe.version,
         bands=recipe.bands,
-        ratios=(
-            round(min(ratios) - RATIO_SLACK, 3),
-            round(max(*ratios, recipe.largest_ratio) + RATIO_SLACK, 3),
-        ),
+        ratios=_ratios(run),
         nominal_pixels=network.nominal_pixels,
         parameters=sum(p.numel() for p in network.parameters()),
         normalisation="detail units of the scene, so any dynamic range: band = (ms - mean) / (r std) with r "
@@ -111,10 +105,21 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         figures=_measured({**run.baselines, name: figures}),
         limits=recipe.limits,
-        teacher=_teacher(recipe),
+        teacher=_teacher(recipe, run.progress.taught_by),
         began_from=run.progress.began_from,
         back_projections=recipe.back_projections,
     )
+
+
+def _ratios(run: Run) -> tuple[float, float]:
+    """From the smallest to the largest trained with, or measured, and a little beyond."""
+    recipe = run.recipe
+    ratios: list[float] = []
+    for source, images in zip(recipe.sources, run.sampler.images, strict=True):
+        referenced = source.kind == "referenced"
+        ratios += [image.ratio for image in images] if referenced else recipe.degradation.ratios
+    low, high = min(ratios), max(*ratios, recipe.largest_ratio)
+    return round(low - RATIO_SLACK, 3), round(high + RATIO_SLACK, 3)
 
 
 def _groups(bands: int, traits: Traits) -> str:
@@ -155,7 +160,7 @@ def _steps(schedule: Schedule) -> str:
     return f"{schedule.steps} steps of {patches} patches of {schedule.patch} pixels"
 
 
-def _teacher(recipe: Recipe) -> str:
+def _teacher(recipe: Recipe, taught_by: str) -> str:
     """What teacher or peer there was, and what was taken from it."""
     if recipe.mutual is not None:
         return (
@@ -171,11 +176,7 @@ def _teacher(recipe: Recipe) -> str:
         taken.append(f"features{adapted} (weights {weights})")
     if plan.output:
         taken.append(f"output (weight {plan.output:g})")
-    if teacher is None:
-        path = named_weights(plan.weights, "distillation.weights")
-        who = f"{path.name}, SHA-256 {file_sha256(path)}"
-    else:
-        who = f"{teacher.kind} of {_steps(teacher.schedule)}"
+    who = taught_by if teacher is None else f"{teacher.kind} of {_steps(teacher.schedule)}"
     return f"{who}; taken from it: {', '.join(taken)}"
 
 

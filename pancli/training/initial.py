@@ -47,6 +47,23 @@ def named_weights(name: str, asked: str) -> Path:
     return path
 
 
+def given_teacher(recipe: Recipe) -> Path | None:
+    """The file of weights that teach; None where there is no such teacher.
+
+    Raises:
+        WeightsError: There is none of that name.
+    """
+    plan = recipe.distillation
+    if plan is None or not plan.weights:
+        return None
+    return named_weights(plan.weights, "distillation.weights")
+
+
+def told_file(path: Path) -> str:
+    """A weights file, for cards and for runs that go on."""
+    return f"{path.name}, SHA-256 {file_sha256(path)}"
+
+
 def load_initial(name: str, recipe: Recipe) -> Initial:
     """Read weights to begin from.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from pancli.errors import RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
 from pancli.training.export import export_unmeasured, validate
-from pancli.training.initial import load_initial
+from pancli.training.initial import given_teacher, load_initial, told_file
 from pancli.training.notes import Board, require_tensorboard
 from pancli.training.recipe import Recipe
 from pancli.training.run import CHECKPOINT, Clock, Run, Terms, Told
@@ -99,7 +99,10 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
             f"cannot make the folder {folder}: {error.strerror}; give another --out"
         ) from error
     began = "" if workshop.initial is None else workshop.initial.told
-    progress = Progress(recipe.sha256, stage_names(recipe)[0], began_from=began)
+    teacher = given_teacher(recipe)
+    taught = "" if teacher is None else told_file(teacher)
+    _spare(folder, recipe, {"--init": terms.init, "distillation.weights": teacher})
+    progress = Progress(recipe.sha256, stage_names(recipe)[0], began_from=began, taught_by=taught)
     checkpoint = folder / CHECKPOINT
     resumed = checkpoint.exists() and not terms.fresh
     if resumed:
@@ -130,7 +133,21 @@ def _agreed(saved: Progress, asked: Progress, path: Path) -> Progress:
             f"{path} began from {saved.began_from or 'random weights'}, not from "
             f"{asked.began_from or 'random weights'}; give the same --init, use --fresh, or another --out"
         )
+    if saved.taught_by != asked.taught_by:
+        raise RecipeError(
+            f"{path} was taught by {saved.taught_by or 'no given weights'}, not by "
+            f"{asked.taught_by or 'any'}; give the same distillation.weights, use --fresh, or another --out"
+        )
     return saved
+
+
+def _spare(folder: Path, recipe: Recipe, given: Mapping[str, str | Path | None]) -> None:
+    """Refuse weights to begin from, or to be taught by, that the run would write over."""
+    stems = [recipe.name, *([] if recipe.mutual is None else [f"{recipe.name}-{recipe.mutual.peer}"])]
+    own = {(folder / f"{stem}.safetensors").resolve() for stem in stems}
+    for asked, weights in given.items():
+        if weights is not None and Path(weights).resolve() in own:
+            raise RecipeError(f"{asked} {weights} is what this run writes; give another --out")
 
 
 @contextmanager
@@ -166,11 +183,12 @@ def _run_stage(
         if ranks.first:
             if board is not None and step % _BOARD_EVERY == 0:
                 board.note(run.stage.name, step, taken.numbers())
-            if last or (step + 1) % schedule.validate_every == 0:
+            validated = last or (step + 1) % schedule.validate_every == 0
+            if validated:
                 validate(run, taken.loss, board)
                 if on_warning is not None and (odd := standstill(run)):
                     on_warning(odd)
-            if clock.save_is_due(schedule.checkpoint_minutes) or last or taken.late:
+            if clock.save_is_due(schedule.checkpoint_minutes) or validated or taken.late:
                 save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
         if taken.late and not last:
             export_unmeasured(run)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pancli.errors import UsageError
+from pancli.errors import OutputError, UsageError
 from pancli.training.validation import Figures
 
 _FIRST = ("step", "stage", "weights", "seconds", "loss")
@@ -50,7 +51,11 @@ class Metrics:
     groups: tuple[str, ...]
 
     def note(self, row: Row) -> None:
-        """Append a row."""
+        """Append a row.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
         values: dict[str, Any] = {
             "step": row.step,
             "stage": row.stage,
@@ -63,20 +68,22 @@ class Metrics:
                 values[f"{group} {field.name}"] = round(getattr(found, field.name), 4)
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns(), restval="", lineterminator="\n")
-        if not self.path.exists():
-            writer.writeheader()
-        writer.writerow(values)
-        with self.path.open("a") as file:
-            file.write(text.getvalue())
+        with self._writing():
+            if not self.path.exists():
+                writer.writeheader()
+            writer.writerow(values)
+            with self.path.open("a") as file:
+                file.write(text.getvalue())
 
     def psnrs(self, stage: str, weights: str) -> list[tuple[int, tuple[float, ...]]]:
-        """The step of every validation of a stage's weights, and the PSNR of each group."""
+        """The step of every validation of a stage's weights that told all, and the PSNR of each group."""
         if not self.path.exists():
             return []
         with self.path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if (row["stage"], row["weights"]) == (stage, weights)]
         names = [f"{group} psnr" for group in self.groups]
-        return [(int(row["step"]), tuple(float(row[name]) for name in names)) for row in rows]
+        told = [(row["step"], [row[name] for name in names]) for row in rows]
+        return [(int(step), tuple(map(float, values))) for step, values in told if all(values)]
 
     def keep(self, stages: Iterable[str], stage: str, step: int) -> None:
         """Drop what is told of steps that a resumed run takes again, and a row that was cut off.
@@ -85,22 +92,41 @@ class Metrics:
             stages: Those that are over.
             stage: The one the run is in.
             step: Its steps that are done.
+
+        Raises:
+            OutputError: It cannot be written.
         """
         over = set(stages)
-        if not over and step == 0:  # another recipe's columns may be others
-            self.path.unlink(missing_ok=True)
-        if not self.path.exists():
-            return
-        head, *rows = self.path.read_text().splitlines(keepends=True)
-        kept = [head]
+        with self._writing():
+            if not self.path.exists():
+                return
+            head, *rows = self.path.read_text().splitlines(keepends=True) or [""]
+            # Another recipe's columns may be others, and a header may have been cut off.
+            if (not over and step == 0) or head != ",".join(self._columns()) + "\n":
+                self.path.unlink()
+                return
+            self._replace([head, *self._kept(rows, over, stage, step)])
+
+    def _kept(self, rows: Iterable[str], over: set[str], stage: str, step: int) -> list[str]:
+        kept = []
         for row in rows:
             told = row.split(",")
             whole = row.endswith("\n") and len(told) >= len(_FIRST)
             if whole and (told[1] in over or (told[1] == stage and int(told[0]) <= step)):
                 kept.append(row)
+        return kept
+
+    def _replace(self, lines: Iterable[str]) -> None:
         temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text("".join(kept))
+        temporary.write_text("".join(lines))
         temporary.replace(self.path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error
 
     def _columns(self) -> list[str]:
         return [*_FIRST, *(f"{group} {field.name}" for group in self.groups for field in fields(Figures))]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from pancli.methods.back_projection import lacking
+from pancli.methods.back_projection import after_rounds, lacking
 from pancli.networks.protocol import Network
 from pancli.tiling import Window
 from pancli.training.losses import (
@@ -56,8 +57,8 @@ class Supervised:
             outcome = self.network(batch.inputs)
         fused = outcome.residual.float() + batch.inputs.bms
         if self.back_projections:
-            trust = torch.ones_like(fused) if outcome.trust is None else outcome.trust.float()
-            parts = zip(fused, trust, batch.observed, strict=True)
+            trusts = [None] * len(fused) if outcome.trust is None else outcome.trust.float()
+            parts = zip(fused, trusts, batch.observed, strict=True)
             fused = torch.stack([_consistent(*part, self.back_projections) for part in parts])
         return fused, outcome.features
 
@@ -66,13 +67,13 @@ class Supervised:
         return supervised_terms(self.loss, self.run(batch)[0], batch)
 
 
-def _consistent(fused: Tensor, trust: Tensor, observed: Observed, rounds: int) -> Tensor:
+def _consistent(fused: Tensor, trust: Tensor | None, observed: Observed, rounds: int) -> Tensor:
     """A whole region (K, H, W) after rounds of back-projection, of each of which a share is added."""
     ms, placement = observed.ms, observed.placement
     windows = Window(0, 0, *fused.shape[1:]), Window(0, 0, *ms.shape[1:])
-    for _ in range(rounds):
-        fused = fused + trust * lacking(fused, ms, placement, windows, (observed.gain,) * len(ms))
-    return fused
+    gains = (observed.gain,) * len(ms)
+    lacks = partial(lacking, ms=ms, placement=placement, windows=windows, gains=gains)
+    return after_rounds(fused, trust, rounds, lacks)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,20 @@ class Batch(NamedTuple):
             turned = images.rot90(turns, (2, 3))
             return turned.flip(3) if mirror else turned
 
-        return self._replace(inputs=self.inputs.each(turn), target=turn(self.target))
+        inputs = self.inputs.each(turn)
+        if (physics := inputs.physics) is not None:
+            agreement = turned_agreement(physics.agreement, turns, mirror=mirror)
+            inputs = inputs._replace(physics=physics._replace(agreement=agreement))
+        return self._replace(inputs=inputs, target=turn(self.target))
+
+
+def turned_agreement(agreement: Tensor, turns: int, *, mirror: bool) -> Tensor:
+    """Numbers of agreement (..., 8) after so many quarter turns, then mirrored: pan's shift turns with it."""
+    down, right = agreement[..., 2], agreement[..., 3]
+    for _ in range(turns % 4):
+        down, right = -right, down
+    right = -right if mirror else right
+    return torch.cat((agreement[..., :2], torch.stack((down, right), -1), agreement[..., 4:]), -1)
 
 
 def _placed(images: Tensor, device: torch.device) -> Tensor:

@@ -87,13 +87,16 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         device: Where to compute; with CUDA, each process takes the device of its own number.
 
     Raises:
-        UsageError: The machine has fewer devices than processes.
+        UsageError: The machine has fewer devices than processes, or torchrun did not start them.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Ranks(device=device)
         return
-    rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    try:
+        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    except KeyError as error:
+        raise UsageError(f"WORLD_SIZE is {count}, but {error} is not set; start with torchrun") from error
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise UsageError(

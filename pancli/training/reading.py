@@ -33,6 +33,7 @@ from pancli.training.recipe import (
     Teacher,
 )
 
+_MOST_THREADS = 1024
 _COMPUTED = {"sha256"}  # fields that are no keys
 _TAKEN = ("checkpoint", "teacher")  # files beside the weights, of every run
 
@@ -123,8 +124,8 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield "sources", len(recipe.sources) > 0, "at least one"
     yield "bands", recipe.bands >= 1, "1 or more"
     yield "back_projections", 0 <= recipe.back_projections <= 5, "0 to 5"
-    whole = recipe.schedule.patch == recipe.schedule.region and recipe.schedule.patches == 1
-    yield "schedule: patch", whole or not recipe.back_projections, "the region where back_projections are"
+    whole = recipe.schedule.whole or not recipe.back_projections
+    yield "schedule: patch", whole, "the region where back_projections are"
     yield "kept", 0 <= recipe.kept < 1, "0 or more, below 1"
     beyond = all(ratio <= recipe.largest_ratio <= 8 for ratio in recipe.degradation.ratios)
     yield "largest_ratio", beyond or not recipe.largest_ratio, "those of degradation.ratios or above, to 8"
@@ -195,8 +196,8 @@ def _schedule_rules(where: str, schedule: Schedule) -> Iterator[Rule]:
     yield f"{where}: settle", 0 <= schedule.settle <= 1, "0 to 1"
     yield f"{where}: patch", 8 <= schedule.patch <= schedule.region, "8 to the side of a region"
     yield f"{where}: checkpoint_minutes", 0 <= schedule.checkpoint_minutes < math.inf, "0 or more"
-    yield f"{where}: threads", schedule.threads >= 0, "0 or more"
-    yield f"{where}: prefetch", schedule.prefetch >= 0, "0 or more"
+    yield f"{where}: threads", 0 <= schedule.threads <= _MOST_THREADS, f"0 to {_MOST_THREADS}"
+    yield f"{where}: prefetch", 0 <= schedule.prefetch <= _MOST_THREADS, f"0 to {_MOST_THREADS}"
     for name in ("steps", "regions", "region", "patches", "validate_every"):
         yield f"{where}: {name}", getattr(schedule, name) >= 1, "1 or more"
     yield f"{where}: warm_up", 0 <= schedule.warm_up < schedule.steps, "0 or more, fewer than its steps"
@@ -223,7 +224,7 @@ def _teacher_rules(teacher: Teacher, schedule: Schedule) -> Iterator[Rule]:
     yield _one_of("teacher: kind", teacher.kind, TEACHERS)
     yield "teacher: constraint", 0 <= teacher.constraint < math.inf, "0 or more"
     yield "teacher: warm_up", 0 <= teacher.warm_up <= 1, "0 to 1"
-    for name in ("patch", "region"):
+    for name in ("patch", "region", "threads", "prefetch"):
         same = getattr(teacher.schedule, name) == getattr(schedule, name)
         yield f"teacher: schedule: {name}", same, "the student's"
     yield from _schedule_rules("teacher: schedule", teacher.schedule)

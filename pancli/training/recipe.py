@@ -106,7 +106,7 @@ class Schedule:
         clip: Largest norm of a gradient.
         settle: Part of the run after which normalisation statistics stay as they are.
         validate_every: Steps between validations.
-        checkpoint_minutes: Between saves, validations apart.
+        checkpoint_minutes: Between saves; every validation saves, too.
         threads: Of the CPU; 0 leaves them alone.
         prefetch: Batches made ahead, each in a thread of its own.
     """
@@ -126,6 +126,11 @@ class Schedule:
     checkpoint_minutes: float = 3.0
     threads: int = 0
     prefetch: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether regions are patches as they are."""
+        return self.patch == self.region and self.patches == 1
 
     def rate(self, step: int) -> float:
         """The learning rate that holds at a step."""

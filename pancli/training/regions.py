@@ -94,20 +94,16 @@ def draw_region(
     generator: torch.Generator,
     device: torch.device = CPU,
 ) -> Region:
-    """A window of an image's bands, observed at random; of a referenced one as it was observed already.
+    """A window of an image's bands, observed at random.
 
     Args:
-        kind: Of source.
+        kind: Of source: "pairs" or "truth".
         image: Which.
         window: Where.
         degradation: How.
         generator: Where randomness comes from, on the CPU.
         device: Where to observe it, and where the region lies.
     """
-    if kind == "referenced":
-        *images, placement = referenced_parts(image, window)
-        pan, ms, reference = (part.to(device) for part in images)
-        return whole_region(pan, ms, reference, placement, GENERIC.ms_gains[0])
     reference = crop(image.bands, window).to(device)
     if kind == "pairs":
         gain = uniform(generator, *degradation.pan_gains)
@@ -119,6 +115,20 @@ def draw_region(
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
     return observe(both[:1], both[1:], degradation, generator)
+
+
+def referenced_region(image: Image, window: Window, side: int, device: torch.device = CPU) -> Region:
+    """A window of a referenced image's bands, as it was observed already.
+
+    Args:
+        image: Which.
+        window: Where.
+        side: Most pan pixels along an axis: the last ms pixels may reach beyond.
+        device: Where the region lies.
+    """
+    pan, ms, reference, placement = referenced_parts(image, window)
+    pan, reference = (part[:, :side, :side].to(device) for part in (pan, reference))
+    return whole_region(pan, ms.to(device), reference, placement, GENERIC.ms_gains[0])
 
 
 def simulated_region(

@@ -12,7 +12,8 @@ from pancli.device import CPU
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Traits
 from pancli.networks.registry import find_network
-from pancli.training.images import Image, Room
+from pancli.tiling import Window
+from pancli.training.images import Image, Room, pan_under
 from pancli.training.patches import Batch, cut_patch, random_corners, random_group
 from pancli.training.recipe import Recipe, Schedule, Source
 from pancli.training.regions import (
@@ -20,6 +21,7 @@ from pancli.training.regions import (
     choose_window,
     draw_region,
     integer,
+    referenced_region,
     shown_region,
     simulated_region,
 )
@@ -106,6 +108,8 @@ class Sampler:
         index = integer(generator, len(self.images[source]))
         image, room = self.images[source][index], self.rooms[source][index]
         window = choose_window(room, generator)
+        if kind == "referenced":
+            return referenced_region(image, window, self.schedule.region, self.device)
         return draw_region(kind, image, window, degradation, generator, self.device)
 
 
@@ -119,8 +123,8 @@ def step_seed(seed: int, step: int, sequence: int) -> int:
 
 
 def _side(image: Image, region: int, source: Source) -> int:
-    """Side of a region in pixels of the bands."""
-    return max(math.floor(region / image.ratio), 1) if source.kind == "referenced" else region
+    """Side of a region in pixels of the bands; of referenced ones, that lie under one on pan's grid."""
+    return math.ceil(region / image.ratio) if source.kind == "referenced" else region
 
 
 def _check_traits(recipe: Recipe, traits: Traits) -> None:
@@ -155,7 +159,8 @@ def _check_image(image: Image, source: Source, patch: int, traits: Traits) -> No
         TrainingError: It is too small.
     """
     referenced = source.kind == "referenced"
-    known = image.pan.shape if referenced and image.pan is not None else image.bands.shape[1:]
+    whole = Window(0, 0, *image.bands.shape[1:])
+    known = (pan_under(image.placement, whole)[0] if referenced else whole).shape
     if min(known) < patch:
         raise TrainingError(f"no patch of {patch} pixels fits into {image.name} of {known} pixels")
     if referenced and traits.ratio is not None and abs(image.ratio - traits.ratio) > RATIO_SLACK:

@@ -42,16 +42,16 @@ def load_images(source: Source, data: Path, validation: Validation | None = None
     if source.kind == "simulated":
         return ()
     folder = data / source.folder
-    taken = _held_back(validation, data, folder) if validation else frozenset()
+    taken = _held_back(validation, data) if validation else frozenset()
     names = find_names(folder, source.names, source.kind, taken)
-    if double := taken.intersection(names):
+    if double := [name for name in names if taken & _files_of(folder, name, source.kind)]:
         raise RecipeError(f"{folder / min(double)} is validated on; it cannot be trained on too")
     load = {"pairs": load_pair, "referenced": load_referenced, "truth": _load_truth}[source.kind]
     return tuple(load(folder, name, source.nodata) for name in names)
 
 
 def find_names(
-    folder: Path, names: Sequence[str], kind: str, without: frozenset[str] = frozenset()
+    folder: Path, names: Sequence[str], kind: str, without: frozenset[Path] = frozenset()
 ) -> tuple[str, ...]:
     """Names as given, and in the place of each pattern those in a folder that match it, sorted.
 
@@ -59,17 +59,19 @@ def find_names(
         folder: Where images are.
         names: Names and patterns.
         kind: Of source.
-        without: Names that patterns leave out.
+        without: Files, resolved; patterns leave out images that are made of any of them.
 
     Raises:
-        RecipeError: A pattern finds nothing.
+        RecipeError: A pattern finds nothing, or is none.
     """
     found: list[str] = []
     for name in names:
         if not _PATTERN & set(name):
             found.append(name)
             continue
-        matching = sorted(_matching(folder, name, kind) - without)
+        matching = sorted(
+            n for n in _matching(folder, name, kind) if not without & _files_of(folder, n, kind)
+        )
         if not matching:
             made = f"a folder with {_FILES[kind]}" if kind in _FILES else "a .tif file"
             more = " or all are validated on" if without else ""
@@ -80,17 +82,27 @@ def find_names(
 
 def _matching(folder: Path, pattern: str, kind: str) -> set[str]:
     suffix, role = (".tif", "truth") if kind == "truth" else ("/pan.tif", "pan")
-    files = [(path, suffix) for path in folder.glob(pattern + suffix)]
-    files += [(path, f"-{role}.npy") for path in folder.glob(f"{pattern}-{role}.npy")]
+    try:
+        files = [(path, suffix) for path in folder.glob(pattern + suffix)]
+        files += [(path, f"-{role}.npy") for path in folder.glob(f"{pattern}-{role}.npy")]
+    except (ValueError, NotImplementedError) as error:
+        raise RecipeError(f"{folder}: '{pattern}' cannot be looked for ({error})") from error
     return {path.relative_to(folder).as_posix().removesuffix(end) for path, end in files}
 
 
-def _held_back(validation: Validation, data: Path, folder: Path) -> frozenset[str]:
-    """Names in a folder that are validated on."""
-    held = data / validation.folder
-    if not validation.names or held.resolve() != folder.resolve():
-        return frozenset()
-    return frozenset(find_names(held, validation.names, validation.kind))
+def _held_back(validation: Validation, data: Path) -> frozenset[Path]:
+    """The files that are validated on, however they are named."""
+    folder, kind = data / validation.folder, validation.kind
+    names = find_names(folder, validation.names, kind)
+    return frozenset().union(*(_files_of(folder, name, kind) for name in names))
+
+
+def _files_of(folder: Path, name: str, kind: str) -> frozenset[Path]:
+    """What an image may be read from, resolved."""
+    roles = {"truth": ("truth",), "pairs": ("pan", "ms"), "referenced": ("pan", "ms", "reference")}[kind]
+    rasters = (_raster(folder, name, role) for role in roles)
+    arrays = (folder / f"{name}-{role}.npy" for role in roles)
+    return frozenset(path.resolve() for path in (*rasters, *arrays))
 
 
 def load_pair(folder: Path, name: str, nodata: float | None = None) -> Image:

@@ -7,7 +7,7 @@ In mutual learning the one stage trains two networks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -89,20 +89,26 @@ class Workshop:
         """
         torch.manual_seed(self.recipe.seed)
         network = self._network()
+        first = _copied(network) if self.recipe.kept else {}
         if self.recipe.kept and self.initial is None:
             raise RecipeError("kept: there are no weights to keep a share of; give --init")
         if self.recipe.mutual is not None:
             return self._mutual(network, self.recipe.mutual)
         if self.recipe.distillation is None:
-            return self._plain(network)
+            return self._keeping(self._plain(network), first)
         if self.recipe.teacher is None:
-            return self._distilled(network, self._given(self.recipe.distillation), self.recipe.distillation)
+            teacher = self._given(self.recipe.distillation)
+            return self._keeping(self._distilled(network, teacher, self.recipe.distillation), first)
         if name == "teacher":
             return self._teacher(network, self.recipe.teacher)
-        teacher = self._trained(self.recipe.teacher)
+        trained = self._trained(self.recipe.teacher)
         if self.recipe.distillation.initialise:
-            teacher.initialise(network)
-        return self._distilled(network, teacher, self.recipe.distillation)
+            trained.initialise(network)
+        return self._keeping(self._distilled(network, trained, self.recipe.distillation), first)
+
+    def _keeping(self, stage: Stage, first: dict[str, Tensor]) -> Stage:
+        """A student's stage with the weights that the run began from, of which a share is kept."""
+        return replace(stage, first={self.recipe.name: first}) if first else stage
 
     def finish(self, stage: Stage) -> None:
         """Leave what the next stage needs."""
@@ -120,7 +126,12 @@ class Workshop:
         if self.initial is not None:
             network = kind(self.recipe.bands, self.initial.nominal_pixels)
             network.start_near_interpolation()
-            network.begin_from(self.initial.tensors)
+            try:
+                network.begin_from(self.initial.tensors)
+            except RuntimeError as error:
+                raise RecipeError(
+                    f"--init: {self.initial.told} does not fit {self.recipe.network}, whose layers are others"
+                ) from error
             return network
         network = kind(self.recipe.bands, self.recipe.schedule.patch**2)
         network.start_near_interpolation()
@@ -197,8 +208,20 @@ class Workshop:
                 f"distillation.weights: {card.name} ({card.network}, {card.bands} bands) does not take what "
                 f"{self.recipe.network} of {self.recipe.bands} bands takes"
             )
+        recipe, schedule = self.recipe, self.recipe.schedule
+        placed = schedule.whole or own.align % theirs.align == 0
+        if schedule.patch % theirs.align or not placed or theirs.window not in (None, schedule.patch):
+            window = f"windows of {theirs.window} pixels" if theirs.window else "windows"
+            raise RecipeError(
+                f"distillation.weights: {card.name} takes {window} at multiples of {theirs.align}, but "
+                f"patches of {schedule.patch} are cut at multiples of {own.align}"
+            )
+        if card.back_projections and not schedule.whole:
+            raise RecipeError(
+                f"distillation.weights: {card.name} ends in rounds of back-projection, which need whole "
+                "regions; set schedule.patch to schedule.region, and schedule.patches to 1"
+            )
         self._hold(network)
-        recipe = self.recipe
         return Given(Supervised(network, recipe.loss, recipe.precision, card.back_projections))
 
     def _hold(self, module: nn.Module) -> None:
@@ -228,10 +251,7 @@ class Workshop:
         schedule = self.recipe.schedule
         frozen = self._freeze(network)
         part = Part(trained, make_optimiser(trained, self.recipe.optimiser, schedule), frozen)
-        name = self.recipe.name
-        first = {key: tensor.cpu().clone() for key, tensor in network.state_dict().items()}
-        kept = {name: first} if self.recipe.kept else {}
-        return Stage("student", schedule, {"student": part}, objective, {name: network}, kept)
+        return Stage("student", schedule, {"student": part}, objective, {self.recipe.name: network})
 
     def _freeze(self, network: Network) -> tuple[nn.Module, ...]:
         """The modules that keep their weights.
@@ -255,6 +275,10 @@ class Workshop:
     def _place(self, module: nn.Module) -> None:
         module.to(self.device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _copied(network: Network) -> dict[str, Tensor]:
+    return {key: tensor.cpu().clone() for key, tensor in network.state_dict().items()}
 
 
 def make_optimiser(module: nn.Module, plan: Optimiser, schedule: Schedule) -> torch.optim.Optimizer:

@@ -13,6 +13,7 @@ from pancli.adaptation.objectives import LOSSES, Patch
 from pancli.adaptation.samples import full_samples, ms_windows, pan_window, reduced_samples
 from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
+from pancli.methods.back_projection import lacking
 from pancli.methods.network import NetworkMethod, scene_units
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
@@ -69,6 +70,34 @@ def test_what_is_learnt_brings_the_fused_image_nearer_to_the_truth(monkeypatch):
         fused = [fuse_scene(m, pair, m.fit(pair)).numpy() for m in (method, adapted)]
     errors = [np.abs(image - truth).mean() for image in fused]
     assert errors[1] < 0.98 * errors[0]
+
+
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("kind", [BandSet, GCPNet])
+def test_what_is_judged_is_what_is_written_rounds_and_all(kind, holes):
+    pan, ms, _ = waves()
+    if holes:
+        ms[:, 40:44, 40:44] = np.nan
+    method = NetworkMethod(settled(kind), card_of(settled(kind)))
+    samples = reduced_samples(array_scene(pan, ms))
+    objective = LOSSES["reduced"]
+    learner, none = (run._Learner(method, samples, objective, rounds) for rounds in (2, 0))
+    expected = []
+    for sample in samples.held_back:
+        image, window = sample.image, sample.image.tile.window
+        (inputs,), (members,) = method.views(image, learner._state, (window,)), learner._state.groups
+        with torch.no_grad():
+            outcome = method.network(inputs)
+        back = torch.argsort(torch.tensor(members))
+        fused = image.upsampled + samples.units.detail(outcome.residual[0][back])
+        for _ in range(2):
+            windows, masks = (window, image.ms_window), (image.valid, image.ms_valid)
+            missing = lacking(fused, image.ms, image.info.placement, windows, image.info.gains, masks)
+            fused = fused + (1.0 if outcome.trust is None else outcome.trust[0][back]) * missing
+        patch = Patch(samples.units.of_bands(fused), range(4), window)
+        expected.append(float(objective.loss(patch, sample, samples.units)))
+    assert learner.held_back() == pytest.approx(sum(expected) / len(expected), rel=1e-3)
+    assert learner.held_back() != pytest.approx(none.held_back(), rel=1e-2)
 
 
 def test_what_does_not_help_is_not_kept(scene, monkeypatch):

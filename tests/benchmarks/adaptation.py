@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pancli.adaptation import LOSSES, AdaptTerms, adapt
 from pancli.device import CPU
+from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.networks.weights import shipped
 from pancli.training.reading import read_recipe
@@ -33,14 +34,15 @@ def main() -> None:
     for number, case in enumerate(load_cases(read_recipe(RECIPE).validation, asked.data), start=1):
         cells = [_figures(method, case)]
         for loss in LOSSES:
-            adapted, found = adapt(method, case.scene, AdaptTerms(asked.seconds, loss))
+            terms = AdaptTerms(asked.seconds, loss, method.contract.back_projections)
+            adapted, found = adapt(method, case.scene, terms)
             kept = "yes" if found.kept else "no"
             cells.append(f"{_figures(adapted, case)} ({found.steps}, {kept})")
         print(f"| {number}: {case.group} | {' | '.join(cells)} |", flush=True)
 
 
 def _figures(method: NetworkMethod, case: Case) -> str:
-    (found,) = measure(method, [case]).values()
+    (found,) = measure(with_rounds(method, None), [case]).values()
     return f"{found.psnr:.2f} / {found.sam:.2f}"
 
 

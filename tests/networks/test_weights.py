@@ -166,6 +166,36 @@ def test_a_name_that_no_file_can_have_is_refused(saved, name):
         read_card(saved)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ratios": None},
+        {"ratios": [2.0]},
+        {"ratios": [4.0, 2.0]},
+        {"ratios": [0.0, 4.0]},
+        {"network": ["gcpnet"]},
+        {"bands": "4"},
+        {"bands": 0},
+        {"bands": True},
+        {"nominal_pixels": None},
+        {"nominal_pixels": 2**80},
+        {"back_projections": 9},
+        {"figures": {"PSNR": 30.0}},
+        {"limits": 7},
+    ],
+)
+def test_a_card_with_a_value_that_none_can_have_is_refused(saved, change):
+    with_card(saved, **change)
+    with pytest.raises(WeightsError, match=f"made.safetensors: the card's .*{next(iter(change))}"):
+        read_card(saved)
+
+
+def test_a_name_too_long_for_a_file_is_refused(saved, tmp_path):
+    network, card = load_weights(saved)
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_weights(network, card, tmp_path / f"{'a' * 300}.safetensors")
+
+
 def test_what_ends_as_weights_files_do_is_one():
     assert find_weights("gcpnet") == shipped()["gcpnet"]
     assert find_weights("runs/a.safetensors") == Path("runs/a.safetensors")

@@ -12,17 +12,18 @@ import torch
 from safetensors import safe_open
 
 from pancli.device import CPU
-from pancli.errors import DeviceError, RecipeError, TrainingError, WeightsError
+from pancli.errors import DeviceError, OutputError, RecipeError, TrainingError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.weights import load_weights, read_card
+from pancli.simulating import SimulateOptions, simulate_files
 from pancli.training import export, loop
 from pancli.training import run as running
 from pancli.training.checkpoint import read_progress, save_checkpoint
 from pancli.training.initial import load_initial
 from pancli.training.loop import train
 from pancli.training.reading import read_recipe
-from pancli.training.recipe import Decay, Optimiser
+from pancli.training.recipe import Decay, Optimiser, Source, Validation
 from pancli.training.run import CHECKPOINT, Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
@@ -267,6 +268,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, data, whole, change, mess
         train(other, data, tmp_path / "second", Terms(init=init))
 
 
+def test_weights_of_other_widths_are_refused(tmp_path, data, recipe):
+    small = replace(recipe, network="bandset-small")
+    with pytest.raises(RecipeError, match="--init: bandset, .* does not fit bandset-small"):
+        train(small, data, tmp_path / "run", Terms(init="bandset"))
+
+
 LAST = "l1 = 1.0, ms = 0.1, pan = 0.1"
 """The losses of MSINN's last stage."""
 
@@ -472,6 +479,43 @@ def test_a_row_of_metrics_that_was_cut_off_is_dropped(data, recipe, done):
     path.write_text(whole + "4,student,ti")
     train(recipe, data, done)
     assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("text", ["", "step,stage"])
+def test_metrics_whose_header_was_cut_off_begin_anew(data, recipe, done, text):
+    path = done / "metrics.csv"
+    header = path.read_text().splitlines()[0]
+    path.write_text(text)
+    train(recipe, data, done)
+    assert not path.exists()
+    train(recipe, data, done, Terms(fresh=True))
+    assert path.read_text().splitlines()[0] == header
+
+
+def test_metrics_that_cannot_be_written_are_told(tmp_path, data, recipe):
+    (tmp_path / "run" / "metrics.csv").mkdir(parents=True)
+    with pytest.raises(OutputError, match="metrics.csv: cannot be written"):
+        train(recipe, data, tmp_path / "run")
+
+
+def test_a_validation_saves(tmp_path, data, recipe, monkeypatch):
+    def killed(run, step, batch, *, late):
+        if step == 3:
+            raise KeyboardInterrupt
+        return take_step(run, step, batch, late=late)
+
+    monkeypatch.setattr("pancli.training.loop.take_step", killed)
+    rare = replace(recipe, schedule=replace(recipe.schedule, checkpoint_minutes=100.0))
+    with pytest.raises(KeyboardInterrupt):
+        train(rare, data, tmp_path / "run")
+    assert read_progress(tmp_path / "run" / CHECKPOINT).step == 2
+
+
+def test_the_card_admits_the_ratios_of_pairs_that_were_observed_already(tmp_path, recipe):
+    list(simulate_files(tmp_path / "s", SimulateOptions(size=80, ratio=5.0)))
+    source = Source("referenced", names=("*",))
+    run = train(replace(recipe, sources=(source,), validation=Validation()), tmp_path, tmp_path / "run")
+    assert read_card(run.weights("tiny")).ratios == (4.9, 5.1)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])

@@ -10,10 +10,11 @@ import time
 import pytest
 import torch
 
-from pancli.errors import RecipeError
+from pancli.device import CPU
+from pancli.errors import RecipeError, UsageError
 from pancli.training.checkpoint import read_progress
 from pancli.training.loop import train
-from pancli.training.ranks import Ranks
+from pancli.training.ranks import Ranks, joined
 from pancli.training.reading import read_recipe
 from pancli.training.run import Terms
 from pancli.training.sampling import Sampler
@@ -97,6 +98,16 @@ def test_processes_that_cannot_share_the_regions_are_refused(tmp_path, data):
     recipe = read_recipe(make_recipe(tmp_path, TEXT))
     with pytest.raises(RecipeError, match="3 processes cannot share the 2 regions .*schedule.regions"):
         train(recipe, data, tmp_path / "run", Terms(ranks=Ranks(0, 3)))
+
+
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with (
+        pytest.raises(UsageError, match="WORLD_SIZE is 2, but 'RANK' is not set; start with torchrun"),
+        joined(CPU),
+    ):
+        pass
 
 
 def test_one_process_alone_leaves_numbers_as_they_are():

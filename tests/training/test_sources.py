@@ -7,18 +7,25 @@ import torch
 from affine import Affine
 
 from pancli.errors import RecipeError, TrainingError
+from pancli.methods.agreement import Agreement
+from pancli.methods.alignment import aligned
+from pancli.networks.bandset import BandSet
+from pancli.placement import AxisMap, Placement
 from pancli.raster.source import without_georeferencing
+from pancli.resampling import degrade
 from pancli.simulating import SimulateOptions, simulate_files
 from pancli.tiling import Window
 from pancli.training.images import Room, crop, middle_window, pan_under
 from pancli.training.loop import train
+from pancli.training.objectives import Supervised
+from pancli.training.patches import cut_patch, turned_agreement
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Source, Validation
-from pancli.training.regions import choose_window, reduced_pan, referenced_parts
+from pancli.training.regions import choose_window, observe, reduced_pan, referenced_parts, shown_region
 from pancli.training.sampling import Sampler
 from pancli.training.sources import find_names, load_images, load_pair, load_referenced
 from tests.scenes import SAME, Waves, make_scene, write
-from tests.training.made import make_data, make_recipe
+from tests.training.made import EXACT, generator, make_data, make_recipe, smooth
 
 OWN = """
 name = "mine"
@@ -53,6 +60,34 @@ def test_what_is_validated_on_is_left_out_of_patterns(tmp_path):
 def test_what_is_validated_on_cannot_be_named_for_training(tmp_path):
     with pytest.raises(RecipeError, match="b is validated on"):
         load_images(Source("pairs", names=("a", "b")), tmp_path, Validation(names=("b",)))
+
+
+@pytest.mark.parametrize(
+    ("source", "left"),
+    [
+        (Source("pairs", folder="data", names=("./b",)), None),
+        (Source("pairs", names=("data/b",)), None),
+        (Source("pairs", names=("data/*",)), 2),
+        (Source("truth", folder="data", names=("b/ms",)), None),
+        (Source("truth", folder="data", names=("*/ms",)), 2),
+    ],
+)
+def test_what_is_validated_on_is_known_by_its_files_however_it_is_named(tmp_path, source, left):
+    for name in "abc":
+        make_scene(tmp_path / "data" / name, size=(64, 64))
+    validation = Validation(folder="x/../data", names=("b",))
+    (tmp_path / "x").mkdir()
+    if left is None:
+        with pytest.raises(RecipeError, match="is validated on"):
+            load_images(source, tmp_path, validation)
+    else:
+        assert len(load_images(source, tmp_path, validation)) == left
+
+
+@pytest.mark.parametrize("pattern", ["a**", "/etc/*"])
+def test_a_pattern_that_is_none_is_refused(tmp_path, pattern):
+    with pytest.raises(RecipeError, match="cannot be looked for"):
+        find_names(tmp_path, [pattern], "truth")
 
 
 def test_a_folder_without_pairs_is_refused(tmp_path):
@@ -220,6 +255,74 @@ def test_referenced_pairs_make_patches_of_one_place(tmp_path):
         near = (batch.inputs.bms - batch.target).square().mean()
         turned = (batch.inputs.bms.rot90(2, (2, 3)) - batch.target).square().mean()
         assert float(near) < float(turned)
+
+
+@pytest.mark.parametrize("ratio", [2.2, 3.0, 5.0])
+def test_whole_regions_of_referenced_pairs_are_whole_at_any_ratio(tmp_path, ratio):
+    list(simulate_files(tmp_path / "s", SimulateOptions(size=96, ratio=ratio)))
+    text = OWN.replace('"pairs"', '"referenced"').replace(
+        "region = 32, patches = 2, patch = 16", "region = 64, patches = 1, patch = 64"
+    )
+    recipe = read_recipe(make_recipe(tmp_path, f'network = "bandset"\nback_projections = 1\n{text}'))
+    sampler = Sampler.load(recipe, tmp_path)
+    for step in range(3):
+        batch = sampler.batch(step)
+        assert batch.target.shape == (2, 4, 64, 64)
+        assert len(batch.observed) == 2
+        fused = Supervised(BandSet(4, 64**2), recipe.loss, "float32", 1).run(batch)[0]
+        assert float((fused.detach() - batch.target).square().mean()) < float(batch.target.var())
+
+
+def test_a_pair_that_patches_do_not_fit_onto_is_refused(tmp_path):
+    """Pan has 72 pixels a side, but ms lies under 56 of them alone."""
+    scene = make_scene(tmp_path / "a", size=(72, 72))
+    write(tmp_path / "a" / "reference.tif", scene.truth, scene.pan_transform)
+    path = tmp_path / "a" / "ms.tif"
+    with rasterio.open(path) as ms:
+        part, transform = ms.read()[:, :14, :14], ms.transform
+    write(path, part, transform)
+    text = OWN.replace('"pairs"', '"referenced"').replace("32, patches = 2, patch = 16", "64, patch = 64")
+    with pytest.raises(TrainingError, match=r"no patch of 64 pixels fits into .*a of .56, 56."):
+        Sampler.load(read_recipe(make_recipe(tmp_path, text)), tmp_path)
+
+
+def test_a_shift_turns_with_its_batch():
+    """What is measured of a turned pair is what was measured, turned."""
+    truth = smooth()
+    pan = aligned(truth[:1], (0.6, -0.3))
+    for turns in range(4):
+        for mirror in (False, True):
+            plain = agreement_of_pair(pan, truth)
+            turned = agreement_of_pair(*(turned_image(image, turns, mirror=mirror) for image in (pan, truth)))
+            found = turned_agreement(plain, turns, mirror=mirror)
+            torch.testing.assert_close(found, turned, rtol=0, atol=2e-3)
+            assert float(turned[:, 2:4].abs().max()) > 0.1
+
+
+def turned_image(image, turns, *, mirror):
+    image = image.rot90(turns, (1, 2))
+    return image.flip(2) if mirror else image
+
+
+def agreement_of_pair(pan, truth):
+    side = truth.shape[1] // 2
+    placement = Placement(AxisMap(0.5, 0.0, side), AxisMap(0.5, 0.0, side))
+    windows = Window(0, 0, *truth.shape[1:]), Window(0, 0, side, side)
+    ms, low = (degrade(image, placement, *windows, 0.3) for image in (truth, pan))
+    return Agreement.empty(len(truth), placement).seen(ms, low).numbers()
+
+
+def test_turning_a_batch_turns_what_its_network_is_told(tmp_path):
+    region = observe(smooth()[:1], smooth(), EXACT, generator())
+    shown = shown_region(region, BandSet.TRAITS)
+    batch = cut_patch(shown, (0, 1, 2, 3), Window(0, 0, 32, 32), BandSet.TRAITS)
+    assert batch.inputs.physics is not None
+    told = batch.inputs.physics.agreement
+    after = batch.turned(1, mirror=True).inputs.physics
+    assert after is not None
+    turned = after.agreement
+    assert torch.equal(turned, turned_agreement(told, 1, mirror=True))
+    assert torch.equal(turned[..., 4:], told[..., 4:])
 
 
 def test_a_batch_is_turned_as_one(tmp_path):

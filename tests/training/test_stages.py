@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pancli.methods.registry import METHODS
 from pancli.metrics.reference import ReferenceSums
 from pancli.networks.msinn import MSINN
 from pancli.networks.protocol import Outcome
-from pancli.networks.weights import load_weights
+from pancli.networks.weights import load_weights, save_weights
 from pancli.resampling import degrade
 from pancli.scene import fuse_scene
 from pancli.tiling import Window
@@ -22,6 +23,7 @@ from pancli.training.loop import train
 from pancli.training.objectives import Mutually, Supervised, weight_left
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Distillation, Validation
+from pancli.training.run import Terms
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop, stage_names
 from pancli.training.teachers import Encoder, Taught, Teacher, VariationalTeacher
@@ -274,6 +276,69 @@ def test_weights_that_cannot_teach_are_refused(tmp_path, led, change, told):
     other = replace(led, distillation=replace(led.distillation, **change))
     with pytest.raises(PancliError, match=told):
         Workshop(other, CPU, tmp_path).stage("student")
+
+
+@pytest.mark.parametrize(
+    ("student", "schedule", "weights", "told"),
+    [
+        ("bandset-small", {"region": 32, "patch": 16}, "bandset", "bandset ends in rounds .* whole regions"),
+        (
+            "gcpnet",
+            {"patch": 18, "region": 36},
+            "msinn",
+            "msinn takes windows at multiples of 4, but patches",
+        ),
+        (
+            "gcpnet",
+            {"patch": 18, "region": 36},
+            "premix-h",
+            "premix-h takes windows at multiples of 32, but",
+        ),
+    ],
+)
+def test_weights_that_do_not_see_what_the_student_sees_are_refused(
+    tmp_path, recipe, student, schedule, weights, told
+):
+    plan = Distillation(weights=weights, initialise=False, output=0.1)
+    other = replace(
+        recipe,
+        network=student,
+        teacher=None,
+        distillation=plan,
+        schedule=replace(recipe.schedule, **schedule),
+    )
+    with pytest.raises(RecipeError, match=told):
+        Workshop(other, CPU, tmp_path).stage("student")
+
+
+def test_a_run_neither_begins_from_nor_is_taught_by_what_it_writes(tmp_path, led):
+    own = tmp_path / "large" / "large.safetensors"
+    taught = replace(led, name="large")
+    with pytest.raises(RecipeError, match="distillation.weights .*large.safetensors is what this run writes"):
+        train(taught, data(tmp_path), tmp_path / "large", Terms(fresh=True))
+    plain = replace(of_sets(led), network="bandset-large", name="large")
+    with pytest.raises(RecipeError, match="--init .*large.safetensors is what this run writes"):
+        train(plain, data(tmp_path), tmp_path / "large", Terms(fresh=True, init=str(own)))
+
+
+def test_a_run_goes_on_only_with_the_weights_that_taught_it(tmp_path, led):
+    train(led, data(tmp_path), tmp_path / "run")
+    path = Path(led.distillation.weights)
+    network, card = load_weights(path)
+    save_weights(network, replace(card, limits="others"), path)
+    with pytest.raises(RecipeError, match="was taught by large.safetensors, SHA-256 .* not by large"):
+        train(led, data(tmp_path), tmp_path / "run")
+
+
+def test_of_a_taught_run_the_weights_it_began_from_are_kept(tmp_path, recipe, batch):
+    """Not those that its teacher gave it."""
+    plain = replace(recipe, teacher=None, distillation=None)
+    first = train(plain, data(tmp_path), tmp_path / "first").weights("tiny")
+    taught(tmp_path, recipe, batch=batch)
+    keeping = replace(recipe, kept=0.5)
+    stage = Workshop(keeping, CPU, tmp_path, load_initial(str(first), keeping)).stage("student")
+    begun = load_weights(first)[0].state_dict()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in stage.first["tiny"].items())
 
 
 def test_more_weights_than_features_are_refused(tmp_path, recipe, batch):
