@@ -63,6 +63,16 @@ class Encoding:
             values = self._integers(fused)
         return self._set_invalid(values, valid.cpu().numpy())
 
+    def beyond(self, fused: Tensor, valid: Tensor) -> int:
+        """How many numbers of valid pixels are too small or too large for the type, and are clipped."""
+        if self.dtype.startswith("float"):
+            return 0
+        info = torch.iinfo(getattr(torch, self.dtype))
+        low, high = torch.aminmax(fused)
+        if float(low) >= info.min and float(high) <= info.max:
+            return 0
+        return int((((fused < info.min) | (fused > info.max)) & valid).sum())
+
     def _integers(self, fused: Tensor) -> npt.NDArray[Any]:
         info = torch.iinfo(getattr(torch, self.dtype))
         if self.dtype not in _EXACT_IN_FLOAT32:

@@ -370,7 +370,8 @@ def measure_shift(scene: TiledScene) -> ShiftReport:
         peak, own = _combine([spectrum for _, spectrum in textured], correlator)
         found = [(window, o) for (window, _), o in zip(textured, own, strict=True)]
         report = _report(placement, moved, found, peak)
-        if max(abs(report.down), abs(report.right)) > REACH * placement.ratio:
+        reach = REACH * placement.rows.ratio, REACH * placement.cols.ratio
+        if abs(report.down) > reach[0] or abs(report.right) > reach[1]:
             # The pan around the windows ends there: whatever was found is not a shift.
             return replace(_UNKNOWN, windows=tuple(replace(w, used=False) for w in report.windows))
         if max(abs(peak.row), abs(peak.col)) < _SETTLED:

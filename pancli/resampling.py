@@ -257,7 +257,8 @@ def reduce_masked(
             included.
         valid: (H, W) bool.
         placement: How the coarse grid lies on the fine one.
-        windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one.
+        windows: Where ``image`` lies on the fine grid, and what is wanted of the coarse one: pixels whose
+            centres lie on the image, or within reach of the blur.
         gains: MTF at the coarse Nyquist frequency, B of them.
 
     Returns:

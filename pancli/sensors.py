@@ -20,20 +20,11 @@ _ASSUMED = "assumed: no measurement is published; 0.3 and 0.15 are the toolboxes
 
 @dataclass(frozen=True, slots=True)
 class SpectralBand:
-    """A name, and the wavelengths in nm between which a band sees.
-
-    >>> SpectralBand("red", 630, 690).centre
-    660.0
-    """
+    """A name, and the wavelengths in nm between which a band sees."""
 
     name: str
     low: float
     high: float
-
-    @property
-    def centre(self) -> float:
-        """Middle of the range, nm."""
-        return (self.low + self.high) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +85,8 @@ class Sensor:
 
         Args:
             names: Of the bands; where all are the sensor's own, these tell.
-            numbers: Else their places, from 1, where the image has as many bands as the sensor.
+            numbers: Else their places, from 1, where the image has as many bands as the sensor. Of other
+                images it cannot be told, and every band gets the mean.
             available: How many that are.
 
         >>> find_sensor("quickbird").of_bands([None, None], [4, 1], 4).gains(2)
@@ -103,7 +95,9 @@ class Sensor:
         gains = self.named_gains(names)
         if gains is None and available == len(self.ms_gains):
             gains = tuple(self.ms_gains[number - 1] for number in numbers)
-        return self if gains is None else replace(self, ms_gains=gains)
+        if gains is None:
+            gains = (sum(self.ms_gains) / len(self.ms_gains),) * len(numbers)
+        return replace(self, ms_gains=gains)
 
 
 def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from pancli import __version__
 from pancli.device import find_device
 from pancli.errors import UsageError
-from pancli.raster.together import PlacedImage, prepare_folder, write_together
+from pancli.raster.together import PlacedImage, check_folder, prepare_folder, write_together
 from pancli.sensors import find_sensor
 from pancli.simulation.instruments import Instrument, instrument_like, random_instrument, with_bits
 from pancli.simulation.scenes import SimulatedPair, seeded_pair
@@ -105,8 +105,9 @@ def simulate_files(folder: Path, options: SimulateOptions, count: int = 1) -> It
     seeds = range(options.seed, options.seed + count)
     folders = [folder if count == 1 else folder / f"seed-{seed}" for seed in seeds]
     for target in folders:
-        prepare_folder(target, _FILES, overwrite=options.overwrite)
+        check_folder(target, _FILES, overwrite=options.overwrite)
     for target, seed in zip(folders, seeds, strict=True):
+        prepare_folder(target, _FILES, overwrite=options.overwrite)
         pair = simulate(options, seed)
         write_together(_images(target, pair, options, seed), overwrite=options.overwrite)
         yield SimulatedFiles(target, seed, pair)

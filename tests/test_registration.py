@@ -57,6 +57,13 @@ def test_known_shifts_are_found_within_a_twentieth_of_an_ms_pixel(ratio, shift):
     assert report.confidence > 0.8
 
 
+def test_a_shift_counts_in_ms_pixels_of_its_own_axis():
+    """Of pan pixels twice as high as wide, 4.5 ms pixels across are within reach, too."""
+    pan, ms = textured_pair((96, 96), 4, np.array((0.0, 18.0)))
+    report = measure_shift(array_scene(pan.reshape(-1, 2, pan.shape[1]).mean(1), ms))
+    np.testing.assert_allclose((report.down, report.right), (0.0, 18.0), atol=0.2)
+
+
 def test_down_is_rows_and_positive_moves_ms_towards_larger_indices():
     report = measure_shift(array_scene(*textured_pair((64, 64), 4, (0.7, -1.9))))
     np.testing.assert_allclose((report.down, report.right), (0.7, -1.9), atol=0.2)

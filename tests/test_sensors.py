@@ -20,7 +20,7 @@ def test_every_band_has_its_gain(sensor):
 
 @real
 def test_bands_rise_and_keep_to_what_silicon_sees(sensor):
-    centres = [band.centre for band in sensor.bands]
+    centres = [band.low + band.high for band in sensor.bands]
     assert centres == sorted(set(centres))
     for low, high in (*((band.low, band.high) for band in sensor.bands), sensor.pan_range):
         assert 400 <= low < high <= 1040
@@ -75,3 +75,9 @@ def test_a_name_may_be_written_in_many_ways(name):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UsageError, match="unknown sensor 'sputnik'; known: .*ikonos.*worldview4"):
         find_sensor("sputnik")
+
+
+def test_bands_that_cannot_be_told_get_the_mean_though_they_be_as_many():
+    """Four of eight bands without names: nobody says which."""
+    sensor = find_sensor("quickbird").of_bands([None] * 4, [7, 5, 3, 2], 8)
+    assert sensor.gains(4) == pytest.approx((0.295,) * 4)

@@ -121,6 +121,15 @@ def test_an_existing_file_refuses_before_anything_is_made_and_survives(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ms.tif", "pan.tif", "reference.tif"]
 
 
+def test_a_refusal_leaves_no_empty_folders(tmp_path):
+    (tmp_path / "seed-2").write_text("mine")
+    with pytest.raises(OutputError, match="seed-2: is a file, not a folder"):
+        list(simulate_files(tmp_path, SimulateOptions(size=32, seed=1), 3))
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-2"]
+    next(iter(simulate_files(tmp_path / "b", SimulateOptions(size=32), 1000)))
+    assert len(list((tmp_path / "b").iterdir())) == 1
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot create folder"):

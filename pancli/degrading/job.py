@@ -51,11 +51,12 @@ class Job:
 def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
     """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
     bands, warnings = len(pair.bands), []
-    known = sensor.of_bands(*pair.taken)
-    gains = known.gains(bands)
-    if known is sensor and bands != len(sensor.ms_gains) and len(set(sensor.ms_gains)) > 1:
+    names, _, available = pair.taken
+    gains = sensor.of_bands(*pair.taken).gains(bands)
+    told = sensor.named_gains(names) is not None or available == len(sensor.ms_gains)
+    if not told and len(set(sensor.ms_gains)) > 1:
         warnings.append(
-            f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {bands}, not named as its own; "
+            f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {available}, not named as its own; "
             f"their mean gain {gains[0]:.3g} is taken for each"
         )
     own, ratio = sensor.ratio, pair.placement.ratio

@@ -15,7 +15,7 @@ from pancli.degrading.options import DegradeOptions
 from pancli.encoding import fits
 from pancli.errors import PairError, UsageError
 from pancli.raster.grid import Grid
-from pancli.raster.pair import BandInfo
+from pancli.raster.pair import BandInfo, Pair
 from pancli.raster.spec import DTYPES, OutputBand, OutputSpec
 
 FILES = ("pan.tif", "ms.tif", "reference.tif")
@@ -40,7 +40,7 @@ def describe_outputs(
         (fine, pair.bands, kept),
     )
     pan, ms, reference = (
-        _spec(folder / name, grid, bands, tags, options, masked=pair.masked)
+        _spec(folder / name, grid, bands, tags, options, pair)
         for name, (grid, bands, tags) in zip(FILES, layers, strict=True)
     )
     return pan, ms, reference
@@ -52,8 +52,7 @@ def _spec(
     bands: Sequence[BandInfo],
     tags: dict[str, str],
     options: DegradeOptions,
-    *,
-    masked: bool,
+    pair: Pair,
 ) -> OutputSpec:
     dtype = np.result_type(*(band.dtype for band in bands)).name
     if dtype not in DTYPES:
@@ -69,8 +68,9 @@ def _spec(
         ),
         dtype=dtype,
         nodata=_nodata([band.nodata for band in bands], dtype, asked=options.pair.nodata is not None),
-        masked=masked,
+        masked=pair.masked,
         tags=tags,
+        imagery=pair.imagery,
         overwrite=options.overwrite,
     )
 

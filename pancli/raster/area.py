@@ -22,7 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 from shapely.validation import make_valid
 
-from pancli.errors import InputError, PairError
+from pancli.errors import InputError, PairError, UsageError
 from pancli.raster.grid import Grid
 from pancli.tiling import Window
 
@@ -63,13 +63,14 @@ def box_area(bounds: tuple[float, float, float, float], grid: Grid) -> Area:
     """The area of ``(west, south, east, north)`` in the grid's CRS.
 
     Raises:
-        PairError: The box is empty, or does not meet the image.
+        UsageError: The box is empty.
+        PairError: It does not meet the image.
     """
     west, south, east, north = bounds
     if not all(map(math.isfinite, bounds)):
-        raise PairError(f"--bbox {west} {south} {east} {north}: must be four finite numbers")
+        raise UsageError(f"--bbox {west} {south} {east} {north}: must be four finite numbers")
     if not (west < east and south < north):
-        raise PairError(f"--bbox {west} {south} {east} {north} is empty; the order is west south east north")
+        raise UsageError(f"--bbox {west} {south} {east} {north} is empty; the order is west south east north")
     outline = _to_pixels(box(*bounds), grid)
     window = _window(outline, grid, f"--bbox [{west}, {south}, {east}, {north}]")
     along_axes = grid.transform.b == 0 and grid.transform.d == 0
@@ -98,14 +99,17 @@ def polygon_area(path: Path, grid: Grid) -> Area:
     pieces = polygons.segmentize(max(longest, 1e-12) / _SEGMENTS)
     ground = shapely.transform(pieces, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
     if not all(map(math.isfinite, ground.bounds)):
-        raise PairError(f"--aoi {path}: lies outside what the image's CRS can show")
+        raise PairError(
+            f"--aoi {path}: lies outside what the image's CRS can show; its coordinates were taken for "
+            f"{crs.name}"
+        )
     outline = _to_pixels(ground, grid)
     return Area(_window(outline, grid, f"--aoi {path}"), outline)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"--aoi {path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -116,7 +120,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
-    members = document.get("features") or document.get("geometries") or [document]
+    members = document.get("features", document.get("geometries", [document]))
     try:
         shapes = [
             shape(member.get("geometry", member)) for member in members if member.get("geometry", member)

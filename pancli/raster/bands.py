@@ -66,6 +66,9 @@ class Gate:
             self._closed = True
 
 
+_LARGEST = 1e18  # beyond, its square is no float32: such numbers fill what was never measured
+
+
 @dataclass(frozen=True)
 class Band:
     """One band of an open dataset, and how to tell its valid pixels."""
@@ -120,7 +123,8 @@ def read_bands(
         with reading(group[0][1].path):
             raw = dataset.read([band.index for _, band in group], window=target)
             for (position, band), layer in zip(group, raw, strict=True):
-                values[position] = layer
+                with np.errstate(over="ignore"):  # what is too large for the type is not valid
+                    values[position] = layer
                 _drop_invalid(valid, layer, band)
             _drop_masked(valid, dataset, group[0][1], target)
         _verify([band for _, band in group], window)
@@ -149,7 +153,7 @@ def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: Band) 
     if band.nodata is not None and not math.isnan(band.nodata):
         valid &= layer != _as_stored(band.nodata, layer.dtype)
     if layer.dtype.kind == "f":
-        valid &= np.isfinite(layer)
+        valid &= np.abs(layer) <= _LARGEST
 
 
 def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> np.generic:

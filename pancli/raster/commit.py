@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from rasterio.errors import RasterioError
 
 from pancli.errors import OutputError
 
+_LITTLE = 64 * 2**20  # bytes left on a disk that may have been too few
+
 FAILURES = (OSError, RasterioError, CPLE_BaseError)
 """What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
 
@@ -22,12 +26,17 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse early what could not be written at the end.
 
     Raises:
-        OutputError: A directory, an existing file without ``overwrite``, a missing or unwritable folder.
+        OutputError: A directory, a device or pipe, an existing file without ``overwrite``, a missing or
+            unwritable folder.
     """
+    if str(path) == "-":
+        raise OutputError(f"-: outputs are files, not streams; ./{path} is a file of that name")
     if str(path).startswith("/vsi") or "://" in str(path):
         raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is a device, pipe or socket, which no file takes the place of")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: exists already; use --overwrite to replace it")
     if not path.parent.is_dir():
@@ -120,4 +129,12 @@ def write_error(path: Path, error: Exception) -> OutputError:
     if not path.parent.is_dir():
         return OutputError(f"{path}: cannot be written; its folder {path.parent} is gone")
     reason = str(error.__cause__ or error).strip().splitlines()[0]
-    return OutputError(f"{path}: cannot be written ({reason}); is the disk full?")
+    return OutputError(f"{path}: cannot be written ({reason}){doubt(path, error)}")
+
+
+def doubt(path: Path, error: Exception | None = None) -> str:
+    """What to add where a disk that is full may be why; empty where it is not."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    with suppress(OSError):
+        full = full or shutil.disk_usage(path.parent).free < _LITTLE
+    return "; is the disk full?" if full else ""

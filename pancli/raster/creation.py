@@ -22,6 +22,7 @@ from pancli.raster.spec import OutputSpec
 BLOCK = 512
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _NO = ("NO", "FALSE", "OFF", "0")
+_OF_BYTES = ("JPEG", "WEBP")
 _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 
 
@@ -83,7 +84,8 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         "sparse_ok": True,
         "photometric": "RGB" if first == _RGB else "MINISBLACK",
         "alpha": "UNSPECIFIED",
-        "num_threads": spec.threads,
+        # Writing a mask, GDAL frees what its threads still read of a header with extra samples.
+        "num_threads": "1" if spec.needs_mask and len(spec.bands) > 1 else spec.threads,
     }
     if spec.grid.georeferenced and not spec.ground.points:  # a GeoTIFF holds one or the other
         profile["transform"] = spec.grid.transform
@@ -97,7 +99,8 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
     """The user's creation options, and defaults that go with them.
 
     Raises:
-        OutputError: One asks for a file beside the output, or for a file that cannot say what it shows.
+        OutputError: One asks for a file beside the output, for a file that cannot say what it shows, or for
+            a compression that does not take its type.
     """
     options: dict[str, str] = {key.lower(): value for key, value in spec.creation.items()}
     for name in _FILES_BESIDE & options.keys():
@@ -111,7 +114,10 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
             f"--co PROFILE={options['profile']}: {spec.path} could not hold what is known of its bands; "
             "leave it out"
         )
-    if options.get("compress", "").upper() not in ("", "DEFLATE", "LZW", "ZSTD"):
+    compress = options.get("compress", "").upper()
+    if compress in _OF_BYTES and spec.dtype != "uint8":
+        raise OutputError(f"--co COMPRESS={compress}: is for uint8, and {spec.path} is {spec.dtype}")
+    if compress not in ("", "DEFLATE", "LZW", "ZSTD") or "nbits" in options:
         options.setdefault("predictor", "1")
     if options.get("tiled", "").upper() in _NO:
         del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them

@@ -24,6 +24,7 @@ from pancli.raster.commit import (
     FAILURES,
     check_output,
     commit_all,
+    doubt,
     hidden_name,
     remove_beginning,
     write_error,
@@ -166,7 +167,8 @@ def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> Non
             for row, col in np.argwhere(touched):
                 if not _block_inside(dataset, int(row), int(col), size):
                     raise OutputError(
-                        f"{spec.path}: block {row}, {col} is not in the file; the disk may be full"
+                        f"{spec.path}: block {row}, {col} is not in the file, as if it could not be "
+                        f"compressed or written{doubt(spec.path)}"
                     )
             _read_last_block(dataset, touched)
     except FAILURES as error:

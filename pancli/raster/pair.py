@@ -351,6 +351,11 @@ def _outline(pixels: Polygon, grid: Grid, other: Grid) -> Polygon | None:
     return outline if outline is not None and outline.is_valid and outline.area > 0 else None
 
 
+def _colour(told: ColorInterp) -> ColorInterp:
+    """What is told of a band without its colour table, which may only be one of greys."""
+    return ColorInterp.gray if told == ColorInterp.palette else told
+
+
 def _band_info(band: Band) -> BandInfo:
     dataset, i = band.dataset, band.index - 1
     return BandInfo(
@@ -362,7 +367,7 @@ def _band_info(band: Band) -> BandInfo:
         scale=dataset.scales[i],
         offset=dataset.offsets[i],
         units=dataset.units[i],
-        colorinterp=dataset.colorinterp[i],
+        colorinterp=_colour(dataset.colorinterp[i]),
         tags={k: v for k, v in dataset.tags(band.index).items() if not k.startswith("STATISTICS_")},
         imagery=band_imagery(dataset, band.index),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,21 +64,41 @@ class SourceName:
         SourceName(path='scene.tif', bands=(3,))
         """
         match = _BAND_SUFFIX.match(text)
-        if match is None:
+        if match is None or os.path.lexists(text):
             return cls(text)
         return cls(match["path"], tuple(int(n) for n in re.findall(r"\d+", match["bands"])))
 
 
 def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
-    """Refuse to write over what goes in, however it is named.
+    """Refuse to write over what goes in, however it is named, and over what that is made of (VRTs).
 
     Raises:
         OutputError: An output is an input.
     """
-    taken = {os.path.realpath(SourceName.parse(source).path) for source in inputs}
-    for path in outputs:
-        if os.path.realpath(path) in taken:
+    there = {real: path for path in outputs if os.path.lexists(real := os.path.realpath(path))}
+    taken = _files_read({SourceName.parse(source).path for source in inputs}) if there else set()
+    for real, path in there.items():
+        if real in taken:
             raise OutputError(f"{path}: is an input; name another output")
+
+
+def _files_read(names: set[str]) -> set[str]:
+    """What is read where some rasters are, resolved."""
+    found, left = set(), list(names)
+    while left:
+        name = left.pop()
+        path = os.path.realpath(name)
+        if path in found:
+            continue
+        found.add(path)
+        if Path(path).is_file():  # a stream can be read once
+            with (
+                suppress(RasterioError, CPLE_BaseError, UnicodeError),
+                without_georeferencing(),
+                rasterio.open(name) as dataset,
+            ):
+                left += dataset.files
+    return found
 
 
 @contextmanager
@@ -143,6 +164,8 @@ def open_source(name: SourceName) -> DatasetReader:
     Raises:
         InputError: Missing, a directory, not a raster, without bands, or without the band asked for.
     """
+    if name.path == "-":
+        raise InputError("-: is no file; /vsistdin/ is what comes through a pipe, ./- a file of that name")
     if _is_folder(name.path) and not any(Path(name.path).iterdir()):
         raise InputError(f"{name.path}: is an empty directory, not a raster")
     try:
@@ -152,6 +175,8 @@ def open_source(name: SourceName) -> DatasetReader:
         raise InputError(_why_not(name.path, error)) from error
     except UnicodeDecodeError as error:
         raise _not_text(name.path, error) from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name.path!a}: cannot be opened; its name is not UTF-8") from error
     except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"{name.path}: cannot be opened ({_reason(error)})") from error
     _check_bands(dataset, name)
@@ -191,7 +216,8 @@ def _not_text(path: str, error: UnicodeDecodeError) -> InputError:
 def _why_not(path: str, error: Exception) -> str:
     remote = "://" in path or path.startswith("/vsi")
     if not remote and not os.access(path, os.F_OK):
-        return f"{path}: no such file"
+        picked = "; bands are picked as FILE,band=N" if os.access(path.partition(",")[0], os.F_OK) else ""
+        return f"{path}: no such file{picked}"
     if _is_folder(path):
         return f"{path}: is a directory, not a raster; name a file in it"
     if "not recognized" in str(error):
@@ -216,6 +242,20 @@ def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
             raise InputError(
                 f"{name.path}: band {band} is {dataset.dtypes[band - 1]}; pancli takes real numbers"
             )
+        if not _is_brightness(dataset, band):
+            raise InputError(
+                f"{name.path}: band {band} has a colour table, so that its numbers are no brightness; "
+                "make bands of it (gdal_translate -expand rgb)"
+            )
+
+
+def _is_brightness(dataset: DatasetReader, band: int) -> bool:
+    """Whether a band holds what was seen, not indices of colours; a table of rising greys says the same."""
+    if dataset.colorinterp[band - 1] != ColorInterp.palette:
+        return True
+    table = dataset.colormap(band)
+    greys = [table[key][0] for key in sorted(table) if len(set(table[key][:3])) == 1]
+    return len(greys) == len(table) and all(a <= b for a, b in itertools.pairwise(greys))
 
 
 def alpha_band(dataset: DatasetReader | WarpedVRT, name: SourceName) -> int | None:

@@ -105,6 +105,19 @@ def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> No
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot create folder {folder}: {error.strerror}; name another") from error
+    check_folder(folder, names, overwrite=overwrite)
+
+
+def check_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse early what could not be written into a folder, which need not exist yet.
+
+    Raises:
+        OutputError: It is a file, or a file of these names exists and is not to be replaced.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file, not a folder; name another")
     for name in names:
         check_output(folder / name, overwrite=overwrite)
 

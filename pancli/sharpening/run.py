@@ -32,6 +32,7 @@ Progress = Callable[[str, int, int], None]
 tiles, or seconds of "adapt"."""
 
 _WRITE_BEHIND = 2
+_MANY_CLIPPED = 0.01  # of the numbers: worth a warning where another type was asked for
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,23 @@ class SharpenReport:
             "adaptation": None if self.adaptation is None else self.adaptation.as_dict(),
             "warnings": list(self.warnings),
         }
+
+
+@dataclass
+class _Tally:
+    """What was written: valid pixels, and numbers that a type asked for could not hold."""
+
+    valid: int = 0
+    clipped: int = 0
+
+    def told(self, plan: Plan) -> list[str]:
+        """Warnings."""
+        if not self.valid:
+            return ["no pixel is valid in PAN and in MS, nor in the output; check nodata and masks"]
+        share = self.clipped / (self.valid * len(plan.spec.bands))
+        if share <= _MANY_CLIPPED:
+            return []
+        return [f"{share:.0%} of the numbers do not fit into {plan.spec.dtype} and were clipped; see --dtype"]
 
 
 @dataclass
@@ -192,10 +210,14 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
     spec = replace(plan.spec, tags={**plan.spec.tags, **_tags(plan.method, state, pan_shift)})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):
-            side = _fuse_tiles(plan, state, output, clock, progress)
+            side, tally = _fuse_tiles(plan, state, output, clock, progress)
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
-    warnings = [*_left_apart(_measured(plan, state)), *_smaller_tiles(plan, scene.fit_tile, side)]
+    warnings = [
+        *_left_apart(_measured(plan, state)),
+        *_smaller_tiles(plan, scene.fit_tile, side),
+        *tally.told(plan),
+    ]
     return replace(plan, tile_size=side, warnings=(*plan.warnings, *warnings)), pan_shift
 
 
@@ -253,14 +275,16 @@ def _smaller_tiles(plan: Plan, fitted: int, fused: int) -> list[str]:
     return warnings
 
 
-def _fuse_tiles(plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress) -> int:
-    """Returns the side of the last tiles."""
-    encode, side = Encoding(plan.spec.dtype, plan.spec.nodata), plan.tile_size
+def _fuse_tiles(
+    plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress
+) -> tuple[int, _Tally]:
+    """Returns the side of the last tiles, and what was written."""
+    encode, side, tally = Encoding(plan.spec.dtype, plan.spec.nodata), plan.tile_size, _Tally()
     writing: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer:
 
         def fuse(image: TileImage) -> Future[None]:
-            return _fuse_one(plan, image, state, encode, (output, writer))
+            return _fuse_one(plan, image, state, encode, (output, writer, tally))
 
         with closing(each_tile(plan, fuse, partial(clock.stage, "wait_read"))) as steps:
             for done, step in enumerate(steps, start=1):
@@ -274,21 +298,29 @@ def _fuse_tiles(plan: Plan, state: Any, output: Output, clock: _Clock, progress:
         with clock.stage("wait_write"):
             for future in writing:
                 future.result()
-    return side
+    return side, tally
 
 
 def _fuse_one(
-    plan: Plan, image: TileImage, state: Any, encode: Encoding, sink: tuple[Output, ThreadPoolExecutor]
+    plan: Plan,
+    image: TileImage,
+    state: Any,
+    encode: Encoding,
+    sink: tuple[Output, ThreadPoolExecutor, _Tally],
 ) -> Future[None]:
     """Fuse one tile and, when nothing can fail for want of memory any more, hand its core to the writer."""
-    output, writer = sink
+    output, writer, tally = sink
     tile = image.tile
     fused = plan.method.fuse(image, state)[:, *tile.inner]
     valid = image.valid[tile.inner]
     if plan.area.outline is not None:
         valid = valid & torch.from_numpy(plan.area.inside(tile.core)).to(valid.device)
     target = tile.core.relative_to(plan.window)
-    return writer.submit(output.write, target, encode(fused, valid), valid.cpu().numpy())
+    stored, known = encode(fused, valid), valid.cpu().numpy()
+    tally.valid += int(known.sum())
+    if plan.options.dtype is not None:
+        tally.clipped += encode.beyond(fused, valid)
+    return writer.submit(output.write, target, stored, known)
 
 
 def _report(

@@ -213,16 +213,18 @@ def instrument_like(sensor: Sensor, bands: int, rng: np.random.Generator) -> Ins
     for index in range(bands - len(chosen)):
         chosen.append((1650.0 + 600.0 * (index + 1) / (bands - len(_EXTRA) - 3), 50.0))
     chosen.sort()
-    return Instrument(
+    instrument = Instrument(
         centres=tuple(c for c, _ in chosen),
         widths=tuple(w for _, w in chosen),
         pan_range=(455.0, 805.0),
-        ms_gains=sensor.gains(bands),
+        ms_gains=(),
         pan_sigma=mtf_sigma(1.0, sensor.pan_gain),
         bits=sensor.bits or 11,
         full_scale=tuple(float(rng.uniform(0.55, 0.7)) for _ in range(bands + 1)),
         haze=float(rng.uniform(0.01, 0.04)),
     )
+    known = sensor.of_bands(instrument.band_names, range(1, bands + 1), bands)
+    return replace(instrument, ms_gains=known.gains(bands))
 
 
 def with_bits(instrument: Instrument, bits: int) -> Instrument:

@@ -31,7 +31,8 @@ class SimulatedPair:
         ms: (B, h, w), likewise.
         reference: (B, H, W), what a sharp ms camera without noise or rounding would have seen at pan's
             pixels. Degraded through ``placement.shifted`` by the instrument's shift and each band's own, with
-            that band's gain, it is the ms before noise, rounding included up to half a number.
+            that band's gain, it is the ms before noise, rounding included up to half a number, but at the
+            rim, where ms saw ground that the reference does not show.
         placement: How the files claim the ms grid lies on the pan grid: their corners meet.
         instrument: What saw it: responses, gains, shifts, noise, bits.
     """

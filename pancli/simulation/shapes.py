@@ -152,7 +152,7 @@ def inside(kind: Kind, columns: Columns, along: Tensor, across: Tensor, edges: T
     length, breadth = columns("length"), columns("breadth")
     if kind == Kind.STRIP:
         return strip_inside(along, across, breadth, columns("bend"))
-    if kind == Kind.ELLIPSE:  # to first order at its edge
+    if kind == Kind.ELLIPSE:  # a circle's; its long sides are too sharp, its tips too soft
         return (1 - torch.hypot(along / length, across / breadth)) * (length * breadth).sqrt()
     distance = torch.minimum(length - along.abs(), breadth - across.abs())
     if kind == Kind.POLYGON:  # convex, and nowhere out of its box

@@ -85,7 +85,7 @@ def response(centre: float, width: float, steepness: float = 4.0) -> Spectrum:
 
 
 def sunlight() -> Spectrum:
-    """Solar irradiance above the ground, relative to 550 nm: Planck's law at 5800 K per photon energy."""
+    """Solar irradiance above the ground, relative to 550 nm: Planck's law at 5800 K."""
     metres = WAVELENGTHS * 1e-9
     planck = metres**-5 / np.expm1(0.0143878 / (metres * 5800.0))
     return planck / np.interp(550.0, WAVELENGTHS, planck)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from rasterio.enums import ColorInterp
 from safetensors.torch import save
 from typer.testing import CliRunner
 
@@ -20,7 +23,7 @@ from pancli.cli.app import build
 from pancli.hashing import file_sha256
 from tests.benchmarks import scale
 from tests.networks.made import weights_file
-from tests.scenes import read, write
+from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
 
@@ -139,6 +142,12 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{pan}", "{out}"], 1, "at least 1.5"),
         (["{pan}", "{ms}", "{out}", "--co", "COMPRESS=MAGIC"], 1, "--co"),
         (["{pan}", "{ms}", "{out}", "--bbox", "1", "2", "3", "4"], 1, "does not meet"),
+        (["{pan}", "{ms}", "{out}", "--bbox", "3", "2", "1", "4"], 2, "order is west south east north"),
+        (["{pan}", "{ms}", "{out}", "--bbox", "nan", "2", "1", "4"], 2, "four finite numbers"),
+        (["{pan}", "{ms}", "{out}", "--co", "COMPRESS=JPEG"], 1, "COMPRESS=JPEG: is for uint8"),
+        (["{pan}", "{ms}", "-"], 1, "-: outputs are files, not streams"),
+        (["-", "{ms}", "{out}"], 1, "-: is no file; /vsistdin/"),
+        (["{pan}", "{ms},band=x", "{out}"], 1, "no such file; bands are picked as FILE,band=N"),
         (["{pan}", "{ms}", "{out}", "--aoi", "none.geojson"], 1, "no such file"),
     ],
 )
@@ -153,6 +162,80 @@ def test_refusals_are_one_line_with_the_right_code(scene, tmp_path, args, code, 
     if code == 1:
         assert len(result.stderr.strip().splitlines()) == 1
     assert not out.exists()
+
+
+def test_names_that_are_no_text_are_refused_in_one_line(scene, tmp_path):
+    for name in (b"bad\xff.tif", b"missing\xff.tif"):
+        path = os.fsencode(tmp_path) + b"/" + name
+        if name.startswith(b"bad"):
+            shutil.copyfile(scene.ms, path)
+        words = (sys.executable, "-m", "pancli", "sharpen", str(scene.pan), path, str(tmp_path / "o.tif"))
+        command = [os.fsencode(word) for word in words]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert b"UTF-8" in done.stderr or b"no such file" in done.stderr
+
+
+def test_a_device_or_a_pipe_is_not_replaced(scene, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    result = pancli("sharpen", scene.pan, scene.ms, pipe, "--method", "brovey", "--overwrite")
+    assert result.exit_code == 1
+    assert "is a device, pipe or socket" in result.stderr
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_fewer_bits_need_no_predictor(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "exp", "--co", "NBITS=11")
+    assert result.exit_code == 0, result.stderr
+    with rasterio.open(out) as dataset:
+        assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "11"
+
+
+def test_what_is_clipped_is_told(scene, tmp_path):
+    for dtype, told in (("uint8", True), ("int16", False)):
+        result = pancli(
+            "sharpen", scene.pan, scene.ms, tmp_path / f"{dtype}.tif", "--method", "exp", "-t", dtype
+        )
+        assert result.exit_code == 0
+        assert ("100% of the numbers do not fit into uint8 and were clipped" in result.stderr) == told
+
+
+def test_an_output_without_a_valid_pixel_is_told(scene, tmp_path):
+    write(tmp_path / "none.tif", 0 * scene.ms_image, scene.ms_transform, nodata=0)
+    result = pancli("sharpen", scene.pan, tmp_path / "none.tif", tmp_path / "out.tif", "--method", "exp")
+    assert result.exit_code == 0
+    assert "no pixel is valid in PAN and in MS" in result.stderr
+
+
+@pytest.mark.parametrize(("grey", "code"), [(True, 0), (False, 1)])
+def test_colour_tables_are_no_brightness(scene, tmp_path, grey, code):
+    path, out = tmp_path / "ms.tif", tmp_path / "out.tif"
+    indices = (scene.ms_image[:1] / 8).astype("uint8")
+    write(path, indices, scene.ms_transform, photometric="PALETTE")
+    table = {i: (i, i, i, 255) if grey else (i, 255 - i, 7, 255) for i in range(256)}
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, table)
+    result = pancli("sharpen", scene.pan, path, out, "--method", "exp")
+    assert result.exit_code == code
+    if grey:
+        with rasterio.open(out) as dataset:
+            assert dataset.colorinterp[0] == ColorInterp.gray
+    else:
+        assert "band 1 has a colour table" in result.stderr
+
+
+def test_masks_of_several_bands_leave_gdal_silent(tmp_path):
+    """Its threads read a header that writing a mask had freed, one time in four."""
+    generator = np.random.default_rng(0)
+    scene = make_scene(tmp_path, size=(600, 600), dtype="float32")
+    write(scene.pan, generator.random((600, 600)).astype("float32"), scene.pan_transform)
+    command = ("sharpen", scene.pan, scene.ms, "--method", "exp", "--overwrite", "-q")
+    for _ in range(12):
+        process = start(*command, "-o", tmp_path / "out.tif")
+        assert process.communicate() == ("", "")
 
 
 def test_weights_of_ones_own_are_a_method_by_their_path(scene, tmp_path):

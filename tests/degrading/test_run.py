@@ -340,3 +340,27 @@ def test_all_appear_or_none(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="went away"):
         run(make_scene(tmp_path), tmp_path / "low")
     assert list((tmp_path / "low").iterdir()) == []
+
+
+def test_gains_of_bands_that_cannot_be_told_are_doubted(tmp_path):
+    scene = make_scene(tmp_path / "a", bands=8)
+    report = run(scene, tmp_path / "low", sensor="quickbird", pair=PairOptions(bidx=(7, 5, 3, 2)))
+    assert report.ms_gains == pytest.approx((0.295,) * 4)
+    assert any("quickbird has 4 bands but MS has 8, not named as its own" in told for told in report.warnings)
+
+
+def test_a_pair_that_lies_apart_is_refused_as_such(tmp_path):
+    scene = make_scene(tmp_path / "a")
+    write(scene.ms, scene.ms_image, scene.ms_transform * Affine.translation(5000, 0))
+    with pytest.raises(PairError, match="PAN and MS do not overlap"):
+        run(scene, tmp_path / "low")
+
+
+def test_what_is_known_of_the_acquisition_is_carried_over(tmp_path):
+    scene = make_scene(tmp_path / "a")
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", CLOUDCOVER="7")
+    run(scene, tmp_path / "low")
+    for name in FILES:
+        with rasterio.open(tmp_path / "low" / name) as dataset:
+            assert dataset.tags(ns="IMAGERY")["CLOUDCOVER"] == "7"

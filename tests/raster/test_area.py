@@ -10,7 +10,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from shapely.geometry import Point, box, mapping
 
-from pancli.errors import InputError, PairError
+from pancli.errors import InputError, PairError, UsageError
 from pancli.raster.area import box_area, polygon_area
 from pancli.raster.grid import Grid
 from pancli.tiling import Window
@@ -85,7 +85,7 @@ def test_areas_elsewhere_missing_or_empty_are_refused(tmp_path):
         polygon_area(tmp_path / "none.geojson", GRID)
     with pytest.raises(PairError, match="does not meet the PAN image"):
         polygon_area(save(tmp_path / "far.geojson", box(0, 0, 1, 1)), GRID)
-    with pytest.raises(PairError, match="west south east north"):
+    with pytest.raises(UsageError, match="west south east north"):
         box_area((5, 5, 1, 1), GRID)
     with pytest.raises(PairError, match="no CRS"):
         polygon_area(save(tmp_path / "b.geojson", box(0, 0, 1, 1)), Grid(None, GRID.transform, GRID.shape))
@@ -96,5 +96,14 @@ def test_what_cannot_be_placed_is_refused_in_one_line(tmp_path):
     path = save(tmp_path / "a.geojson", box(14.9, 36.1, 15.1, 36.2))
     with pytest.raises(PairError, match="cannot be placed in the image's CRS; use --bbox"):
         polygon_area(path, Grid(site, GRID.transform, GRID.shape))
-    with pytest.raises(PairError, match="four finite numbers"):
+    with pytest.raises(UsageError, match="four finite numbers"):
         box_area((-np.inf, -np.inf, np.inf, np.inf), GRID)
+
+
+def test_files_of_other_programs_are_read_and_empty_ones_told(tmp_path):
+    path = save(tmp_path / "a.geojson", box(14.999, 36.13, 15.001, 36.15))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert polygon_area(path, GRID).window.size > 0
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match="holds no polygon"):
+        polygon_area(path, GRID)

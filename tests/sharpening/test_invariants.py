@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from shapely import affinity
 from shapely.geometry import MultiPolygon, box, mapping
@@ -342,6 +343,32 @@ def test_nothing_that_goes_in_is_written_over(scene, tmp_path):
         with pytest.raises(OutputError, match="is an input; name another output"):
             sharpen(str(scene.pan), [str(scene.ms)], out, options)
         assert before == {path: path.read_bytes() for path in before}
+
+
+def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
+    part, inner, outer = (tmp_path / name for name in ("part.tif", "inner.vrt", "outer.vrt"))
+    part.write_bytes(scene.ms.read_bytes())
+    for vrt, of in ((inner, part), (outer, inner)):
+        rasterio.shutil.copy(of, vrt, driver="VRT")
+    before = part.read_bytes()
+    for ms in (inner, outer):
+        with pytest.raises(OutputError, match="part.tif: is an input; name another output"):
+            sharpen(str(scene.pan), [str(ms)], part, SharpenOptions(method="exp", overwrite=True))
+    assert part.read_bytes() == before
+
+
+@pytest.mark.parametrize("fill", [-1.7976931348623157e308, -3.4e38, 1e300, np.inf])
+def test_fill_values_without_a_tag_are_not_valid(tmp_path, fill, recwarn):
+    scene = make_scene(tmp_path, dtype="float64")
+    ms = scene.ms_image.copy()
+    ms[:, :8, :8] = fill
+    write(scene.ms, ms, scene.ms_transform)
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="gsa"))
+    with rasterio.open(out) as dataset:
+        valid = dataset.dataset_mask() > 0
+    assert not valid[:32, :32].any() and valid[32:].all() and valid[:, 32:].all()
+    assert not [str(w.message) for w in recwarn if "overflow" in str(w.message)]
 
 
 def polygons(path, transform, *boxes):

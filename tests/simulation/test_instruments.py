@@ -93,3 +93,16 @@ def test_pan_responds_within_its_range_and_hardly_outside():
         pan = instrument.responses()[0]
         assert pan[(lo < WAVELENGTHS) & (hi > WAVELENGTHS)].sum() > 0.85
         assert pan[(lo - 60 > WAVELENGTHS) | (hi + 60 < WAVELENGTHS)].sum() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "bands"), [("worldview3", 4), ("quickbird", 3), ("worldview2", 8), ("landsat8", 4)]
+)
+def test_bands_have_the_gains_that_others_know_them_by(name, bands):
+    """Files name their bands, and by these names the rest of pancli takes their gains."""
+    sensor = find_sensor(name)
+    instrument = instrument_like(sensor, bands, np.random.default_rng(0))
+    assert instrument.ms_gains == sensor.of_bands(instrument.band_names, range(1, bands + 1), bands).gains(
+        bands
+    )
+    assert instrument.ms_gains == sensor.named_gains(instrument.band_names)
