@@ -182,7 +182,7 @@ def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairR
     overlap = pair.overlap()
     pan_sample = _sample(lambda window: _with_band_axis(*pair.read_pan(window)), pair.pan_grid.shape, 1)
     ms_sample = _sample(pair.read_ms, pair.ms_grid.shape, len(pair.bands))
-    info = PairInfo(len(pair.bands), placement, sensor)
+    info = PairInfo(len(pair.bands), placement, sensor.of_bands(*pair.taken))
     shift = measure_shift(open_scene(pair, info, overlap, overlap))
     bands = _describe_bands(pair, pan_sample, ms_sample)
     return PairReport(

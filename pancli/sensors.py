@@ -243,7 +243,7 @@ SENSORS: dict[str, Sensor] = {
             name="landsat8",
             ms_gains=(0.55, 0.55, 0.55, 0.53),
             pan_gain=0.15,
-            bits=12,
+            bits=16,
             bands=_four((452, 512), (533, 590), (636, 673), (851, 879)),
             pan_range=(503, 676),
             pan_gsd=15.0,
@@ -255,9 +255,9 @@ SENSORS: dict[str, Sensor] = {
 }
 
 
-# Built alike, as their operators say: OLI-2 is a copy of OLI that sends all of its 14 bits.
+# Built alike, as their operators say; OLI-2 sends 14 bits where OLI sent 12, and products of both have 16.
 SENSORS["spot7"] = replace(SENSORS["spot6"], name="spot7")
-SENSORS["landsat9"] = replace(SENSORS["landsat8"], name="landsat9", bits=14)
+SENSORS["landsat9"] = replace(SENSORS["landsat8"], name="landsat9")
 
 
 def find_sensor(name: str) -> Sensor:

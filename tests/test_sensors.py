@@ -30,7 +30,7 @@ def test_bands_rise_and_keep_to_what_silicon_sees(sensor):
 def test_pixels_and_bits_are_those_of_a_satellite(sensor):
     assert 0.3 <= sensor.pan_gsd < sensor.ms_gsd <= 30
     assert sensor.ratio == pytest.approx(2 if sensor.name.startswith("landsat") else 4)
-    assert sensor.bits in (8, 10, 11, 12, 14)
+    assert sensor.bits in (8, 10, 11, 12, 16)
 
 
 @real

@@ -104,6 +104,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     pair, shift = pair_options(nodata, bidx, reproject), parse_coregister(coregister)
 
     from pancli.comparing import CompareOptions, compare
+    from pancli.comparing.report import csv_columns
     from pancli.evaluation.report import append_row, check_csv
 
     options = CompareOptions(
@@ -123,7 +124,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         overwrite=overwrite,
     )
     if csv is not None:
-        check_csv(csv)
+        check_csv(csv, csv_columns(options.mode))
     with tile_progress("compare", quiet=quiet or as_json) as progress:
         found = compare(pan, ms, options, progress)
     _show(found, as_json=as_json, quiet=quiet)

@@ -20,6 +20,17 @@ from pancli.sharpening.catalog import GDAL, method_names, shown_name
 BASELINE = "exp"
 """Interpolation: what every method is to be better than."""
 
+Mode = Literal["full", "reduced", "reference"]
+
+
+def is_baseline(label: str) -> bool:
+    """Whether a row is the baseline, as it comes or with back-projection: neither sees pan.
+
+    >>> is_baseline("exp"), is_baseline("exp+bp2"), is_baseline("gsa+bp2")
+    (True, True, False)
+    """
+    return label.partition("+bp")[0] == BASELINE
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -104,6 +115,11 @@ class CompareOptions:
         find_device(self.device)
         self.degrading()
         self.measuring(self.pair, None)
+
+    @property
+    def mode(self) -> Mode:
+        """Against what is measured: nothing, ms itself, or a reference that was given."""
+        return "reduced" if self.reduced else "full" if self.reference is None else "reference"
 
     def degrading(self) -> DegradeOptions:
         """How the pair is reduced."""

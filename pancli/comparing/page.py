@@ -239,10 +239,12 @@ class _Camera:
 
     def distortions(self, folder: Path) -> Sheet:
         """Where each method is distorted, by its own figures of each block."""
-        maps = {
-            method: shrink(1 - read_image(folder / f"{method}.tif")[2], _MAP) for method in self._views.fused
-        }
-        return self._sheet(f"1 - QNR of blocks of {self._report.block} pixels", maps)
+        images = {method: read_image(folder / f"{method}.tif") for method in self._views.fused}
+        if len(self._views.pair.bands) > 1:
+            what, maps = "1 - QNR", {method: shrink(1 - image[2], _MAP) for method, image in images.items()}
+        else:  # one band has no D_lambda, and so no QNR
+            what, maps = "D_S", {method: shrink(image[1], _MAP) for method, image in images.items()}
+        return self._sheet(f"{what} of blocks of {self._report.block} pixels", maps)
 
     def _sheet(self, title: str, maps: Mapping[str, npt.NDArray[Any]]) -> Sheet:
         known = np.concatenate([values[np.isfinite(values)] for values in maps.values()])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pancli.checking import PairReport
-from pancli.comparing.options import BASELINE
-
-Mode = Literal["full", "reduced", "reference"]
+from pancli.comparing.options import Mode, is_baseline
 
 _NO_REFERENCE = {
     "qnr": True,
@@ -116,6 +114,7 @@ class CompareReport:
         check: What ``pancli check`` says of the pair.
         sensor: Whose MTF was assumed.
         block: Side of the blocks of quality indices.
+        peak: The largest digital number, as PSNR and SSIM were told.
         warnings: What the user should know, one sentence each.
     """
 
@@ -130,6 +129,7 @@ class CompareReport:
     check: PairReport
     sensor: str
     block: int
+    peak: float | None
     warnings: tuple[str, ...]
 
     @property
@@ -144,13 +144,13 @@ class CompareReport:
 
     @property
     def best(self) -> dict[str, str]:
-        """Figure to method. The baseline never wins: it changes no colour, and adds no detail."""
+        """Figure to method. The baseline never wins, nor with back-projection: it sees nothing of pan."""
         found = {}
         for key, higher in HIGHER_IS_BETTER.items():
             values = {
                 row.method: value
                 for row in self.succeeded
-                if row.method != BASELINE and (value := row.figures.get(key)) is not None
+                if not is_baseline(row.method) and (value := row.figures.get(key)) is not None
             }
             if values:
                 found[key] = (max if higher else min)(values, key=lambda method: values[method])
@@ -164,6 +164,7 @@ class CompareReport:
             "shape": None if self.shape is None else list(self.shape),
             "sensor": self.sensor,
             "block": self.block,
+            "peak": self.peak,
             "ranked_by": self.ranked_by,
             "methods": [row.as_dict() for row in self.rows],
             "best": self.best,
@@ -173,9 +174,9 @@ class CompareReport:
         }
 
     def as_rows(self) -> list[dict[str, str]]:
-        """For ``--csv``: the same columns for every method, whether it failed or not."""
-        keys = _NO_REFERENCE if self.mode == "full" else HIGHER_IS_BETTER
-        return [
+        """For ``--csv``: :func:`csv_columns` for every method, whether it failed or not."""
+        columns = csv_columns(self.mode)
+        rows = [
             {
                 "pan": self.pan,
                 "ms": " ".join(self.ms),
@@ -183,14 +184,23 @@ class CompareReport:
                 "mode": self.mode,
                 "sensor": self.sensor,
                 "block": str(self.block),
+                "peak": _text(self.peak),
                 "method": row.method,
                 **{f"seconds_{stage}": _text(row.seconds.get(stage)) for stage in ("fit", "fuse", "total")},
                 "mpix_per_s": _text(row.megapixels_per_second),
-                **{key: _text(row.figures.get(key)) for key in keys},
+                **{key: _text(row.figures.get(key)) for key in HIGHER_IS_BETTER},
                 "error": row.error or "",
             }
             for row in self.rows
         ]
+        return [{column: row[column] for column in columns} for row in rows]
+
+
+def csv_columns(mode: Mode) -> list[str]:
+    """Of the rows of a comparison."""
+    figures = _NO_REFERENCE if mode == "full" else HIGHER_IS_BETTER
+    before = ("pan", "ms", "reference", "mode", "sensor", "block", "peak", "method")
+    return [*before, "seconds_fit", "seconds_fuse", "seconds_total", "mpix_per_s", *figures, "error"]
 
 
 def rank(rows: list[MethodResult], mode: Mode) -> tuple[tuple[MethodResult, ...], str | None]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from pancli.checking import PairReport, check_pair
 from pancli.comparing.bench import Bench, every_band
 from pancli.comparing.options import CompareOptions, Entrant
-from pancli.comparing.report import CompareReport, MethodResult, Mode, rank
+from pancli.comparing.report import CompareReport, MethodResult, rank
 from pancli.degrading import degrade_pair
 from pancli.degrading.product import FILES as REDUCED_FILES
 from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
+from pancli.evaluation.run import check_block
 from pancli.raster.aligned import open_aligned
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import spare_inputs
@@ -38,6 +39,7 @@ class _Findings:
     variants: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     shape: tuple[int, int] | None = None
+    peak: float | None = None
 
     def warn(self, warnings: Sequence[str]) -> None:
         """Note them; each is told once in the end."""
@@ -68,8 +70,11 @@ def compare(
         raise PairError(check.refusal)
     if options.reference is not None:
         _check_reference(pan, ms, options.reference, options.pair)
-    _prepare_folders([pan, *ms], options)
+    given = [] if options.reference is None else [options.reference]
+    _prepare_folders([pan, *ms, *given], options)
     with _set_up(pan, ms, options) as (bench, warnings):
+        with open_pair(bench.pan, bench.ms, bench.pair) as pair:
+            check_block(pair.overlap(), options.block)
         rows, findings = _run(bench, options, progress or (lambda *_: None))
         report = _report((pan, tuple(ms)), rows, findings, options, check, warnings)
         if options.report is not None:
@@ -190,7 +195,7 @@ def _run_entrant(
             out.unlink()
     findings.variants = {key: figure.variant for key, figure in measured.figures.items()}
     findings.warn((*made.warnings, *measured.warnings))
-    findings.shape = measured.shapes["evaluated"]
+    findings.shape, findings.peak = measured.shapes["evaluated"], measured.peak
     return _row(entrant, made, {key: figure.value for key, figure in measured.figures.items()})
 
 
@@ -212,7 +217,7 @@ def _report(
     check: PairReport,
     warnings: Sequence[str],
 ) -> CompareReport:
-    mode: Mode = "reduced" if options.reduced else "full" if options.reference is None else "reference"
+    mode = options.mode
     ordered, key = rank(rows, mode)
     told = [*check.warnings, *warnings, *findings.warnings]
     if options.coregister not in ("none", "pan") and mode == "full":
@@ -232,5 +237,6 @@ def _report(
         check=check,
         sensor=options.sensor,
         block=options.block,
+        peak=findings.peak,
         warnings=tuple(dict.fromkeys(told)),
     )

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pancli.comparing.bench import every_band
-from pancli.comparing.options import BASELINE
+from pancli.comparing.options import is_baseline
 from pancli.raster.aligned import AlignedImage, open_aligned
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.tiling import Window
@@ -183,7 +183,7 @@ def choose_places(views: Views, side: int) -> list[Place]:
     half = max(side // 2, 1)
     detail, counts = cell_sums(lambda window: _detail(views, window), views.area, half)
     scores = [("Where PAN has most detail", detail[0], 1.0)]
-    methods = [method for method in views.fused if method != BASELINE]
+    methods = [method for method in views.fused if not is_baseline(method)]
     if len(methods) > 1:
         apart = _disagreement(views, methods, half)
         scores += [("Where the methods disagree most", apart, 1.0), ("An ordinary place", apart, 0.5)]

@@ -29,13 +29,16 @@ class Figure:
     note: str = ""
 
 
-def no_reference_figures(sums: NoReferenceSums, ratio: float, block: int) -> dict[str, Figure]:
+def no_reference_figures(
+    sums: NoReferenceSums, ratio: float, block: int, *, radians: bool = False
+) -> dict[str, Figure]:
     """Distortions, QNR and its family, and the consistency with ms.
 
     Args:
         sums: Of the whole scene.
         ratio: Pan pixels per ms pixel.
         block: Side of the blocks.
+        radians: Of SAM, instead of degrees.
     """
     where = f"blocks of {block}"
     spectral, spatial = _distortions(sums, where)
@@ -63,7 +66,7 @@ def no_reference_figures(sums: NoReferenceSums, ratio: float, block: int) -> dic
         "rqnr": joint_figure(khan, regression, "(1 - d_lambda_k)(1 - d_s_r)"),
         "d_s_r": regression,
         "d_rho": rho,
-        **_consistency(sums.consistency, ratio),
+        **_consistency(sums.consistency, ratio, radians=radians),
     }
 
 
@@ -80,17 +83,18 @@ def _distortions(sums: NoReferenceSums, where: str) -> tuple[Figure, Figure]:
     return first, Figure(spatial_distortion(high, low), spatial)
 
 
-def _consistency(sums: ReferenceSums, ratio: float) -> dict[str, Figure]:
+def _consistency(sums: ReferenceSums, ratio: float, *, radians: bool) -> dict[str, Figure]:
     how = "fused through the MTF on the ms grid, against ms"
+    unit = "radians" if radians else "degrees"
     missing = "no ms pixel has the MTF's whole footprint on valid pixels"
     if sums.pixels == 0:
         return {
             "consistency_ergas": Figure(None, how, missing),
-            "consistency_sam": Figure(None, f"{how}, degrees", missing),
+            "consistency_sam": Figure(None, f"{how}, {unit}", missing),
         }
     return {
         "consistency_ergas": ergas_figure(sums, ratio, how),
-        "consistency_sam": sam_figure(sums, f"{how}, degrees"),
+        "consistency_sam": sam_figure(sums, f"{how}, {unit}", radians=radians),
     }
 
 

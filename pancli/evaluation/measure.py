@@ -87,6 +87,7 @@ class AgainstReferenceSums:
         ssim: (B,), or None where the peak is not known.
         edges: (3,), products of edge strengths: with each other, of the fused image, of the reference.
         moments: Of the fused bands, then the reference's.
+        highest: Number of the reference.
     """
 
     errors: ReferenceSums
@@ -95,6 +96,7 @@ class AgainstReferenceSums:
     ssim: Mean | None
     edges: Tensor
     moments: Moments
+    highest: float
 
     def __add__(self, other: AgainstReferenceSums) -> AgainstReferenceSums:
         return AgainstReferenceSums(
@@ -104,6 +106,7 @@ class AgainstReferenceSums:
             None if self.ssim is None or other.ssim is None else self.ssim + other.ssim,
             self.edges + other.edges,
             self.moments.merge(other.moments),
+            max(self.highest, other.highest),
         )
 
 
@@ -199,6 +202,7 @@ def measure_against_reference(
         ssim,
         _edges(image, reference),
         Moments.of(torch.cat([x, y])[:, inside]),
+        float(y[:, inside].max()),
     )
 
 

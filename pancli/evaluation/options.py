@@ -27,7 +27,7 @@ class EvaluateOptions:
         pair: Nodata, bands, reprojection.
         map_path: GeoTIFF of local distortions to write.
         overwrite: Replace an existing map.
-        radians: SAM against the reference in radians, not degrees.
+        radians: SAM in radians, not degrees.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         tile: About the side of what is read at once, pan pixels; no number depends on it.
     """
@@ -65,6 +65,7 @@ class EvaluateOptions:
             "--mtf-gain": bool(self.mtf_gain),
             "--peak": self.peak is not None,
             "--map": self.map_path is not None,
+            "--radians": self.radians,
         }
         for option, is_given in given.items():
             if is_given and option not in PROFILES[self.profile].takes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
@@ -11,6 +13,9 @@ from typing import Any
 
 from pancli.errors import OutputError
 from pancli.evaluation.figures import Figure
+
+FIRST_COLUMNS = ("fused", "pan", "ms", "reference", "profile", "sensor", "block")
+"""Of a row, whatever is measured."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class EvaluationReport:
         mtf_gains: MTF at the ms Nyquist, one per band.
         profile: Whose definitions.
         block: Side of the blocks.
+        peak: The largest digital number, as PSNR and SSIM were told; None where nothing says it.
+        radians: Whether SAM was asked for in radians; by default it is in degrees, or as the profile has it.
         files: Paths by role, as given.
         warnings: What the user should know, one sentence each.
     """
@@ -40,6 +47,8 @@ class EvaluationReport:
     mtf_gains: tuple[float, ...]
     profile: str
     block: int
+    peak: float | None
+    radians: bool
     files: dict[str, str]
     warnings: tuple[str, ...]
 
@@ -52,6 +61,8 @@ class EvaluationReport:
             "sensor": self.sensor,
             "mtf_gains": list(self.mtf_gains),
             "block": self.block,
+            "peak": self.peak,
+            "radians": self.radians,
             "blocks": {"valid": self.blocks[0], "all": self.blocks[1]},
             "shapes": {role: list(shape) for role, shape in self.shapes.items()},
             "bands": self.bands,
@@ -63,10 +74,13 @@ class EvaluationReport:
     def as_row(self) -> dict[str, str]:
         """For ``--csv``: the same columns for every image evaluated with the same options."""
         return {
-            **{role: self.files.get(role, "") for role in ("fused", "pan", "ms", "reference")},
+            **{role: self.files.get(role, "") for role in FIRST_COLUMNS[:4]},
             "profile": self.profile,
             "sensor": self.sensor,
             "block": str(self.block),
+            "mtf_gains": " ".join(f"{gain:g}" for gain in self.mtf_gains),
+            "peak": "" if self.peak is None else f"{self.peak:g}",
+            "radians": str(self.radians).lower(),
             "valid_pixels": str(self.valid_pixels),
             **{k: "" if f.value is None else repr(f.value) for k, f in self.figures.items()},
         }
@@ -90,6 +104,8 @@ def append_row(path: Path, row: dict[str, str]) -> None:
                     "name another file"
                 )
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if columns and not _ends_in_a_line(path):
+                file.write("\n")
             if not columns:
                 writer.writeheader()
             writer.writerow(row)
@@ -97,13 +113,34 @@ def append_row(path: Path, row: dict[str, str]) -> None:
         raise OutputError(f"--csv {path}: cannot be written ({error})") from error
 
 
-def check_csv(path: Path) -> None:
+def _ends_in_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def check_csv(path: Path, columns: Sequence[str] = FIRST_COLUMNS) -> None:
     """Refuse early what could not be appended to at the end.
 
+    Args:
+        path: Of the file, which need not exist.
+        columns: Those that its header begins with.
+
     Raises:
-        OutputError: A directory, or in a folder that does not exist.
+        OutputError: A directory, in a folder that does not exist, or a file with other columns.
     """
     if path.is_dir():
         raise OutputError(f"--csv {path}: is a directory; name a file in it")
     if not path.parent.is_dir():
         raise OutputError(f"--csv {path}: its folder {path.parent} does not exist; create it first")
+    if path.is_file():
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                there = next(csv.reader(file), [])
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise OutputError(f"--csv {path}: cannot be read ({error})") from error
+        if there and there[: len(columns)] != list(columns):
+            raise OutputError(
+                f"--csv {path}: has the columns {', '.join(there)}, not {', '.join(columns)}; "
+                "name another file"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,9 +25,12 @@ from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
 from pancli.raster.commit import check_output, check_tiff_name
+from pancli.raster.source import spare_inputs
+from pancli.tiling import Window
 
 Progress = Callable[[str, int, int], None]
 _FULL_SCALE_8_BIT = 255.0
+_ROUNDING = 1e-12  # of a mean: deviations as small are of float64 arithmetic
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def evaluate(
     if options.map_path is not None:
         check_tiff_name(options.map_path)
         check_output(options.map_path, overwrite=options.overwrite)
+        spare_inputs([options.map_path], [fused, pan, *ms, *([] if reference is None else [reference])])
     with (
         shortage_told(find_device(options.device)),
         torch.inference_mode(),
@@ -87,11 +91,12 @@ class _Measured:
     figures: dict[str, Figure]
     pixels: int
     blocks: int
+    peak: float | None
     warnings: tuple[str, ...] = ()
 
 
 def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _Measured:
-    _check_size(images, options.block)
+    check_block(images.area, options.block)
     peak = _find_peak(images, options)
     local = DistortionMap(images.area, options.block) if options.map_path else None
     sums = _add_up(images, options, peak, local, progress)
@@ -99,15 +104,20 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     figures = _figures(images, sums, options, peak)
     if local is not None and options.map_path is not None:
         local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
-    warnings = tuple(_negatives(sums.alone))
-    return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, warnings)
+    warnings = (*_negatives(sums.alone), *_beyond(sums.against, peak), *_flat_maps(images, options))
+    return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, peak, warnings)
 
 
 def _measure_whole(
     profile: WholeProfile, images: Images, options: EvaluateOptions, _progress: Progress
 ) -> _Measured:
-    figures = profile(images, options, _find_peak(images, options))
-    return _Measured(figures, images.area.size, images.area.size // options.block**2)
+    peak = _find_peak(images, options)
+    figures = profile(images, options, peak)
+    return _Measured(figures, images.area.size, _whole_blocks(images.area, options.block), peak)
+
+
+def _whole_blocks(area: Window, block: int) -> int:
+    return (area.height // block) * (area.width // block)
 
 
 _MEASURES: dict[str, Callable[[Images, EvaluateOptions, Progress], _Measured]] = {
@@ -116,8 +126,17 @@ _MEASURES: dict[str, Callable[[Images, EvaluateOptions, Progress], _Measured]] =
 }
 
 
-def _check_size(images: Images, block: int) -> None:
-    height, width = images.area.shape
+def check_block(area: Window, block: int) -> None:
+    """Refuse images that hold no block.
+
+    Args:
+        area: What they have in common.
+        block: Side of a block.
+
+    Raises:
+        PairError: There is none.
+    """
+    height, width = area.shape
     if min(height, width) < block:
         raise PairError(
             f"the images have {width} x {height} pixels in common, less than one block of {block} x {block}; "
@@ -158,7 +177,12 @@ def _add_up(
         raise PairError(
             "no pixel is valid in all images at once; do their masks leave anything? is --nodata right?"
         )
-    return total
+    # What varies by less than numbers are exact to does not vary.
+    alone, against = total.alone, total.against
+    alone = replace(alone, moments=alone.moments.without_rounding(_ROUNDING))
+    if against is not None:
+        against = replace(against, moments=against.moments.without_rounding(_ROUNDING))
+    return _Sums(alone, against)
 
 
 def _check_content(images: Images, sums: _Sums) -> None:
@@ -178,7 +202,7 @@ def _check_content(images: Images, sums: _Sums) -> None:
 
 def _figures(images: Images, sums: _Sums, options: EvaluateOptions, peak: float | None) -> dict[str, Figure]:
     ratio = images.info.placement.ratio
-    figures = no_reference_figures(sums.alone, ratio, options.block)
+    figures = no_reference_figures(sums.alone, ratio, options.block, radians=options.radians)
     if sums.against is None:
         return figures
     return figures | against_reference_figures(
@@ -197,7 +221,7 @@ def _report(
     }
     if images.reference is not None:
         shapes["reference"] = images.reference.window.shape
-    whole = (images.area.height // options.block) * (images.area.width // options.block)
+    whole = _whole_blocks(images.area, options.block)
     return EvaluationReport(
         figures=measured.figures,
         shapes=shapes,
@@ -208,6 +232,8 @@ def _report(
         mtf_gains=images.info.gains,
         profile=options.profile,
         block=options.block,
+        peak=measured.peak,
+        radians=options.radians,
         files=files,
         warnings=(*images.pair.warnings, *_undefined(measured.figures), *measured.warnings),
     )
@@ -222,3 +248,18 @@ def _negatives(sums: NoReferenceSums) -> list[str]:
         return []
     share = 100 * sums.negative / sums.moments.count
     return [f"{share:.2g} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
+
+
+def _beyond(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
+    if sums is None or peak is None or sums.highest <= peak:
+        return []
+    return [
+        f"the reference goes up to {sums.highest:g}, beyond the peak of {peak:g} that PSNR and SSIM are "
+        "told; give --peak"
+    ]
+
+
+def _flat_maps(images: Images, options: EvaluateOptions) -> list[str]:
+    if options.map_path is None or images.info.bands > 1:
+        return []
+    return ["--map: D_lambda and QNR take two bands, so that the map of one shows D_S alone"]

@@ -59,6 +59,11 @@ class Moments:
         cross = torch.outer(delta, delta) * (self.count * other.count / count)
         return Moments(count, mean, self.scatter + other.scatter + cross)
 
+    def without_rounding(self, share: float) -> Moments:
+        """The same, where a variable that deviates by no more than so much of its mean does not vary."""
+        varies = (self.std > share * self.mean.abs()).double()
+        return Moments(self.count, self.mean, self.scatter * torch.outer(varies, varies))
+
     def select(self, variables: Sequence[int]) -> Moments:
         """Of some variables, in this order."""
         chosen = list(variables)

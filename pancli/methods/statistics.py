@@ -76,12 +76,7 @@ def gather(scene: Scene, margin: int, *samplers: Sampler) -> list[Moments]:
         totals = [a.merge(b) for a, b in zip(totals, found, strict=True)] if totals else found
     if not totals or any(total.count == 0 for total in totals):
         raise no_valid_pixel()
-    return [_without_rounding(total) for total in totals]
-
-
-def _without_rounding(moments: Moments) -> Moments:
-    varies = (moments.std > _ROUNDING * moments.mean.abs()).double()
-    return Moments(moments.count, moments.mean, moments.scatter * torch.outer(varies, varies))
+    return [total.without_rounding(_ROUNDING) for total in totals]
 
 
 def regress_nonnegative(moments: Moments, target: int, on: int) -> tuple[Tensor, float]:

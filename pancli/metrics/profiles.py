@@ -22,8 +22,8 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "pancli": Profile("ours", frozenset({"--block", "--mtf-gain", "--peak", "--map"})),
-    "dlpan": Profile("the DLPan toolbox's", frozenset({"--block", "--mtf-gain"})),
+    "pancli": Profile("ours", frozenset({"--block", "--mtf-gain", "--peak", "--map", "--radians"})),
+    "dlpan": Profile("the DLPan toolbox's", frozenset({"--block", "--mtf-gain", "--radians"})),
     "gcpnet": Profile("those of GCPNet's code", frozenset({"--block", "--peak"})),
     "premix": Profile("those of PreMix's code", frozenset({"--peak"})),
     "torchmetrics": Profile("torchmetrics 1.9's", frozenset({"--peak"})),

@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(trials: Sequence[Trial], asked: argparse.Namespace, table: Path) -> dict[str, list[_Figures]]:
     """The figures of every method, pair after pair, by set."""
-    check_csv(table)
+    check_csv(table, ("pan", "ms", "reference", "mode"))
     found: dict[str, list[_Figures]] = {}
     for trial in trials:
         page = asked.report and trial.group not in found

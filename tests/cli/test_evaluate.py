@@ -103,7 +103,7 @@ def test_mistakes_are_one_line_and_an_exit_code(run, extra, code, message):
 
 def test_figures_are_shown_even_where_the_csv_file_has_other_columns(run, tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_text("other,columns\n")
+    path.write_text("fused,pan,ms,reference,profile,sensor,block,others\n")
     result = run("--json", "--csv", path)
-    assert result.exit_code == 1 and "has the columns other" in result.stderr
+    assert result.exit_code == 1 and "block, others but this row" in result.stderr
     assert json.loads(result.stdout)["qnr"] is not None

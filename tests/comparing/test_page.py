@@ -170,3 +170,12 @@ def test_the_command_makes_the_same_comparison():
     assert command_line("p", ["m"], reduced) == "pancli compare p m --methods all --reduced --ratio 2.5"
     laid = CompareOptions(methods=["exp"], coregister="pan")
     assert command_line("p", ["m"], laid) == "pancli compare p m --methods exp --coregister pan"
+
+
+def test_of_one_band_the_map_is_of_what_it_has(tmp_path):
+    scene = make_scene(tmp_path, bands=1)
+    options = CompareOptions(methods=["exp", "gsa"], block=8, report=tmp_path / "report")
+    compare(str(scene.pan), [str(scene.ms)], options)
+    page = Page((tmp_path / "report" / "index.html").read_text())
+    assert "D_S of blocks of 8 pixels" in page.text
+    assert "QNR of blocks" not in page.text

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from pancli.checking import PairReport
-from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult, rank
+from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult, csv_columns, rank
 
 
 def row(method, **figures):
@@ -14,7 +14,7 @@ def report(rows, mode="reduced"):
     ordered, key = rank(rows, mode)
     check = PairReport(files=())
     return CompareReport(
-        mode, "pan.tif", ("a.tif", "b.tif"), None, (8, 9), ordered, key, {}, check, "generic", 32, ()
+        mode, "pan.tif", ("a.tif", "b.tif"), None, (8, 9), ordered, key, {}, check, "generic", 32, 2047.0, ()
     )
 
 
@@ -51,9 +51,15 @@ def test_the_best_is_the_largest_or_the_smallest_and_never_the_baseline():
     assert report([row("exp", psnr=99.0)]).best == {}
 
 
+def test_interpolation_is_the_baseline_with_back_projection_too():
+    rows = [row("exp", qnr=0.9), row("exp+bp2", qnr=0.99), row("gsa", qnr=0.8)]
+    assert report(rows, "full").best == {"qnr": "gsa"}
+
+
 def test_rows_for_csv_have_the_same_columns_whether_a_method_failed_or_not():
     good, bad = report([row("a", psnr=30.5, q2n=0.5), FAILED]).as_rows()
-    assert list(good) == list(bad)
+    assert list(good) == list(bad) == csv_columns("reduced")
+    assert good["peak"] == "2047.0"
     assert set(HIGHER_IS_BETTER) < set(good)
     assert (good["method"], good["psnr"], good["seconds_total"], good["error"]) == ("a", "30.5", "2.0", "")
     assert (good["ms"], good["mode"], good["mpix_per_s"]) == ("a.tif b.tif", "reduced", "3.0")

@@ -242,3 +242,20 @@ def test_without_a_report_the_extra_is_not_needed(scene, scratch, monkeypatch):
     anew = importlib.import_module("pancli.comparing")
     assert anew.compare is not compare
     assert anew.compare(str(scene.pan), [str(scene.ms)], anew.CompareOptions(["exp"])).succeeded
+
+
+def test_a_reference_is_not_written_over(scene, tmp_path):
+    """Else the method of its name would be measured against itself."""
+    run(scene, methods=["gsa"], keep=tmp_path / "k")
+    kept = tmp_path / "k" / "gsa.tif"
+    before = kept.read_bytes()
+    with pytest.raises(OutputError, match="gsa.tif: is an input"):
+        run(scene, methods=["gsa"], reference=str(kept), keep=tmp_path / "k", overwrite=True)
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_blocks_larger_than_the_images_are_refused_before_anything_is_sharpened(scene, monkeypatch, reduced):
+    monkeypatch.setattr("pancli.comparing.run.sharpen", lambda *_: pytest.fail("sharpened"))
+    with pytest.raises(PairError, match="less than one block of 4096 x 4096"):
+        run(scene, block=4096, reduced=reduced)

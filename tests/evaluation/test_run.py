@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
 from fcntl import LOCK_EX, flock
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from affine import Affine
 
 from pancli.errors import DeviceError, OutputError, PairError, UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
-from pancli.evaluation.report import append_row
+from pancli.evaluation.report import append_row, check_csv
 from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
 from tests.scenes import Waves, make_scene, read, write
@@ -255,3 +256,62 @@ def test_processes_that_append_to_one_file_take_turns(tmp_path):
         first.close()
         second.result(timeout=30)
     assert path.read_text() == "a\n1\n2\n"
+
+
+def test_a_last_line_without_an_end_is_ended(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2")
+    append_row(path, {"a": "3", "b": "4"})
+    assert path.read_text() == "a,b\n1,2\n3,4\n"
+
+
+def test_a_file_of_other_columns_is_refused_before_anything_is_measured(tmp_path):
+    path = tmp_path / "rows.csv"
+    check_csv(path)
+    path.write_text("method,foo\n")
+    with pytest.raises(OutputError, match="has the columns method, foo, not fused, pan"):
+        check_csv(path)
+    check_csv(path, ("method",))
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(OutputError, match="cannot be read"):
+        check_csv(path)
+
+
+def test_a_row_tells_by_what_it_was_measured(scene, fused, truth):
+    rows = [
+        run(scene, fused, truth, **options).as_row()
+        for options in ({}, {"peak": 255.0, "radians": True, "mtf_gain": (0.15,)})
+    ]
+    told = [{key: row[key] for key in ("peak", "radians", "mtf_gains")} for row in rows]
+    assert told[1] == {"peak": "255", "radians": "true", "mtf_gains": "0.15 0.15 0.15 0.15"}
+    assert all(told[0][key] != told[1][key] for key in told[0])
+
+
+def test_the_map_takes_the_place_of_no_input(scene, fused, tmp_path):
+    before = {path: Path(path).read_bytes() for path in (scene.pan, scene.ms, fused)}
+    for path in before:
+        with pytest.raises(OutputError, match="is an input"):
+            run(scene, fused, map_path=Path(path), overwrite=True)
+    assert before == {path: Path(path).read_bytes() for path in before}
+
+
+def test_a_reference_beyond_the_peak_is_told(scene, fused, truth):
+    assert not [w for w in run(scene, fused, truth, peak=65535.0).warnings if "beyond the peak" in w]
+    (told,) = [w for w in run(scene, fused, truth, peak=100.0).warnings if "beyond the peak" in w]
+    assert "beyond the peak of 100" in told
+
+
+def test_premix_refuses_images_it_would_cut(scene, fused):
+    with pytest.raises(UsageError, match="cuts images at the largest digital number, 100, and these go"):
+        run(scene, fused, profile="premix", peak=100.0, block=32)
+
+
+def test_a_constant_that_arithmetic_blurs_is_a_constant(scene, fused, truth, tmp_path):
+    with rasterio.open(fused) as dataset:
+        values, transform = dataset.read().astype("float64"), dataset.transform
+    values[1] = 273.15
+    found = run(scene, str(write(tmp_path / "flat.tif", values, transform)), truth)
+    assert found.figures["cc"].value is None
+    values[:] = 273.15
+    with pytest.raises(PairError, match="FUSED .* is constant"):
+        run(scene, str(write(tmp_path / "flat.tif", values, transform)), truth)

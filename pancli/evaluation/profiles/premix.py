@@ -57,6 +57,12 @@ def premix_figures(images: Images, _options: EvaluateOptions, peak: float | None
             "give --peak, or --sensor"
         )
     image = read_whole(images, "premix")
+    highest = max(float(part.max()) for part in (image.pan, image.ms, image.reference) if part is not None)
+    if highest > peak:
+        raise UsageError(
+            f"--profile premix cuts images at the largest digital number, {peak:g}, and these go up to "
+            f"{highest:g}; give --peak"
+        )
     figures = _no_reference(image, peak)
     if image.reference is not None:
         fused, reference = _unit(image.fused, peak), _unit(image.reference, peak)
