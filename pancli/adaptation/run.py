@@ -39,7 +39,8 @@ class AdaptTerms:
     Attributes:
         seconds: How long to learn; looking for windows comes before.
         loss: A key of :data:`pancli.adaptation.objectives.LOSSES`.
-        rounds: Of back-projection that follow the network; what comes of them is what learns and is judged.
+        rounds: Of back-projection that follow the network. What comes of them is judged; the network learns
+            before them, which brings more.
         seed: Which windows come when.
     """
 
@@ -159,10 +160,10 @@ class _Learner:
         self._state = method.begin(samples.units, info, measured)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
-        """Learn from one random patch of one random window, one group of bands."""
+        """Learn from one random patch of one random window, one group of bands, before rounds."""
         sample = self._samples.learnt[_integer(generator, len(self._samples.learnt))]
         group = _integer(generator, len(self._state.groups))
-        loss = self._loss(sample, group, self._random_window(sample, generator))
+        loss = self._loss(sample, group, self._random_window(sample, generator), rounds=0)
         if not math.isfinite(loss.item()):
             raise MethodError("--adapt: the loss is not a number; leave --adapt out for this scene")
         optimizer.zero_grad(set_to_none=True)
@@ -172,21 +173,21 @@ class _Learner:
 
     @torch.no_grad()
     def held_back(self) -> float:
-        """The mean loss on the windows held back, each seen as a whole."""
+        """The mean loss on the windows held back, each seen as a whole, after rounds."""
         losses = [
-            self._loss(sample, group, self._whole_window(sample)).item()
+            self._loss(sample, group, self._whole_window(sample), self._rounds).item()
             for sample in self._samples.held_back
             for group in range(len(self._state.groups))
         ]
         return sum(losses) / len(losses)
 
-    def _loss(self, sample: Sample, group: int, window: Window) -> Tensor:
+    def _loss(self, sample: Sample, group: int, window: Window, rounds: int) -> Tensor:
         views = list(self._method.views(sample.image, self._state, (window,)))
         members, inputs = self._state.groups[group], views[group]
         outcome = self.network(inputs)
         trust = None if outcome.trust is None else outcome.trust[0]
         lacks = self._lacks(sample.image, inputs, window, members)
-        fused = after_rounds((inputs.bms + outcome.residual)[0], trust, self._rounds, lacks)
+        fused = after_rounds((inputs.bms + outcome.residual)[0], trust, rounds, lacks)
         return self._objective.loss(Patch(fused, members, window), sample, self._state.units)
 
     def _lacks(
