@@ -107,8 +107,8 @@ def simulate_files(folder: Path, options: SimulateOptions, count: int = 1) -> It
     for target in folders:
         check_folder(target, _FILES, overwrite=options.overwrite)
     for target, seed in zip(folders, seeds, strict=True):
-        prepare_folder(target, _FILES, overwrite=options.overwrite)
         pair = simulate(options, seed)
+        prepare_folder(target, _FILES, overwrite=options.overwrite)
         write_together(_images(target, pair, options, seed), overwrite=options.overwrite)
         yield SimulatedFiles(target, seed, pair)
 

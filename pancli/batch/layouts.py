@@ -36,12 +36,14 @@ def find_entries(folders: Sequence[Path], layout: str, naming: Naming) -> list[E
     Raises:
         InputError: A folder cannot be read, or has no such scene.
     """
-    found: dict[str, Entry] = {}
+    found: dict[tuple[str, str], Entry] = {}  # folders may be given twice
     for folder in folders:
         entries = [entry for place, names in _walk(folder) for entry in LAYOUTS[layout](place, names, naming)]
         if not entries:
             raise InputError(f"{folder}: no scene of layout '{layout}' in it")
-        found |= {os.path.realpath(entry.pan): entry for entry in entries}
+        found |= {
+            (os.path.realpath(Path(entry.pan).parent), Path(entry.pan).name): entry for entry in entries
+        }
     return list(found.values())
 
 
@@ -60,7 +62,7 @@ def _landsat(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entr
         scenes.setdefault(match["scene"], match)
     for scene, match in scenes.items():
         pan, *ms = (
-            str(place / f"{scene}_{band}{match['suffix']}")
+            str(place / _as_there(f"{scene}_{band}{match['suffix']}", names))
             for band in (_LANDSAT_PAN, *_LANDSAT_MS[match["number"]])
         )
         yield _entry(pan, ms, scene, naming)
@@ -70,9 +72,15 @@ def _pairs(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entry]
     for match in filter(None, map(_PAIR.fullmatch, names)):
         before, word = match["scene"] or "", match["word"]
         if (partner := _PARTNERS.get(word)) is not None:
-            ms = str(place / f"{before}{partner}{match['suffix']}")
+            ms = str(place / _as_there(f"{before}{partner}{match['suffix']}", names))
             stem = before.removesuffix("_") or place.absolute().name
             yield _entry(str(place / match[0]), [ms], stem, naming)
+
+
+def _as_there(name: str, names: Sequence[str]) -> str:
+    """A file's name as the folder has it, be it in other letters, lower or upper."""
+    alike = [known for known in names if known.lower() == name.lower()]
+    return name if name in alike or not alike else alike[0]
 
 
 def _entry(pan: str, ms: Sequence[str], stem: str, naming: Naming) -> Entry:

@@ -1,7 +1,7 @@
 """Lists of scenes: CSV with a header, JSON Lines, or plain columns.
 
 Which it is, the first line tells. A list is read and checked whole before anything runs. Blank lines are
-skipped. Relative names are relative to the working directory, as on the command line.
+skipped; there are no comments. Relative names are relative to the working directory, as on the command line.
 
 - CSV: columns ``pan``, ``ms`` and ``out``, in any order; other columns are left alone. Several ms files are
   several columns (``ms`` again, or ``ms1``, ``ms2``, ...) or one field with ``;`` between them.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,13 +141,20 @@ def _entry(row: _Row, label: str, naming: Naming) -> Entry:
     output = row.out or naming.name(row.pan)
     if output is None:
         raise _refusal(label, row.line, "names no output; give a third column (out), or --out-dir")
-    if "\0" in output:
+    if not _can_be_called(output):
         raise _refusal(label, row.line, "has an out that no file can be called")
     return Entry(row.pan, tuple(row.ms), output, row.line)
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != "" and "\0" not in value
+    return isinstance(value, str) and value.strip() != "" and _can_be_called(value)
+
+
+def _can_be_called(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # half of a pair, as JSON can say it
+        return False
 
 
 def _refusal(label: str, number: int, what: str) -> UsageError:

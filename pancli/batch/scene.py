@@ -14,7 +14,7 @@ from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, PancliError
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
-from pancli.sharpening.beside import complete, names_beside
+from pancli.sharpening.beside import complete, names_beside, own_beside, with_those_there
 from pancli.sharpening.run import Progress
 
 
@@ -72,8 +72,8 @@ def make_scene(
         entry: What to make.
         options: What is asked for.
         resume: Whether what is done already is left as it is, and what a batch made of other inputs or
-            options, or is damaged, is replaced. Files that no batch made are replaced with
-            ``options.overwrite`` only.
+            options, or is damaged, is replaced, with the picture and the item that pancli wrote beside it.
+            Files that no batch made are replaced with ``options.overwrite`` only.
         progress: As :func:`pancli.sharpening.sharpen` calls it.
     """
 
@@ -126,17 +126,26 @@ def _make(
     record = record_of(entry, options)
     if resume and is_done(output, record):
         return _skip(output, options)
-    for name in names_beside(output, options):  # nothing in them says whether a batch made them
+    # What was killed may have left a picture without its image; what is replaced must not leave an old one.
+    mine = resume and own_beside(output, options)
+    for name in names_beside(output, options):
         if name is not None:
-            check_output(name, overwrite=options.overwrite)
+            check_output(name, overwrite=options.overwrite or mine)
     ours = resume and recorded(output) is not None
-    asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours)
+    free = mine and not os.path.lexists(output) and any(map(_exists, names_beside(output, options)))
+    asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours or free)
+    if ours:
+        asked = with_those_there(output, asked)
     try:
         return "done", sharpen(entry.pan, entry.ms, output, asked, progress).as_dict()
     except OutputError:
         if resume and is_done(output, record):  # another process was faster
             return _skip(output, options)
         raise
+
+
+def _exists(name: Path | None) -> bool:
+    return name is not None and os.path.lexists(name)
 
 
 def _skip(output: Path, options: SharpenOptions) -> tuple[str, None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, Any
 
@@ -73,4 +75,12 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our stdout went away (as head does): nothing is wrong, nothing is left to say.
         sys.stderr.close()
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Every file is spoken for where it is read or written: this is stdout, or there would be a traceback.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            raise
+        print(f"pancli: stdout: cannot be written ({error.strerror})", file=sys.stderr)  # noqa: T201
+        with suppress(OSError):
+            sys.stdout.close()  # lest Python try again when it ends
         raise SystemExit(1) from None

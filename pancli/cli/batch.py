@@ -143,6 +143,10 @@ def _entries(sources: list[str], layout: str | None, naming: Naming) -> list[Ent
 
 def _read(source: str) -> str:
     """The list; bytes that are no UTF-8 stay what they are, for there are file names that are none."""
+    if source == "-" and sys.stdin is None:
+        raise InputError("-: stdin is closed")
+    if source != "-" and Path(source).is_dir():
+        raise typer.BadParameter(f"{source} is a folder, not a list; say what is in it with --layout")
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:

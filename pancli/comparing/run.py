@@ -15,6 +15,7 @@ from pancli.comparing.options import CompareOptions, Entrant
 from pancli.comparing.report import CompareReport, MethodResult, rank
 from pancli.degrading import degrade_pair
 from pancli.degrading.product import FILES as REDUCED_FILES
+from pancli.degrading.reduction import plan_reduction
 from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
 from pancli.evaluation.run import check_block
@@ -70,11 +71,12 @@ def compare(
         raise PairError(check.refusal)
     if options.reference is not None:
         _check_reference(pan, ms, options.reference, options.pair)
+    with open_pair(pan, ms, options.pair) as pair:
+        area = plan_reduction(pair, options.ratio).reference if options.reduced else pair.overlap()
+        check_block(area, options.block)
     given = [] if options.reference is None else [options.reference]
     _prepare_folders([pan, *ms, *given], options)
     with _set_up(pan, ms, options) as (bench, warnings):
-        with open_pair(bench.pan, bench.ms, bench.pair) as pair:
-            check_block(pair.overlap(), options.block)
         rows, findings = _run(bench, options, progress or (lambda *_: None))
         report = _report((pan, tuple(ms)), rows, findings, options, check, warnings)
         if options.report is not None:

@@ -110,7 +110,11 @@ def append_row(path: Path, row: dict[str, str]) -> None:
                 writer.writeheader()
             writer.writerow(row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"--csv {path}: cannot be written ({error})") from error
+        raise OutputError(f"--csv {path}: cannot be written ({_why(error)})") from error
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _ends_in_a_line(path: Path) -> bool:
@@ -133,12 +137,14 @@ def check_csv(path: Path, columns: Sequence[str] = FIRST_COLUMNS) -> None:
         raise OutputError(f"--csv {path}: is a directory; name a file in it")
     if not path.parent.is_dir():
         raise OutputError(f"--csv {path}: its folder {path.parent} does not exist; create it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise OutputError(f"--csv {path}: cannot be written; its owner does not let you")
     if path.is_file():
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 there = next(csv.reader(file), [])
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise OutputError(f"--csv {path}: cannot be read ({error})") from error
+            raise OutputError(f"--csv {path}: cannot be read ({_why(error)})") from error
         if there and there[: len(columns)] != list(columns):
             raise OutputError(
                 f"--csv {path}: has the columns {', '.join(there)}, not {', '.join(columns)}; "

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 
+from pancli import __version__
 from pancli.raster.source import without_georeferencing
 
 
@@ -52,8 +55,19 @@ def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:
 
 
 def write_png(path: Path, picture: npt.NDArray[Any]) -> None:
-    """Write (h, w, 4) of red, green, blue and opacity."""
+    """Write (h, w, 4) of red, green, blue and opacity, and who made it."""
     height, width, _ = picture.shape
     profile = {"driver": "PNG", "height": height, "width": width, "count": 4, "dtype": "uint8"}
+    profile["WRITE_METADATA_AS_TEXT"] = "YES"  # else it would go to a file beside it
     with without_georeferencing(), rasterio.open(path, "w", **profile) as dataset:
+        dataset.update_tags(Software=f"pancli {__version__}")
         dataset.write(np.moveaxis(picture, -1, 0))
+
+
+def is_own_png(path: Path) -> bool:
+    """Whether a picture is one that :func:`write_png` wrote."""
+    try:
+        with without_georeferencing(), rasterio.open(path, driver="PNG") as dataset:
+            return str(dataset.tags().get("Software", "")).startswith("pancli ")
+    except (RasterioError, CPLE_BaseError):
+        return False

@@ -6,6 +6,7 @@ STAC 1.1.0 and of its extensions projection 2.0.0, eo 2.0.0, raster 2.0.0 and pr
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -233,3 +234,12 @@ def _bounds(outline: BaseGeometry) -> list[float]:
     if isinstance(outline, shapely.MultiPolygon):
         west, east = outline.geoms[0].bounds[0], outline.geoms[1].bounds[2]
     return [west, south, east, north]
+
+
+def is_own_item(path: Path) -> bool:
+    """Whether a file is an item that :func:`stac_item` made."""
+    try:
+        item = json.loads(path.read_bytes())
+        return "pancli" in item["properties"]["processing:software"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False

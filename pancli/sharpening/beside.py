@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,9 +14,9 @@ from pancli.errors import UsageError
 from pancli.pictures import coloured, limits, true_colour
 from pancli.raster.output import write_companions
 from pancli.raster.pair import Pair
-from pancli.raster.quicklook import band_names, read_small, write_png
+from pancli.raster.quicklook import band_names, is_own_png, read_small, write_png
 from pancli.raster.spec import Companion
-from pancli.raster.stac import acquired, stac_item
+from pancli.raster.stac import acquired, is_own_item, stac_item
 from pancli.sensors import Sensor, find_sensor
 from pancli.sharpening.options import SharpenOptions
 
@@ -47,18 +49,38 @@ def names_beside(path: Path, options: SharpenOptions) -> tuple[Path | None, Path
     return picture, path.with_suffix(".json") if options.stac else None
 
 
+def own_beside(path: Path, options: SharpenOptions) -> bool:
+    """Whether what is asked for beside an output would replace nothing but what pancli itself has written."""
+    picture, item = names_beside(path, options)
+    return _free(picture, is_own_png) and _free(item, is_own_item)
+
+
+def _free(name: Path | None, is_own: Callable[[Path], bool]) -> bool:
+    return name is None or not os.path.lexists(name) or is_own(name)
+
+
+def with_those_there(path: Path, options: SharpenOptions) -> SharpenOptions:
+    """The options, and all that pancli wrote beside the output before: it would be of another image."""
+    picture, item = path.with_suffix(".png"), path.with_suffix(".json")
+    return replace(
+        options,
+        quicklook=options.quicklook or (picture.is_file() and is_own_png(picture)),
+        stac=options.stac or is_own_item(item),
+    )
+
+
 def complete(path: Path, options: SharpenOptions) -> None:
     """Make what is asked for beside an output that is there already, where it has not got it yet.
 
     Raises:
-        OutputError: It cannot be written, or what is there is older than the output, so not of it, and is
-            not to be overwritten.
+        OutputError: It cannot be written; or what is there is older than the output, so not of it, was not
+            written by pancli, and is not to be overwritten.
         UsageError: Two files have one name.
     """
     asked = companions(path, options, find_sensor(options.sensor), len(band_names(path)))
     written = path.stat().st_mtime_ns
     old = [one for one in asked if not one.path.exists() or one.path.stat().st_mtime_ns < written]
-    write_companions(old, path, overwrite=options.overwrite)
+    write_companions(old, path, overwrite=options.overwrite or own_beside(path, options))
 
 
 def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:

@@ -149,6 +149,10 @@ def plan_sharpening(
             scene = replace(scene, touches=area.touches)
         shift, warnings = _find_shift(scene, options)
         scene = _shifted(scene, shift)
+        if scene.info.placement.pan_inside(pair.pan_grid.shape).size == 0:
+            raise PairError(
+                f"--coregister {shift.down:g},{shift.right:g} moves MS off PAN; it is PAN pixels down, right"
+            )
         if options.coregister == "pan":
             scene = replace(scene, pan_shift=scene_shift(scene).shift)
         partial = window != area.window or area.outline is not None

@@ -62,6 +62,21 @@ def test_pairs_are_found_by_the_ends_of_their_names(tmp_path):
     ]
 
 
+def test_names_may_be_in_small_letters_and_mixed(tmp_path):
+    scene = "lc09_l1tp_1_02_t1"
+    touch(tmp_path, *(f"{scene}_b{n}.tif" for n in (2, 3, 4, 5, 8)), "x_p.tif", "x_M.tif")
+    assert found(tmp_path, "landsat") == [
+        (f"{scene}_b8.tif", [f"{scene}_b{n}.tif" for n in (2, 3, 4, 5)], f"out/{scene}.tif")
+    ]
+    assert found(tmp_path, "pairs") == [("x_p.tif", ["x_M.tif"], "out/x.tif")]
+
+
+def test_scenes_may_share_a_pan_by_links(tmp_path):
+    touch(tmp_path, "a/s_P.tif", "a/s_M.tif", "b/t_M.tif")
+    (tmp_path / "b" / "t_P.tif").symlink_to(tmp_path / "a" / "s_P.tif")
+    assert [out for _, _, out in found(tmp_path, "pairs")] == ["out/s.tif", "out/t.tif"]
+
+
 def test_a_folder_named_twice_is_searched_once(tmp_path):
     touch(tmp_path, "sub/a_P.tif")
     assert len(find_entries([tmp_path, tmp_path / "sub"], "pairs", NAMING)) == 1

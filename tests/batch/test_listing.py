@@ -130,3 +130,9 @@ def test_a_line_that_is_none_is_refused_by_its_number(text, says):
 
 def test_an_empty_list_is_empty():
     assert parse("") == parse("\n \n") == parse("pan,ms,out\n") == []
+
+
+def test_names_that_no_file_can_have_are_refused_with_their_line():
+    for line in ('{"pan": "\\ud800", "ms": "b", "out": "c"}', '{"pan": "a", "ms": "b", "out": "\\ud800"}'):
+        with pytest.raises(UsageError, match="list, line 1: (names no pan|has an out)"):
+            read_list(line, "list", Naming())

@@ -1,6 +1,7 @@
 """Scenes that are made once, and again only when they would be another image."""
 
 import json
+import os
 import shutil
 from dataclasses import fields, replace
 from pathlib import Path
@@ -89,15 +90,47 @@ def test_no_file_that_a_batch_did_not_make_is_replaced_beside_an_output_either(e
     assert json.loads(item.read_text())["type"] == "Feature"
 
 
+def test_what_stood_beside_an_output_goes_with_it(entry):
+    """Else a catalogue would have the item of another image."""
+    item, picture = (Path(entry.output).with_suffix(suffix) for suffix in (".json", ".png"))
+    assert make(entry, replace(GSA, stac=True, quicklook=True)).status == "done"
+    before = item.read_text(), picture.read_bytes()
+    assert "gsa fused" in before[0]
+    assert make(entry, replace(GSA, method="exp")).status == "done"  # nobody asks for them
+    assert "exp fused" in item.read_text()
+    assert picture.read_bytes() != before[1]
+
+
+@pytest.mark.parametrize("left", [b"", b"half"])
+def test_a_picture_without_its_image_is_what_a_kill_left(entry, left):
+    output, both = Path(entry.output), replace(GSA, stac=True, quicklook=True)
+    assert make(entry, both).status == "done"
+    whole = output.read_bytes()
+    if left:
+        output.write_bytes(whole[:-1000])
+    else:
+        output.unlink()
+    assert make(entry, both).status == "done"
+    assert output.read_bytes() == whole
+
+
+def test_a_picture_of_somebody_else_is_not_what_a_kill_left(entry):
+    picture = Path(entry.output).with_suffix(".png")
+    picture.write_bytes(b"mine")
+    assert "exists already" in make(entry, replace(GSA, quicklook=True)).error
+    assert picture.read_bytes() == b"mine"
+    assert not Path(entry.output).exists()
+
+
 def test_an_item_that_is_older_than_its_output_does_not_pass_for_its_own(entry):
-    item = Path(entry.output).with_suffix(".json")
+    output = Path(entry.output)
+    item = output.with_suffix(".json")
     assert make(entry, replace(GSA, stac=True)).status == "done"
     old = item.read_bytes()
-    exp = replace(GSA, method="exp")
-    assert make(entry, exp).status == "done"  # without an item
-    assert "exists already" in make(entry, replace(exp, stac=True)).error
-    assert make(entry, replace(exp, stac=True, overwrite=True)).status == "skipped"
-    assert item.read_bytes() != old
+    os.utime(item, ns=(1, 1))
+    assert make(entry, replace(GSA, stac=True)).status == "skipped"
+    assert item.stat().st_mtime_ns > 1
+    assert json.loads(old)["id"] == json.loads(item.read_text())["id"]
 
 
 @pytest.mark.parametrize("which", ["pan", "ms"])

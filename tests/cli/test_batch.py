@@ -376,3 +376,24 @@ def test_a_changed_input_alone_is_made_again(scenes):
     assert [row["status"] for row in results(again.stdout)] == ["skipped", "done", "skipped"]
     other = pancli("batch", listed, *GSA, "--resume", "-q", "--dtype", "float32")
     assert [row["status"] for row in results(other.stdout)] == ["done"] * 3
+
+
+def test_streams_that_are_closed_or_full_are_told_in_one_line(tmp_path):
+    scene = make_scene(tmp_path)
+    (tmp_path / "list.txt").write_text(f"{scene.pan} {scene.ms} {tmp_path / 'o.tif'}\n")
+    program = f"{sys.executable} -m pancli"
+    for command, told in (
+        (f"{program} batch - --method brovey -q <&-", "-: stdin is closed"),
+        (f"{program} batch {tmp_path / 'list.txt'} --method exp -q >/dev/full", "stdout: cannot be written"),
+        (f"{program} methods >/dev/full", "stdout: cannot be written"),
+    ):
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 1, command
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_folder_is_no_list(tmp_path):
+    result = CliRunner().invoke(build(), ["batch", str(tmp_path), "--out-dir", str(tmp_path / "o")])
+    assert result.exit_code == 2
+    assert "is a folder, not a list" in result.stderr and "--layout" in result.stderr

@@ -127,6 +127,7 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{ms}", "{out}", "--bidx", "9"], 2, "bands 1 to 4"),
         (["{pan}", "{ms}", "{out}", "--co", "COMPRESS"], 2, "--co"),
         (["{pan}", "{ms}", "{out}", "--coregister", "left"], 2, "--coregister"),
+        (["{pan}", "{ms}", "{out}", "--coregister", "0,500"], 1, "--coregister 0,500 moves MS off PAN"),
         (["{pan}", "{ms}", "{out}", "-j", "many"], 2, "--num-threads"),
         (["{pan}", "{ms}", "{out}", "--back-project", "6"], 2, "--back-project 6: must be from 0 to 5"),
         (["{pan}", "{ms}", "{out}", "--back-project", "-1"], 2, "--back-project -1"),

@@ -255,7 +255,10 @@ def test_a_reference_is_not_written_over(scene, tmp_path):
 
 
 @pytest.mark.parametrize("reduced", [False, True])
-def test_blocks_larger_than_the_images_are_refused_before_anything_is_sharpened(scene, monkeypatch, reduced):
+def test_blocks_larger_than_the_images_are_refused_before_anything_is_sharpened(
+    scene, tmp_path, monkeypatch, reduced
+):
     monkeypatch.setattr("pancli.comparing.run.sharpen", lambda *_: pytest.fail("sharpened"))
     with pytest.raises(PairError, match="less than one block of 4096 x 4096"):
-        run(scene, block=4096, reduced=reduced)
+        run(scene, block=4096, reduced=reduced, keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()

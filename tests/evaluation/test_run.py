@@ -315,3 +315,9 @@ def test_a_constant_that_arithmetic_blurs_is_a_constant(scene, fused, truth, tmp
     values[:] = 273.15
     with pytest.raises(PairError, match="FUSED .* is constant"):
         run(scene, str(write(tmp_path / "flat.tif", values, transform)), truth)
+
+
+def test_a_csv_file_that_may_not_be_written_is_refused_early(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="cannot be written; its owner does not let you"):
+        check_csv(tmp_path / "rows.csv")
