@@ -30,7 +30,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
             unwritable folder.
     """
     if str(path) == "-":
-        raise OutputError(f"-: outputs are files, not streams; ./{path} is a file of that name")
+        raise OutputError("-: outputs are files, not streams; name one")
     if str(path).startswith("/vsi") or "://" in str(path):
         raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
     if path.is_dir():
