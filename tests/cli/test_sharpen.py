@@ -303,14 +303,15 @@ def test_pairs_without_georeferencing_are_sharpened_with_a_warning(scene, tmp_pa
 def test_signals_leave_nothing_and_exit_130(tmp_path, number, large_pair):
     folder = tmp_path / "out"
     folder.mkdir()
-    process = start("sharpen", *large_pair, folder / "out.tif", "--method", "gfpca", "--tile", "128")
+    command = ("sharpen", *large_pair, folder / "out.tif", "--method", "gfpca", "--tile", "128")
+    process = start(*command, env=os.environ | {"PYTHONFAULTHANDLER": "1"})
     deadline = time.monotonic() + 180
     while not any(folder.iterdir()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert list(folder.iterdir()) == []
