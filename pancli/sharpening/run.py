@@ -282,6 +282,9 @@ def _fuse_tiles(
     encode, side, tally = Encoding(plan.spec.dtype, plan.spec.nodata), plan.tile_size, _Tally()
     writing: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer:
+        # A pool that is interrupted while it starts its thread forgets it, and the file would be closed under
+        # it: so the thread is there before there is anything to write.
+        writer.submit(int).result()
 
         def fuse(image: TileImage) -> Future[None]:
             return _fuse_one(plan, image, state, encode, (output, writer, tally))
