@@ -65,8 +65,9 @@ class Sensor:
 
     def gains(self, bands: int) -> tuple[float, ...]:
         """One Nyquist gain per ms band."""
-        if bands == len(self.ms_gains):
-            return self.ms_gains
+        return self.ms_gains if bands == len(self.ms_gains) else self._mean_gains(bands)
+
+    def _mean_gains(self, bands: int) -> tuple[float, ...]:
         return (sum(self.ms_gains) / len(self.ms_gains),) * bands
 
     def named_gains(self, names: Sequence[str | None]) -> tuple[float, ...] | None:
@@ -80,24 +81,34 @@ class Sensor:
         gains = tuple(gain for gain in found if gain is not None)
         return gains if len(gains) == len(found) else None
 
-    def of_bands(self, names: Sequence[str | None], numbers: Sequence[int], available: int) -> Sensor:
-        """The sensor with the gains of the bands that were taken, where it can be told which they are.
+    def told_gains(
+        self, names: Sequence[str | None], numbers: Sequence[int], available: int
+    ) -> tuple[float, ...] | None:
+        """The gains of the bands that were taken, or None where it cannot be told which they are.
 
         Args:
             names: Of the bands; where all are the sensor's own, these tell.
-            numbers: Else their places, from 1, where the image has as many bands as the sensor. Of other
-                images it cannot be told, and every band gets the mean.
+            numbers: Else their places, from 1, where the image has as many bands as the sensor.
             available: How many that are.
-
-        >>> find_sensor("quickbird").of_bands([None, None], [4, 1], 4).gains(2)
-        (0.22, 0.34)
         """
         gains = self.named_gains(names)
         if gains is None and available == len(self.ms_gains):
             gains = tuple(self.ms_gains[number - 1] for number in numbers)
-        if gains is None:
-            gains = (sum(self.ms_gains) / len(self.ms_gains),) * len(numbers)
-        return replace(self, ms_gains=gains)
+        return gains
+
+    def of_bands(self, names: Sequence[str | None], numbers: Sequence[int], available: int) -> Sensor:
+        """The sensor with the gains of the bands that were taken; the mean for each where it cannot be told.
+
+        Args:
+            names: As :meth:`told_gains` takes them.
+            numbers: The same.
+            available: The same.
+
+        >>> find_sensor("quickbird").of_bands([None, None], [4, 1], 4).gains(2)
+        (0.22, 0.34)
+        """
+        gains = self.told_gains(names, numbers, available)
+        return replace(self, ms_gains=self._mean_gains(len(numbers)) if gains is None else gains)
 
 
 def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:

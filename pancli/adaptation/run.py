@@ -186,8 +186,9 @@ class _Learner:
         members, inputs = self._state.groups[group], views[group]
         outcome = self.network(inputs)
         trust = None if outcome.trust is None else outcome.trust[0]
-        lacks = self._lacks(sample.image, inputs, window, members)
-        fused = after_rounds((inputs.bms + outcome.residual)[0], trust, rounds, lacks)
+        fused = (inputs.bms + outcome.residual)[0]
+        if rounds:
+            fused = after_rounds(fused, trust, rounds, self._lacks(sample.image, inputs, window, members))
         return self._objective.loss(Patch(fused, members, window), sample, self._state.units)
 
     def _lacks(

@@ -128,11 +128,11 @@ def _make(
         return _skip(output, options)
     # What was killed may have left a picture without its image; what is replaced must not leave an old one.
     mine = resume and own_beside(output, options)
-    for name in names_beside(output, options):
-        if name is not None:
-            check_output(name, overwrite=options.overwrite or mine)
+    beside = [name for name in names_beside(output, options) if name is not None]
+    for name in beside:
+        check_output(name, overwrite=options.overwrite or mine)
     ours = resume and recorded(output) is not None
-    free = mine and not os.path.lexists(output) and any(map(_exists, names_beside(output, options)))
+    free = mine and not os.path.lexists(output) and any(map(os.path.lexists, beside))
     asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours or free)
     if ours:
         asked = with_those_there(output, asked)
@@ -142,10 +142,6 @@ def _make(
         if resume and is_done(output, record):  # another process was faster
             return _skip(output, options)
         raise
-
-
-def _exists(name: Path | None) -> bool:
-    return name is not None and os.path.lexists(name)
 
 
 def _skip(output: Path, options: SharpenOptions) -> tuple[str, None]:

@@ -20,7 +20,7 @@ from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
 from pancli.evaluation.run import check_block
 from pancli.raster.aligned import open_aligned
-from pancli.raster.pair import PairOptions, open_pair
+from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import spare_inputs
 from pancli.raster.together import prepare_folder
 from pancli.sharpening import SharpenReport, sharpen
@@ -69,11 +69,7 @@ def compare(
     check = check_pair(pan, ms, options.pair, options.sensor)
     if check.refusal is not None:
         raise PairError(check.refusal)
-    if options.reference is not None:
-        _check_reference(pan, ms, options.reference, options.pair)
-    with open_pair(pan, ms, options.pair) as pair:
-        area = plan_reduction(pair, options.ratio).reference if options.reduced else pair.overlap()
-        check_block(area, options.block)
+    _check_measuring(pan, ms, options)
     given = [] if options.reference is None else [options.reference]
     _prepare_folders([pan, *ms, *given], options)
     with _set_up(pan, ms, options) as (bench, warnings):
@@ -92,12 +88,17 @@ def _check_extra() -> None:
             raise OutputError(f"--report needs {name}, which is not installed: pip install jinja2 matplotlib")
 
 
-def _check_reference(pan: str, ms: Sequence[str], reference: str, options: PairOptions) -> None:
+def _check_measuring(pan: str, ms: Sequence[str], options: CompareOptions) -> None:
     """Refuse now what each method would be refused for after it has sharpened."""
-    with (
-        open_pair(pan, ms, options) as pair,
-        open_aligned(reference, "the reference", pair.pan_grid, options) as image,
-    ):
+    with open_pair(pan, ms, options.pair) as pair:
+        area = plan_reduction(pair, options.ratio).reference if options.reduced else pair.overlap()
+        check_block(area, options.block)
+        if options.reference is not None:
+            _check_reference(pair, options.reference, options.pair)
+
+
+def _check_reference(pair: Pair, reference: str, options: PairOptions) -> None:
+    with open_aligned(reference, "the reference", pair.pan_grid, options) as image:
         if image.bands != len(pair.bands):
             raise PairError(
                 f"the reference {image.path} has {image.bands} bands but MS has {len(pair.bands)}; "

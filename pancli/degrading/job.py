@@ -51,10 +51,9 @@ class Job:
 def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
     """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
     bands, warnings = len(pair.bands), []
-    names, _, available = pair.taken
     gains = sensor.of_bands(*pair.taken).gains(bands)
-    told = sensor.named_gains(names) is not None or available == len(sensor.ms_gains)
-    if not told and len(set(sensor.ms_gains)) > 1:
+    if sensor.told_gains(*pair.taken) is None and len(set(sensor.ms_gains)) > 1:
+        _, _, available = pair.taken
         warnings.append(
             f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {available}, not named as its own; "
             f"their mean gain {gains[0]:.3g} is taken for each"

@@ -38,8 +38,9 @@ def plan_reduction(pair: Pair, ratio: float | None = None) -> Reduction:
         ratio: ms pixels per new ms pixel; None for the pair's own, per axis.
 
     Raises:
-        PairError: Not one whole cell lies on pan.
+        PairError: The images do not overlap, or not one whole cell lies on pan.
     """
+    pair.overlap()  # says better than a count of cells that there are none
     by_corners = not pair.ms_grid.georeferenced
     (row, height, rows), (col, width, cols) = (
         _plan_axis(axis, size, ratio or axis.ratio, by_corners=by_corners)

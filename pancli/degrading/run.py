@@ -89,7 +89,6 @@ def degrade_pair(
     start = time.perf_counter()
     spare_inputs([folder / name for name in FILES], [pan, *ms])
     with open_pair(pan, ms, options.pair) as pair:
-        pair.overlap()
         sensor = find_sensor(options.sensor)
         gains, warnings = choose_gains(sensor, pair)
         job = Job(pair, plan_reduction(pair, options.ratio), gains, sensor.pan_gain)

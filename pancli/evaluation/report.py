@@ -14,7 +14,8 @@ from typing import Any
 from pancli.errors import OutputError
 from pancli.evaluation.figures import Figure
 
-FIRST_COLUMNS = ("fused", "pan", "ms", "reference", "profile", "sensor", "block")
+_ROLES = ("fused", "pan", "ms", "reference")
+FIRST_COLUMNS = (*_ROLES, "profile", "sensor", "block")
 """Of a row, whatever is measured."""
 
 
@@ -74,7 +75,7 @@ class EvaluationReport:
     def as_row(self) -> dict[str, str]:
         """For ``--csv``: the same columns for every image evaluated with the same options."""
         return {
-            **{role: self.files.get(role, "") for role in FIRST_COLUMNS[:4]},
+            **{role: self.files.get(role, "") for role in _ROLES},
             "profile": self.profile,
             "sensor": self.sensor,
             "block": str(self.block),

@@ -23,9 +23,6 @@ from pancli.placement import Placement
 from pancli.resampling import degrade_bands, low_pass_radius, reduce_masked, upsample
 from pancli.tiling import Tile, Window
 
-MOST_ROUNDS = 5
-"""More change little, and each makes the radius larger."""
-
 
 def lacking(
     fused: Tensor,

@@ -20,6 +20,9 @@ from torch.nn.functional import avg_pool2d
 AGREEMENT = 8
 """Numbers per band that say how well it and pan fit."""
 
+MOST_ROUNDS = 5
+"""Of back-projection, after any method: more change little, and each makes the radius larger."""
+
 
 class Physics(NamedTuple):
     """What networks whose traits ask for it are told of a pair, besides its images.

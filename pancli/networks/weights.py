@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pancli.errors import OutputError, WeightsError
-from pancli.networks.protocol import Network
+from pancli.networks.protocol import MOST_ROUNDS, Network
 from pancli.networks.registry import find_network
 
 LICENCE = "CC-BY-4.0"
@@ -30,7 +30,6 @@ SUFFIX = ".safetensors"
 """Wherever a method can be named, what ends so is a weights file."""
 
 _MOST_PIXELS = 2**40
-_MOST_ROUNDS = 5  # of back-projection, as methods take them
 _LATER = {"teacher", "began_from", "back_projections"}  # fields that older cards do not have
 
 
@@ -121,15 +120,14 @@ class Card:
         if not is_plain_name(values["name"]):
             raise WeightsError(f"the card's name {values['name']!r} is none that a file can have")
         for f in fields(cls):
-            value = values.get(f.name, f.default)
-            if f.name in values and not _KINDS[str(f.type)](value):
-                raise WeightsError(f"the card's {f.name} {value!r} is no {f.type}")
+            if f.name in values and not _KINDS[str(f.type)](values[f.name]):
+                raise WeightsError(f"the card's {f.name} {values[f.name]!r} is no {f.type}")
         if not (values["bands"] >= 1 and 1 <= values["nominal_pixels"] <= _MOST_PIXELS):
             raise WeightsError("the card's bands and nominal_pixels must be 1 or more")
         if not 0 < values["ratios"][0] <= values["ratios"][1]:
             raise WeightsError(f"the card's ratios {values['ratios']} must rise from above 0")
-        if not 0 <= values.get("back_projections", 0) <= _MOST_ROUNDS:
-            raise WeightsError(f"the card's back_projections must be 0 to {_MOST_ROUNDS}")
+        if not 0 <= values.get("back_projections", 0) <= MOST_ROUNDS:
+            raise WeightsError(f"the card's back_projections must be 0 to {MOST_ROUNDS}")
         return cls(**{**values, "ratios": tuple(values["ratios"])})
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-import rasterio.shutil
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 

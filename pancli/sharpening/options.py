@@ -11,7 +11,7 @@ from typing import Literal
 from pancli.adaptation import AdaptTerms
 from pancli.encoding import fits
 from pancli.errors import UsageError
-from pancli.methods.back_projection import MOST_ROUNDS
+from pancli.networks.protocol import MOST_ROUNDS
 from pancli.raster.pair import PairOptions
 from pancli.raster.spec import DTYPES, FORMATS
 

@@ -87,28 +87,27 @@ class Workshop:
             RecipeError: The network has no such teacher, too few features, or no ms to be consistent with.
             TrainingError: The teacher's file is damaged.
         """
-        torch.manual_seed(self.recipe.seed)
-        network = self._network()
-        first = _copied(network) if self.recipe.kept else {}
         if self.recipe.kept and self.initial is None:
             raise RecipeError("kept: there are no weights to keep a share of; give --init")
+        torch.manual_seed(self.recipe.seed)
+        network = self._network()
+        first = {self.recipe.name: _copied(network)} if self.recipe.kept else {}
+        return replace(self._made(name, network), first=first)
+
+    def _made(self, name: str, network: Network) -> Stage:
         if self.recipe.mutual is not None:
             return self._mutual(network, self.recipe.mutual)
         if self.recipe.distillation is None:
-            return self._keeping(self._plain(network), first)
+            return self._plain(network)
         if self.recipe.teacher is None:
             teacher = self._given(self.recipe.distillation)
-            return self._keeping(self._distilled(network, teacher, self.recipe.distillation), first)
+            return self._distilled(network, teacher, self.recipe.distillation)
         if name == "teacher":
             return self._teacher(network, self.recipe.teacher)
         trained = self._trained(self.recipe.teacher)
         if self.recipe.distillation.initialise:
             trained.initialise(network)
-        return self._keeping(self._distilled(network, trained, self.recipe.distillation), first)
-
-    def _keeping(self, stage: Stage, first: dict[str, Tensor]) -> Stage:
-        """A student's stage with the weights that the run began from, of which a share is kept."""
-        return replace(stage, first={self.recipe.name: first}) if first else stage
+        return self._distilled(network, trained, self.recipe.distillation)
 
     def finish(self, stage: Stage) -> None:
         """Leave what the next stage needs."""
