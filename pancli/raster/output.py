@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
@@ -42,6 +43,8 @@ class Output:
         self._dataset = dataset
         blocks = [-(-n // b) for n, b in zip(spec.grid.shape, dataset.block_shapes[0], strict=True)]
         self.touched = np.zeros(blocks, np.bool_)
+        self.valid: int | None = None
+        """Pixels that the mask is to show; None before it is begun."""
 
     def write(self, window: Window, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         """Write a window of the output grid.
@@ -61,9 +64,16 @@ class Output:
             self._dataset.write(values, window=target)
             if self._spec.needs_mask:
                 self._dataset.write_mask(valid, window=target)
+                self.valid = (self.valid or 0) + int(valid.sum())
         except FAILURES as error:
             raise write_error(self._spec.path, error) from error
         self._touch(window, values)
+
+    def begin_mask(self) -> None:
+        """Have a mask even where nothing was valid: of what is never written, it says that."""
+        if self._spec.needs_mask and self.valid is None:
+            self._dataset.write_mask(np.zeros((1, 1), np.bool_), window=RasterioWindow(0, 0, 1, 1))
+            self.valid = 0
 
     def _touch(self, window: Window, values: npt.NDArray[Any]) -> None:
         """Note the blocks that must be in the file: those given anything but zero or nodata."""
@@ -92,12 +102,13 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
     tiff = temporary.with_name(temporary.name + ".tif")
     try:
         with gdal_env(), without_georeferencing():
-            touched = yield from _fill(spec, tiff)
-            _verify(tiff, spec, touched)
+            output = yield from _fill(spec, tiff)
+            _verify(tiff, spec, output)
             finished = tiff
             if spec.driver == "COG":
                 finished = temporary.with_name(temporary.name + ".cog.tif")
                 make_cog(tiff, finished, spec)
+                _verify_mask(finished, spec, output)
             with _made_beside(spec.companions, finished) as named:
                 commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
     finally:
@@ -129,8 +140,8 @@ def _made_beside(companions: Sequence[Companion], finished: Path) -> Iterator[li
             remove_beginning(hidden.parent, hidden.name)
 
 
-def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[np.bool_]]:
-    """Create the temporary GeoTIFF, lend it to the caller, close it; returns the touched blocks."""
+def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, Output]:
+    """Create the temporary GeoTIFF, lend it to the caller, close it; returns what was lent."""
     try:
         dataset = create(tiff, spec)
     except (*FAILURES, ValueError) as error:
@@ -148,13 +159,14 @@ def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, npt.NDArray[n
             dataset.close()
         raise
     try:
+        output.begin_mask()
         dataset.close()
     except FAILURES as error:
         raise write_error(spec.path, error) from error
-    return output.touched
+    return output
 
 
-def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> None:
+def _verify(tiff: Path, spec: OutputSpec, output: Output) -> None:
     """Reopen: the header is what was asked for, and every block that was given pixels is in the file."""
     try:
         with tiff.open("rb") as file:
@@ -163,15 +175,37 @@ def _verify(tiff: Path, spec: OutputSpec, touched: npt.NDArray[np.bool_]) -> Non
         with rasterio.open(tiff) as dataset:
             if dataset.shape != spec.grid.shape or dataset.count != len(spec.bands):
                 raise OutputError(f"{spec.path}: what was written has another size; the disk may be failing")
-            for row, col in np.argwhere(touched):
+            for row, col in np.argwhere(output.touched):
                 if not _block_inside(dataset, int(row), int(col), size):
                     raise OutputError(
                         f"{spec.path}: block {row}, {col} is not in the file, as if it could not be "
                         f"compressed or written{doubt(spec.path)}"
                     )
-            _read_last_block(dataset, touched)
+            _read_last_block(dataset, output.touched)
     except FAILURES as error:
         raise write_error(spec.path, error) from error
+    _verify_mask(tiff, spec, output)
+
+
+def _verify_mask(tiff: Path, spec: OutputSpec, output: Output) -> None:
+    """The mask is there and shows as many pixels as were valid: GDAL writes it last, and only warns.
+
+    Raises:
+        OutputError: It does not.
+    """
+    if not spec.needs_mask:
+        return
+    try:
+        with rasterio.open(tiff) as dataset:
+            flags = dataset.mask_flag_enums[0]
+            masks = (dataset.read_masks(1, window=window) for _, window in dataset.block_windows(1))
+            shown = sum(map(np.count_nonzero, masks))
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error
+    if shown != output.valid or MaskFlags.per_dataset not in flags:
+        raise OutputError(
+            f"{spec.path}: its mask is not what was written, as if there had been no room{doubt(spec.path)}"
+        )
 
 
 def _block_inside(dataset: Any, row: int, col: int, file_size: int) -> bool:

@@ -70,6 +70,14 @@ def test_pixels_never_written_are_invalid(tmp_path):
         assert not valid[512:].any()
 
 
+def test_where_nothing_is_valid_the_mask_says_so(tmp_path):
+    path = tmp_path / "a.tif"
+    with atomic_output(spec(path, nodata=None)):
+        pass
+    with rasterio.open(path) as dataset:
+        assert not dataset.dataset_mask().any()
+
+
 def test_invalid_pixels_are_never_passed_off_as_valid(tmp_path):
     with pytest.raises(OutputError, match="nowhere to say so"):
         with atomic_output(spec(tmp_path / "a.tif", nodata=None, masked=False)) as output:
@@ -147,6 +155,27 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, driver, comp
         fill(output)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("creation", [{}, {"COMPRESS": "NONE"}])
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_a_disk_too_small_for_the_mask_alone_is_an_error(tmp_path, driver, creation):
+    """GDAL writes it when the pixels are all there, and only warns."""
+    path = tmp_path / "a.tif"
+    asked = spec(path, nodata=None, driver=driver, creation=creation, threads="1")
+
+    def make():
+        with atomic_output(asked) as output:
+            valid = np.random.default_rng(1).random(GRID.shape) > 0.3
+            output.write(GRID.window, np.where(valid, 7, 0)[None].repeat(2, 0).astype("uint16"), valid)
+
+    make()
+    size = path.stat().st_size
+    path.unlink()
+    for missing in (1, 100, 1000, 4000, 8000):
+        with small_files(size - missing), pytest.raises(OutputError):
+            make()
+        assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(("creation", "version"), [({}, 43), ({"BIGTIFF": "NO"}, 42)])
