@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from rasterio.errors import RasterioError
 from pancli.errors import OutputError
 
 _LITTLE = 64 * 2**20  # bytes left on a disk that may have been too few
+_LONGEST_ENDING = ".cog.tif"  # of hidden names
+_REMOTE = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has no two slashes in a row
+_SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # what GDAL takes for parts of the file they follow
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError)
 """What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
@@ -26,12 +30,16 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse early what could not be written at the end.
 
     Raises:
-        OutputError: A directory, a device or pipe, an existing file without ``overwrite``, a missing or
-            unwritable folder.
+        OutputError: A directory, a device or pipe, an existing file or what GDAL takes for a part of it
+            without ``overwrite``, a missing or unwritable folder, a name that is too long.
     """
     if str(path) == "-":
         raise OutputError("-: outputs are files, not streams; name one")
-    if str(path).startswith("/vsi") or "://" in str(path):
+    if _is_too_long(path):
+        raise OutputError(
+            f"{path}: its name is too long for the file system, where it is longer until it is made"
+        )
+    if _REMOTE.match(str(path)) and not path.parent.is_dir():
         raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; name a file in it")
@@ -41,8 +49,30 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: exists already; use --overwrite to replace it")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: its folder {path.parent} is not writable")
+    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: its folder {path.parent} is not readable and writable")
+    if not overwrite and (old := _sidecars(path)):
+        raise OutputError(
+            f"{path}: {old[0].name} lies there and would be taken for a part of it; "
+            "remove it, or use --overwrite"
+        )
+
+
+def _is_too_long(path: Path) -> bool:
+    if not path.name:
+        return False
+    hidden = hidden_name(path)
+    try:
+        hidden.with_name(hidden.name + _LONGEST_ENDING).lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
+def _sidecars(path: Path) -> list[Path]:
+    """What is there of files that GDAL would take for parts of this one."""
+    beside = (path.with_name(path.name + ending) for ending in _SIDECARS)
+    return [name for name in beside if name.is_file()]
 
 
 def check_tiff_name(path: Path) -> None:
@@ -94,23 +124,34 @@ def commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
 
 
 def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
+    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept.
+
+    What GDAL would take for parts of it belonged to the file that is replaced, and goes with it.
+    """
     try:
         if overwrite:
             finished.replace(path)
+            for old in _sidecars(path):
+                old.unlink(missing_ok=True)
         else:
             _link(finished, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _settle_folder(path.parent)
     except FileExistsError as error:
         raise OutputError(
             f"{path}: appeared while it was being made; use --overwrite to replace it"
         ) from error
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def _settle_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk; not every file system can say so."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _link(finished: Path, path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,41 @@ def test_an_existing_file_survives_and_is_replaced_only_when_told(tmp_path):
     assert names(tmp_path) == ["a.tif"]
 
 
+def test_what_gdal_would_take_for_a_part_of_it_goes_with_the_file_it_belonged_to(tmp_path):
+    path = tmp_path / "a.tif"
+    beside = [tmp_path / f"a.tif{ending}" for ending in (".aux.xml", ".ovr", ".msk", ".msk.ovr")]
+    for old in beside:
+        old.write_text("of another image")
+        with pytest.raises(OutputError, match=f"{old.name} lies there"), atomic_output(spec(path)):
+            pass
+        old.unlink()
+    for old in (path, *beside):
+        old.write_text("of another image")
+    with atomic_output(spec(path, overwrite=True)) as output:
+        fill(output)
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
+    for name in ("a" * 250, "ä" * 125, "a" * 300, f"{'a' * 300}/a"):
+        with pytest.raises(OutputError, match="its name is too long"), atomic_output(spec(tmp_path / name)):
+            pass
+    with atomic_output(spec(tmp_path / ("a" * 200))) as output:
+        fill(output)
+    assert names(tmp_path) == ["a" * 200]
+
+
+def test_a_server_is_no_folder_but_a_folder_may_have_such_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("s3://bucket/a.tif", "https://host/a.tif", "/vsimem/a.tif", "/vsis3/bucket/a.tif"):
+        with pytest.raises(OutputError, match="outputs are local files"), atomic_output(spec(Path(name))):
+            pass
+    (tmp_path / "odd:").mkdir()
+    with atomic_output(spec(Path("odd:/a.tif"))) as output:
+        fill(output)
+    assert names(tmp_path / "odd:") == ["a.tif"]
+
+
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     path = tmp_path / "a.tif"
     with pytest.raises(OutputError, match="appeared"), atomic_output(spec(path)) as output:
@@ -130,7 +166,10 @@ def test_places_that_cannot_be_written_are_refused_at_once(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="not writable"), atomic_output(spec(tmp_path / "a.tif")):
+    with (
+        pytest.raises(OutputError, match="not readable and writable"),
+        atomic_output(spec(tmp_path / "a.tif")),
+    ):
         pass
 
 
