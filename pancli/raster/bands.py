@@ -71,7 +71,18 @@ _LARGEST = 1e18  # beyond, its square is no float32: such numbers fill what was 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of an open dataset, and how to tell its valid pixels."""
+    """One band of an open dataset, and how to tell its valid pixels.
+
+    Attributes:
+        dataset: The file.
+        index: Which of its bands, from 1.
+        path: Of the file, as it was named.
+        nodata: What invalid pixels hold, or None.
+        alpha: The band that is a mask, or None.
+        has_mask: Whether there is one beside the pixels.
+        own_mask: Whether that is this band's alone, not one of all bands.
+        checks: Of its blocks, where there are checksums.
+    """
 
     dataset: DatasetReader | WarpedVRT
     index: int
@@ -79,6 +90,7 @@ class Band:
     nodata: float | None
     alpha: int | None
     has_mask: bool
+    own_mask: bool
     checks: BlockChecks | None
 
     @property
@@ -97,10 +109,11 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     """One band of an open dataset; its nodata value is the tag's unless overridden."""
     flags = dataset.mask_flag_enums[index - 1]
     nodata = dataset.nodatavals[index - 1] if override is None else override
-    has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+    has_mask = not {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}.intersection(flags)
     alpha = alpha_band(dataset, name)
     value = None if nodata == "none" else nodata
-    return Band(dataset, index, name.path, value, alpha, has_mask, block_checks(dataset, index))
+    own_mask = has_mask and MaskFlags.per_dataset not in flags
+    return Band(dataset, index, name.path, value, alpha, has_mask, own_mask, block_checks(dataset, index))
 
 
 def read_bands(
@@ -126,6 +139,8 @@ def read_bands(
                 with np.errstate(over="ignore"):  # what is too large for the type is not valid
                     values[position] = layer
                 _drop_invalid(valid, layer, band)
+                if band.own_mask:
+                    valid &= dataset.read_masks(band.index, window=target) > 0
             _drop_masked(valid, dataset, group[0][1], target)
         _verify([band for _, band in group], window)
     return values, valid
@@ -168,7 +183,7 @@ def _drop_masked(
     valid: BoolArray, dataset: DatasetReader | WarpedVRT, band: Band, target: RasterioWindow
 ) -> None:
     """Leave out what the dataset's mask or alpha band hides, which is the same for all its bands."""
-    if band.has_mask:
+    if band.has_mask and not band.own_mask:
         valid &= dataset.read_masks(band.index, window=target) > 0
     if band.alpha is not None:  # GDAL itself takes alpha for a mask in 8 and 16 bits only
         valid &= dataset.read(band.alpha, window=target) > 0

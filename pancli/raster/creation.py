@@ -24,6 +24,9 @@ _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _NO = ("NO", "FALSE", "OFF", "0")
 _OF_BYTES = ("JPEG", "WEBP")
 _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
+_OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
+_OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
+_OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level", "copy_src_overviews"}
 
 
 def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
@@ -99,10 +102,12 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
     """The user's creation options, and defaults that go with them.
 
     Raises:
-        OutputError: One asks for a file beside the output, for a file that cannot say what it shows, or for
-            a compression that does not take its type.
+        OutputError: One is none of GDAL's, asks for a file beside the output, for a file that cannot say what
+            it shows, or for a compression that does not take its type.
     """
     options: dict[str, str] = {key.lower(): value for key, value in spec.creation.items()}
+    for name in _OWN & options.keys():
+        raise OutputError(f"--co {name.upper()}: is no creation option of GTiff (writing {spec.path})")
     for name in _FILES_BESIDE & options.keys():
         if options[name].upper() not in _NO:
             raise OutputError(
@@ -121,7 +126,7 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
         options.setdefault("predictor", "1")
     if options.get("tiled", "").upper() in _NO:
         del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them
-    profile |= options
+    profile |= options | ({"num_threads": profile["num_threads"]} if spec.needs_mask else {})
 
 
 def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
@@ -152,6 +157,8 @@ def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
     options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
+    for name in options.keys() & {name.upper() for name in _OF_OTHER_GRIDS}:
+        raise OutputError(f"--co {name}: the output lies on PAN's grid ({spec.path}); have gdalwarp move it")
     try:
         with _options_understood(spec):
             rasterio.shutil.copy(tiff, cog, driver="COG", **options)

@@ -22,7 +22,7 @@ from pancli.placement import Placement
 from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.carried import GroundModel, band_imagery, ground_model, scene_imagery, scene_tags
 from pancli.raster.commit import FAILURES
-from pancli.raster.grid import Grid, place, same_crs
+from pancli.raster.grid import Grid, crs_name, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
 from pancli.tiling import Window
 
@@ -76,6 +76,9 @@ class Pair:
         imagery: What they say of the acquisition, and pan where they do not.
         ground: How pan's pixels were seen: RPCs, control points.
         warnings: How the images were placed, where that was a guess.
+        pan_path: As it was named.
+        ms_paths: The same.
+        pan_dtype: As stored.
     """
 
     pan_grid: Grid
@@ -85,6 +88,7 @@ class Pair:
     numbers: tuple[int, ...]
     available: int
     pan_path: str
+    ms_paths: tuple[str, ...]
     pan_dtype: str
     point: bool
     tags: dict[str, str]
@@ -191,6 +195,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             numbers=tuple(numbers),
             available=available,
             pan_path=pan,
+            ms_paths=tuple(ms),
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
             tags=scene_tags(pan_data, datasets),
@@ -260,7 +265,8 @@ def _common_grid(sources: Sequence[_Source]) -> Grid:
         if grid.shape != first.shape or not same_place or not same_crs(grid.crs, first.crs):
             raise PairError(
                 f"MS files must share one grid, but {first_path} is {first.shape[1]} x {first.shape[0]} at "
-                f"{first.describe()} and {path} is {grid.shape[1]} x {grid.shape[0]} at {grid.describe()}; "
+                f"{first.describe()} in {crs_name(first.crs)}, and {path} is {grid.shape[1]} x "
+                f"{grid.shape[0]} at {grid.describe()} in {crs_name(grid.crs)}; "
                 "resample one onto the other (gdalwarp) or sharpen them apart"
             )
     return first
@@ -268,11 +274,18 @@ def _common_grid(sources: Sequence[_Source]) -> Grid:
 
 def _warp_all(stack: ExitStack, sources: list[_Source], pan: Grid, nodata: Nodata) -> list[_Source]:
     """The ms files as virtual warps onto pan's CRS and axes, near their own resolution."""
-    first = Grid.of(sources[0][1])
-    if same_crs(first.crs, pan.crs) and _aligned(pan, first):
+    grids = [Grid.of(dataset) for _, dataset in sources]
+    first = grids[0]
+    if all(same_crs(grid.crs, pan.crs) and _aligned(pan, grid) for grid in grids):
         return sources
     if first.crs is None or pan.crs is None:
         raise PairError("--reproject needs a CRS on both images; assign the missing one (gdal_edit -a_srs)")
+    for name, dataset in sources:
+        if any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in name.bands):
+            raise PairError(
+                f"--reproject: {name.path} has a band tagged alpha, which GDAL would take for a mask; "
+                "tag it as what it is (gdal_edit -colorinterp_4 undefined)"
+            )
     try:
         transform, shape = _warp_target(first, pan)
         return [
@@ -352,8 +365,8 @@ def _outline(pixels: Polygon, grid: Grid, other: Grid) -> Polygon | None:
 
 
 def _colour(told: ColorInterp) -> ColorInterp:
-    """What is told of a band without its colour table, which may only be one of greys."""
-    return ColorInterp.gray if told == ColorInterp.palette else told
+    """What is told of a band that is an image: without its colour table, which is one of greys; no alpha."""
+    return {ColorInterp.palette: ColorInterp.gray, ColorInterp.alpha: ColorInterp.undefined}.get(told, told)
 
 
 def _band_info(band: Band) -> BandInfo:

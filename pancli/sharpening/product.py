@@ -13,6 +13,7 @@ from pancli import __version__
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.methods.protocol import Method
+from pancli.raster.grid import Grid
 from pancli.raster.pair import Pair
 from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.sharpening.options import SharpenOptions
@@ -39,7 +40,7 @@ def describe_output(
     dtype = options.dtype or np.result_type(*(band.dtype for band in pair.bands)).name
     return OutputSpec(
         path=path,
-        grid=pair.pan_grid.crop(window),
+        grid=_output_grid(pair, window),
         bands=tuple(
             OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags, b.imagery)
             for b in pair.bands
@@ -54,6 +55,13 @@ def describe_output(
         overwrite=options.overwrite,
         threads="ALL_CPUS" if options.threads is None else str(options.threads),
     )
+
+
+def _output_grid(pair: Pair, window: Window) -> Grid:
+    """A part of pan's grid; where only RPCs place pan, without a geotransform that contradicts them."""
+    grid = pair.pan_grid.crop(window)
+    placed = pair.pan_grid.georeferenced or not pair.ground.rpc
+    return grid if placed else replace(grid, transform=pair.pan_grid.transform)
 
 
 def _output_nodata(pair: Pair, options: SharpenOptions, dtype: str) -> float | None:
@@ -81,7 +89,7 @@ def tag_output(
         "PANCLI_VERSION": __version__,
         "PANCLI_METHOD": method.name,
         "PANCLI_PAN": Path(pair.pan_path).name,
-        "PANCLI_MS": ", ".join(dict.fromkeys(Path(band.source).name for band in pair.bands)),
+        "PANCLI_MS": ", ".join(Path(name).name for name in pair.ms_paths),
         "PANCLI_OPTIONS": json.dumps(_told(options), sort_keys=True),
         "PANCLI_SHIFT": shift,
     }

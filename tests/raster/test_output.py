@@ -183,6 +183,21 @@ def test_an_option_gdal_does_not_know_is_refused(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["CRS", "dtype", "NODATA", "COUNT", "TRANSFORM", "MODE", "FP", "DRIVER"])
+def test_what_is_no_option_of_gdals_does_not_reach_the_file(tmp_path, name):
+    with pytest.raises(OutputError, match=f"--co {name.upper()}: is no creation option"):
+        with atomic_output(spec(tmp_path / "a.tif", creation={name: "1"})):
+            pass
+
+
+@pytest.mark.parametrize("name", ["TILING_SCHEME", "TARGET_SRS", "res", "EXTENT"])
+def test_a_cog_stays_on_its_grid(tmp_path, name):
+    with pytest.raises(OutputError, match="lies on PAN's grid"):
+        with atomic_output(spec(tmp_path / "a.tif", driver="COG", creation={name: "x"})) as output:
+            fill(output)
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
 @pytest.mark.parametrize("compress", ["NONE", "DEFLATE"])
 @pytest.mark.parametrize("limit", [0, 3_000, 400_000, 1_200_000])

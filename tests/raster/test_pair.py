@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
@@ -142,6 +143,49 @@ def test_a_truncated_file_is_named_when_it_is_read(scene):
         open_pair(str(scene.pan), [str(scene.ms)]) as pair,
     ):
         pair.read_pan(pair.pan_grid.window)
+
+
+def test_a_band_may_have_a_mask_of_its_own(tmp_path):
+    scene = make_scene(tmp_path)
+    rasterio.shutil.copy(scene.ms, tmp_path / "ms.vrt", driver="VRT")
+    masked = np.zeros(scene.ms_image.shape, np.uint8)
+    masked[1, 3:] = 255
+    masked[[0, 2, 3], :, 5:] = 255
+    write(tmp_path / "masks.tif", masked, scene.ms_transform)
+    text = (tmp_path / "ms.vrt").read_text()
+    for band in range(1, 5):
+        mask = f"""<MaskBand><VRTRasterBand dataType="Byte"><SimpleSource>
+            <SourceFilename relativeToVRT="1">masks.tif</SourceFilename><SourceBand>{band}</SourceBand>
+            </SimpleSource></VRTRasterBand></MaskBand></VRTRasterBand"""
+        head, tail = text.split(f'band="{band}"')
+        text = f'{head}band="{band}"' + tail.replace("</VRTRasterBand", mask, 1)
+    (tmp_path / "ms.vrt").write_text(text)
+    with open_pair(str(scene.pan), [str(tmp_path / "ms.vrt")]) as pair:
+        assert pair.masked
+        _, valid = pair.read_ms(Window(0, 0, 9, 9))
+    assert (valid == (np.arange(9)[:, None] >= 3) & (np.arange(9) >= 5)).all()
+
+
+def test_reproject_looks_at_every_ms_file(tmp_path):
+    scene = make_scene(tmp_path)
+    other = write(tmp_path / "other.tif", scene.ms_image, scene.ms_transform, crs=CRS.from_epsg(25833))
+    for names in ([str(scene.ms), str(other)], [str(other), str(scene.ms)]):
+        with open_pair(str(scene.pan), names, PairOptions(reproject=True)) as pair:
+            assert len(pair.bands) == 8
+        with pytest.raises(PairError, match=r"share one grid.* in EPSG:\d+, .* in EPSG:\d+"):
+            with open_pair(str(scene.pan), names):
+                pass
+
+
+def test_reproject_does_not_take_an_image_band_for_a_mask(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image, scene.ms_transform, CRS.from_epsg(25833), photometric="RGB", alpha="YES")
+    named = f"{scene.ms},band=1,band=2,band=3,band=4"
+    with pytest.raises(PairError, match="tagged alpha"):
+        with open_pair(str(scene.pan), [named], PairOptions(reproject=True)):
+            pass
+    with open_pair(str(scene.pan), [f"{scene.ms},band=1"], PairOptions(reproject=True)) as pair:
+        assert len(pair.bands) == 1
 
 
 def test_reproject_puts_ms_on_pans_axes(tmp_path):

@@ -91,6 +91,31 @@ def test_rpcs_of_a_part_see_the_same_ground(tmp_path, corner, extent):
     assert not (seen_at(scene.pan) == seen_at(out)).all()
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_part_placed_by_rpcs_alone_gets_no_geotransform(tmp_path):
+    scene = make_scene(tmp_path)
+    for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
+        write(path, image, None, crs=None)
+    tag(scene.pan, "RPC", **RPC)
+    out = fuse(scene, SharpenOptions(method="exp", bbox=(40, 24, 140, 100)))
+    with rasterio.open(out) as fused:
+        assert fused.shape == (76, 100)
+        assert fused.transform.is_identity
+    assert np.allclose(seen_at(scene.pan) - seen_at(out), np.array([[24], [40]]), atol=1e-9)
+
+
+def test_an_image_band_is_no_alpha_in_the_output(tmp_path):
+    scene = make_scene(tmp_path)
+    scene.ms_image[3, :10] = 0
+    write(scene.ms, scene.ms_image, scene.ms_transform, photometric="RGB", alpha="YES")
+    out = tmp_path / "out.tif"
+    sharpen(str(scene.pan), [f"{scene.ms},band=1,band=2,band=3,band=4"], out, OPTIONS)
+    with rasterio.open(out) as fused:
+        assert fused.colorinterp[3] == ColorInterp.undefined
+        assert fused.dataset_mask().all()
+        assert fused.tags()["PANCLI_MS"] == "ms.tif,band=1,band=2,band=3,band=4"
+
+
 def test_rpcs_without_offsets_are_left_out_with_a_word(tmp_path):
     scene = make_scene(tmp_path)
     text = "\n".join(f"{key}: {value}" for key, value in RPC.items() if "COEFF" not in key)
