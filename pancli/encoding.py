@@ -24,7 +24,8 @@ def fits(value: float, dtype: str) -> bool:
     if dtype.startswith("float"):
         return bool(torch.tensor(value, dtype=torch.float64).to(kind).isfinite())
     info = torch.iinfo(kind)
-    return value == int(value) and info.min <= value <= info.max
+    # Fifteen digits are what GeoTIFF files get of it.
+    return value == int(value) and info.min <= value <= info.max and float(f"{value:.15g}") == value
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ def test_not_a_number_is_an_error_only_where_valid(value):
         (-3.40282346639e38, "float32", True),  # as it is printed
         (-1.797e308, "float32", False),
         (-1.797e308, "float64", True),
+        (-(2.0**63), "int64", False),  # files get fifteen digits of it
+        (-9999.0, "int64", True),
     ],
 )
 def test_a_nodata_value_fits_what_can_hold_it(value, dtype, expected):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pancli.errors import UsageError
-from pancli.raster.source import SourceName
+from pancli.raster.source import SourceName, files_read
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.beside import names_beside
 
@@ -99,7 +99,8 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
     """Refuse a batch whose scenes would overwrite each other or what goes in.
 
     Raises:
-        UsageError: Two entries have the same output, or files beside it, or one of these is also an input.
+        UsageError: Two entries have the same output, or files beside it, or one of these is also an input, or
+            what one is made of.
     """
     outputs: dict[str, Entry] = {}
     for entry in entries:
@@ -112,10 +113,18 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
                 )
     for entry in entries:
         for name in (entry.pan, *entry.ms):
-            path = os.path.realpath(SourceName.parse(name).path)
-            if path in outputs:
-                output = outputs[path]
-                raise UsageError(f"{name} is an input ({entry.where}) and an output ({output.where})")
+            for path in _read_from(SourceName.parse(name).path):
+                if path in outputs:
+                    output = outputs[path]
+                    raise UsageError(f"{name} is an input ({entry.where}) and an output ({output.where})")
+
+
+def _read_from(name: str) -> Iterable[str]:
+    """What an input is read from, resolved; GeoTIFFs and what lies elsewhere are not opened for it."""
+    plain = name.lower().endswith((".tif", ".tiff")) and os.path.lexists(name)
+    local = ("vrt://", "file://", "<")
+    elsewhere = name.startswith("/vsi") or ("://" in name and not name.startswith(local))
+    return [os.path.realpath(name)] if plain or elsewhere else files_read([name])
 
 
 def _both(first: Entry, second: Entry) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,26 @@ from rasterio.io import DatasetReader
 from pancli.errors import InputError
 from pancli.hashing import file_sha256
 from pancli.raster.checksums import block_checks
-from pancli.raster.source import SourceName, gdal_env, open_source, reading, without_georeferencing
+from pancli.raster.source import (
+    SourceName,
+    files_read,
+    gdal_env,
+    open_source,
+    reading,
+    without_georeferencing,
+)
 from pancli.tiling import Window
+
+_OF_NAMES = {"SUBDATASETS", "DERIVED_SUBDATASETS", "xml:VRT"}
 
 
 def content_sha256(name: str) -> str:
-    """SHA-256 of what the user named: every file that GDAL counts to it, and the bands asked for.
+    """SHA-256 of what the user named: every file that GDAL reads for it, and the bands asked for.
 
-    Files are hashed as they lie on the disk, with masks and headers beside them, by their names without
-    folders: the same delivery in another folder is the same. What does not lie there as files (in archives,
-    on servers) is hashed as decoded pixels with their header. Memory does not grow with the image.
+    Files are hashed as they lie on the disk, with masks and headers beside them, and what a VRT is made of,
+    by their names without folders: the same delivery in another folder is the same. What is not named as a
+    file (in archives, on servers, a page or a subdataset of a file) is hashed as decoded pixels with their
+    header. Memory does not grow with the image.
 
     Args:
         name: Path, URI, or ``path,band=N``.
@@ -31,14 +42,23 @@ def content_sha256(name: str) -> str:
         InputError: It cannot be opened or read.
     """
     source = SourceName.parse(name)
-    with gdal_env(), open_source(source) as dataset:
-        files = sorted({Path(file) for file in dataset.files}, key=lambda file: (file.name, file))
-        with reading(source.path):
-            if files and all(file.is_file() for file in files):
-                parts = [(file.name, file_sha256(file)) for file in files]
-            else:
-                parts = [(Path(dataset.files[0] if files else source.path).name, _pixels_sha256(dataset))]
+    with gdal_env(), open_source(source) as dataset, reading(source.path):
+        if files := _local_files(source.path):
+            parts = [(file.name, file_sha256(file)) for file in files]
+        else:
+            named = dataset.files[0] if dataset.files else source.path
+            parts = [(Path(named).name, _pixels_sha256(dataset))]
     return hashlib.sha256(repr((parts, source.bands)).encode(errors="surrogateescape")).hexdigest()
+
+
+def _local_files(path: str) -> list[Path]:
+    """All files that a raster is read from, by name; none where it is no file, or some lie elsewhere."""
+    if not os.path.lexists(path):
+        return []
+    files = [file for file in files_read([path]).values() if not file.is_dir()]
+    if not all(file.is_file() for file in files):
+        return []
+    return sorted(files, key=lambda file: (file.name, file))
 
 
 def _pixels_sha256(dataset: DatasetReader) -> str:
@@ -50,13 +70,21 @@ def _pixels_sha256(dataset: DatasetReader) -> str:
         dataset.units,
         dataset.nodatavals,
         [interpretation.name for interpretation in dataset.colorinterp],
-        [sorted(dataset.tags(band).items()) for band in (0, *dataset.indexes)],
+        [_tags(dataset, band) for band in (0, *dataset.indexes)],
+        [(point.row, point.col, point.x, point.y, point.z) for point in dataset.gcps[0]],
+        str(dataset.gcps[1]),
     )
     digest = hashlib.sha256(repr(header).encode(errors="surrogateescape"))
     for _, window in dataset.block_windows(1):
         digest.update(dataset.read(window=window).tobytes())
         digest.update(dataset.read_masks(window=window).tobytes())
     return digest.hexdigest()
+
+
+def _tags(dataset: DatasetReader, band: int) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All that is said of a band, or with 0 of the whole; but for lists of names, which hold folders."""
+    domains = {"", *dataset.tag_namespaces(band)} - _OF_NAMES
+    return [(domain, sorted(dataset.tags(band, ns=domain or None).items())) for domain in sorted(domains)]
 
 
 def read_tag(path: Path, tag: str) -> str | None:
@@ -76,7 +104,12 @@ def opens_whole(path: Path) -> bool:
     decoding when it has its pixels, and so passes over many a flipped byte.
     """
     try:
-        with gdal_env(), without_georeferencing(), rasterio.open(path) as dataset:
+        with (
+            gdal_env(),
+            without_georeferencing(),
+            reading(str(path)),
+            rasterio.open(path) as dataset,
+        ):
             for checks in filter(None, (block_checks(dataset, index) for index in dataset.indexes)):
                 checks.verify(Window(0, 0, *dataset.shape))
                 if checks.shared:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import re
+import stat
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -70,28 +71,33 @@ class SourceName:
 
 
 def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
-    """Refuse to write over what goes in, however it is named, and over what that is made of (VRTs).
+    """Refuse to write over what goes in, however it is named, and over what that is made of.
 
     Raises:
         OutputError: An output is an input.
     """
     there = {real: path for path in outputs if os.path.lexists(real := os.path.realpath(path))}
-    taken = _files_read({SourceName.parse(source).path for source in inputs}) if there else set()
+    taken = files_read(SourceName.parse(source).path for source in inputs) if there else {}
     for real, path in there.items():
         if real in taken:
             raise OutputError(f"{path}: is an input; name another output")
 
 
-def _files_read(names: set[str]) -> set[str]:
-    """What is read where some rasters are, resolved."""
-    found, left = set(), list(names)
+def files_read(names: Iterable[str]) -> dict[str, Path]:
+    """What is read where some rasters are: they, what GDAL counts to them, and what they are made of (VRTs).
+
+    Returns:
+        Names as they were given or as GDAL has them, by what they resolve to; not all need be local files.
+    """
+    found: dict[str, Path] = {}
+    left = list(names)
     while left:
         name = left.pop()
         path = os.path.realpath(name)
         if path in found:
             continue
-        found.add(path)
-        if Path(path).is_file():  # a stream can be read once
+        found[path] = Path(name)
+        if not _is_stream(name):
             with (
                 suppress(RasterioError, CPLE_BaseError, UnicodeError),
                 without_georeferencing(),
@@ -99,6 +105,15 @@ def _files_read(names: set[str]) -> set[str]:
             ):
                 left += dataset.files
     return found
+
+
+def _is_stream(name: str) -> bool:
+    """Whether something can be read only once."""
+    try:
+        mode = Path(name).stat().st_mode
+    except (OSError, ValueError):  # no file: a server, or a name that only GDAL understands
+        return name.startswith("/vsistdin")
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """What is to be made: names, shards, and batches that would destroy their own files."""
 
 import os
+import shutil
 from itertools import chain
 from pathlib import Path
 
 import pytest
+import rasterio.shutil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +67,16 @@ def test_an_output_that_another_scene_needs_is_refused(ms):
     check_outputs(
         [Entry("p.tif", ("m.tif",), "o.tif", 1), Entry("p.tif", ("m.tif",), "r.tif", 2)], SharpenOptions()
     )
+
+
+def test_an_output_that_another_scene_is_made_of_is_refused(scene, tmp_path):
+    output, vrt = tmp_path / "o.tif", tmp_path / "o.vrt"
+    shutil.copy(scene.ms, output)
+    rasterio.shutil.copy(output, vrt, driver="VRT")
+    for ms in (str(vrt), f"vrt://{output}?bands=1,2"):
+        entries = [Entry("p.tif", ("m.tif",), str(output), 1), Entry("q.tif", (ms,), "r.tif", 2)]
+        with pytest.raises(UsageError, match=r"input \(line 2\) and an output \(line 1\)"):
+            check_outputs(entries, SharpenOptions(overwrite=True))
 
 
 @pytest.mark.parametrize("asked", [{"stac": True}, {"quicklook": True}])

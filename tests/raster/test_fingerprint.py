@@ -7,10 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 
 from pancli.errors import InputError
 from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
 from tests.scenes import write
+from tests.sharpening.test_carried import RPC
 
 
 @pytest.fixture
@@ -57,6 +59,53 @@ def test_in_an_archive_pixels_and_header_count(image, scene, tmp_path):
     assert packed("b.zip", K="v") == first
     assert packed("c.zip", K="w") != first
     assert packed("d.zip", K="v", more=np.uint16(1)) != first
+
+
+def test_what_a_vrt_is_made_of_counts_with_what_lies_beside_it(image, tmp_path):
+    rasterio.shutil.copy(image, tmp_path / "inner.vrt", driver="VRT")
+    rasterio.shutil.copy(tmp_path / "inner.vrt", tmp_path / "outer.vrt", driver="VRT")
+    seen = {content_sha256(str(tmp_path / "outer.vrt"))}
+    with rasterio.open(image, "r+") as dataset:
+        dataset.write(dataset.read(1, window=((0, 1), (0, 1))) + 1, 1, window=((0, 1), (0, 1)))
+    seen.add(content_sha256(str(tmp_path / "outer.vrt")))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(image, "r+") as dataset:
+        dataset.write_mask(np.zeros(dataset.shape, "uint8"))
+    seen.add(content_sha256(str(tmp_path / "outer.vrt")))
+    assert len(seen) == 3
+
+
+def test_parts_of_a_file_are_not_each_other(image, scene, tmp_path):
+    names = [f"vrt://{image}?bands={band}" for band in (1, 2)]
+    assert len({content_sha256(name) for name in names}) == 2
+    pages = tmp_path / "pages.tif"
+    for append in ("NO", "YES"):
+        with rasterio.open(image) as dataset:
+            values = dataset.read() + np.uint16(append == "YES")
+        write(pages, values, scene.pan_transform, APPEND_SUBDATASET=append)
+    assert len({content_sha256(f"GTIFF_DIR:{page}:{pages}") for page in (1, 2)}) == 2
+
+
+def test_in_an_archive_what_places_the_image_counts(image, tmp_path):
+    seen = set()
+    for corner in ("80", "81"):
+        with rasterio.open(image, "r+") as dataset:
+            dataset.update_tags(ns="RPC", **RPC | {"LINE_OFF": corner})
+        with zipfile.ZipFile(tmp_path / f"{corner}.zip", "w") as archive:
+            archive.write(image, "image.tif")
+        seen.add(content_sha256(f"/vsizip/{tmp_path}/{corner}.zip/image.tif"))
+    assert len(seen) == 2
+
+
+def test_a_jpeg_that_lost_bytes_does_not_open_whole(scene, tmp_path):
+    path = tmp_path / "jpeg.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (3, 256, 256)).astype("uint8")
+    write(path, noise, scene.pan_transform, compress="JPEG", tiled=True, photometric="RGB")
+    assert opens_whole(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    path.write_bytes(data)
+    assert not opens_whole(path)
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path):

@@ -351,9 +351,11 @@ def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
     for vrt, of in ((inner, part), (outer, inner)):
         rasterio.shutil.copy(of, vrt, driver="VRT")
     before = part.read_bytes()
-    for ms in (inner, outer):
+    named = [str(inner), str(outer), f"vrt://{part}?bands=1,2", f"file://{part}", f"GTIFF_DIR:1:{part}"]
+    xml = inner.read_text().replace('relativeToVRT="1">part.tif', f'relativeToVRT="0">{part}')
+    for ms in (*named, xml):
         with pytest.raises(OutputError, match="part.tif: is an input; name another output"):
-            sharpen(str(scene.pan), [str(ms)], part, SharpenOptions(method="exp", overwrite=True))
+            sharpen(str(scene.pan), [ms], part, SharpenOptions(method="exp", overwrite=True))
     assert part.read_bytes() == before
 
 
