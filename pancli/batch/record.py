@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pancli import __version__
 from pancli.batch.entries import Entry
-from pancli.errors import InputError
+from pancli.errors import InputError, OutputError
 from pancli.hashing import file_sha256
 from pancli.networks.weights import find_weights
 from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
@@ -49,8 +49,15 @@ def _hash(path: Path) -> str:
 
 
 def recorded(output: Path) -> str | None:
-    """What an output is known by; None where there is none, or where no batch made it."""
-    return read_tag(output, INPUTS_TAG) if output.is_file() else None
+    """What an output is known by; None where there is none, or where no batch made it.
+
+    Raises:
+        OutputError: It cannot be looked for, as where its name is too long.
+    """
+    try:
+        return read_tag(output, INPUTS_TAG) if output.is_file() else None
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be made ({error.strerror})") from error
 
 
 def is_done(output: Path, record: str) -> bool:

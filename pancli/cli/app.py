@@ -28,6 +28,11 @@ class _Group(TyperGroup):
         except PancliError as error:
             typer.echo(f"pancli: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            typer.echo(f"pancli: {error.filename}: is too long for the name of a file", err=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             typer.echo("pancli: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None

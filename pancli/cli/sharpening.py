@@ -165,7 +165,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
 def _threads(text: str) -> int | None:
     if text.upper() == "ALL_CPUS":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(
             f"'{text}' is neither a number from 1 nor ALL_CPUS", param_hint="--num-threads"
         )

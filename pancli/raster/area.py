@@ -112,7 +112,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"--aoi {path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"--aoi {path}: is not GeoJSON ({error})") from error
     if not isinstance(document, dict) or "type" not in document:
         raise InputError(f"--aoi {path}: is not GeoJSON (no type member)")
@@ -136,9 +136,8 @@ def _polygons(document: dict[str, Any], path: Path) -> BaseGeometry:
 def _crs_name(document: dict[str, Any]) -> str:
     """What the ``crs`` member says, which GeoJSON had before RFC 7946 and GDAL still writes; else WGS 84."""
     member = document.get("crs")
-    if isinstance(member, dict):
-        return str(member.get("properties", {}).get("name", "OGC:CRS84"))
-    return "OGC:CRS84"
+    told = member.get("properties") if isinstance(member, dict) else None
+    return str(told.get("name", "OGC:CRS84")) if isinstance(told, dict) else "OGC:CRS84"
 
 
 def _to_pixels(ground: BaseGeometry, grid: Grid) -> BaseGeometry:

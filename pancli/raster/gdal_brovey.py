@@ -62,6 +62,8 @@ def open_gdal_brovey(pair: Pair) -> Iterator[GdalBrovey]:
     Raises:
         MethodError: GDAL cannot pansharpen this pair, or not on the pan grid.
     """
+    if any(grid.georeferenced and grid.transform.e > 0 for grid in (pair.pan_grid, pair.ms_grid)):
+        raise MethodError("GDAL cannot pansharpen images whose rows run northwards; use --method brovey")
     try:
         with gdal_env(), rasterio.open(_vrt(pair)) as dataset:
             offset = ~pair.pan_grid.transform * dataset.transform

@@ -53,9 +53,9 @@ def acquired(imagery: Mapping[str, str]) -> datetime | None:
     """
     try:
         found = datetime.fromisoformat(imagery.get("ACQUISITIONDATETIME", ""))
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def stac_item(source: Path, output: Path, quicklook: Path | None, made: datetime) -> dict[str, Any]:

@@ -10,7 +10,7 @@
 #SBATCH --mem=4G
 #SBATCH --time=04:00:00
 #SBATCH --requeue
-#SBATCH --signal=TERM@60
+#SBATCH --signal=B:TERM@60
 #SBATCH --output=pancli-%A_%a.log
 set -euo pipefail
 

@@ -44,6 +44,14 @@ def rewrite(path, change=None):
     write(Path(path), image if change is None else change(image), transform, names=names)
 
 
+def test_a_name_too_long_is_told_in_one_line(entry):
+    long = replace(entry, output=f"{entry.output}{'a' * 300}.tif")
+    for resume in (False, True):
+        result = make_scene(long, GSA, resume=resume)
+        assert (result.status, result.trace) == ("failed", None)
+        assert "long" in str(result.error)
+
+
 def test_a_scene_is_what_sharpen_makes_of_it(entry, tmp_path):
     result = make(entry, resume=False)
     report = sharpen(entry.pan, list(entry.ms), tmp_path / "alone.tif", GSA)

@@ -51,6 +51,15 @@ def test_the_crs_member_is_obeyed(tmp_path):
     assert polygon_area(path, GRID).window == Window(20, 20, 80, 20)
 
 
+@pytest.mark.parametrize("member", [{"properties": None}, {"properties": "x"}, "x", None])
+def test_a_crs_member_that_says_nothing_is_none(tmp_path, member):
+    west, north = GRID.transform * (20, 20)
+    to_degrees = pyproj.Transformer.from_crs(32633, 4326, always_xy=True)
+    corners = [to_degrees.transform(west + x, north - y) for x, y in ((0, 0), (9, 0), (9, 9))]
+    path = save(tmp_path / "a.geojson", shapely.Polygon(corners), crs=member)
+    assert polygon_area(path, GRID).window.size > 0
+
+
 def test_rotated_grids_follow_the_ground(tmp_path):
     turned = Grid(GRID.crs, GRID.transform * Affine.rotation(-30), GRID.shape)
     area = box_area((500020, 3999965, 500030, 3999975), turned)
@@ -68,6 +77,7 @@ def test_rotated_grids_follow_the_ground(tmp_path):
     [
         ("{not json", "is not GeoJSON"),
         ("[1, 2]", "no type member"),
+        ("[" * 100_000, "is not GeoJSON"),
         ('{"type": "FeatureCollection", "features": []}', "is not GeoJSON|holds no polygon"),
         ('{"type": "Point", "coordinates": [1, 2]}', "holds no polygon"),
         ('{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": "x"}}', "is not GeoJSON"),

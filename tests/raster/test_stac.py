@@ -107,6 +107,8 @@ def test_a_time_that_is_not_known_is_null_within_an_interval(tmp_path):
     assert properties["datetime"] is None
     assert properties["start_datetime"] < properties["end_datetime"] == "2026-11-21T12:30:00Z"
     assert "eo:cloud_cover" not in properties
+    for never in ("0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"):
+        assert acquired({"ACQUISITIONDATETIME": never}) is None
     assert acquired({"ACQUISITIONDATETIME": "2020-05-01T12:00:00+02:00"}) == datetime(
         2020, 5, 1, 10, tzinfo=UTC
     )

@@ -13,6 +13,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import torch
+from affine import Affine
 from shapely import affinity
 from shapely.geometry import MultiPolygon, box, mapping
 
@@ -343,6 +344,13 @@ def test_nothing_that_goes_in_is_written_over(scene, tmp_path):
         with pytest.raises(OutputError, match="is an input; name another output"):
             sharpen(str(scene.pan), [str(scene.ms)], out, options)
         assert before == {path: path.read_bytes() for path in before}
+
+
+def test_gdal_is_not_given_images_that_run_northwards(tmp_path):
+    base = Affine(0.5, 0, 500000, 0, 0.5, 4000000)
+    scene = make_scene(tmp_path, base=base)
+    with pytest.raises(MethodError, match="run northwards; use --method brovey"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gdal"))
 
 
 def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
