@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pancli.errors import InputError, PairError, PancliError
+from pancli.fill import SAMPLE_GRID, SAMPLE_SIDE, Read, fill_warnings
 from pancli.methods.protocol import PairInfo
 from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
@@ -20,18 +21,13 @@ from pancli.raster.source import SourceName, gdal_env, open_source
 from pancli.registration import REACH, ShiftReport, measure_shift
 from pancli.scene import open_scene
 from pancli.sensors import Sensor, find_sensor
-from pancli.tiling import Window
+from pancli.tiling import Window, sample_starts
 
 NOTICEABLE_SHIFT = 0.5
 """Pan pixels between pan and ms from which a fused image shows it."""
 
-_SAMPLE_SIDE = 64  # pixels; windows of this size are read on a grid, all of the image if it is small
-_SAMPLE_GRID = 8
-_COLLAR = 0.02  # share of the frame that is exactly zero from which it looks like fill
 _SATURATED = 0.005  # share of a band's pixels at full scale that is worth a warning
 _FULL_SCALES = tuple(2.0**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16))
-
-_Read = Callable[[Window], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,9 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class BandReport:
-    """What one band holds; numbers are of a sample's valid pixels, None where it has none.
+    """What one band holds, by its valid pixels; None where there are none.
+
+    Of an image of more than 512 pixels a side, a sample is read: 16 windows of 32 pixels along that side.
 
     Attributes:
         name: ``pan``, the band's description, or its number in its file.
@@ -91,8 +89,10 @@ class Coverage:
         height: Rows of pan inside ms.
         pan: Share of pan that ms covers, in [0, 1].
         ms: Share of ms that pan covers.
-        pan_valid: Share of valid pan pixels in the sample.
-        ms_valid: Share of ms pixels in the sample that are valid in every band.
+        pan_valid: Share of valid pan pixels.
+        ms_valid: Share of ms pixels that are valid in every band.
+        pan_sampled: Whether that and what is said of the band is of a sample: above 512 pixels a side.
+        ms_sampled: The same of ms.
     """
 
     width: int
@@ -101,6 +101,8 @@ class Coverage:
     ms: float
     pan_valid: float
     ms_valid: float
+    pan_sampled: bool
+    ms_sampled: bool
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _describe_file(role: str, path: str) -> FileReport | None:
 def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairReport:
     placement = pair.placement
     overlap = pair.overlap()
-    pan_sample = _sample(lambda window: _with_band_axis(*pair.read_pan(window)), pair.pan_grid.shape, 1)
+    pan_sample = _sample(pair.read_pan, pair.pan_grid.shape, 1)
     ms_sample = _sample(pair.read_ms, pair.ms_grid.shape, len(pair.bands))
     info = PairInfo(len(pair.bands), placement, sensor.of_bands(*pair.taken))
     shift = measure_shift(open_scene(pair, info, overlap, overlap))
@@ -189,33 +191,29 @@ def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairR
         files=files,
         ratio=(placement.rows.ratio, placement.cols.ratio),
         bands=bands,
-        coverage=_coverage(pair, overlap, pan_sample.valid, ms_sample.valid),
+        coverage=_coverage(pair, overlap, pan_sample, ms_sample),
         shift=shift,
         warnings=(
             *pair.warnings,
             *_shift_warnings(shift, placement),
-            *_mask_warnings("PAN", pan_sample),
-            *_mask_warnings("MS", ms_sample),
+            *_mask_warnings("PAN", pan_sample, pair.read_pan, pair.pan_grid),
+            *_mask_warnings("MS", ms_sample, pair.read_ms, pair.ms_grid),
             *_saturation_warnings(bands),
         ),
     )
 
 
-def _with_band_axis(
-    values: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    return values[None], valid
-
-
-def _coverage(pair: Pair, overlap: Window, pan_valid: float, ms_valid: float) -> Coverage:
+def _coverage(pair: Pair, overlap: Window, pan: _Sample, ms: _Sample) -> Coverage:
     shared = pair.placement.ms_inside(pair.pan_grid.window)
     return Coverage(
         width=overlap.width,
         height=overlap.height,
         pan=overlap.size / pair.pan_grid.window.size,
         ms=shared.size / pair.ms_grid.window.size,
-        pan_valid=pan_valid,
-        ms_valid=ms_valid,
+        pan_valid=pan.valid,
+        ms_valid=ms.valid,
+        pan_sampled=not pan.whole,
+        ms_sampled=not ms.whole,
     )
 
 
@@ -226,36 +224,25 @@ class _Sample:
     Attributes:
         values: (B, N) where all bands are valid.
         valid: Share of valid pixels.
-        zero_frame: Share of the image's outermost pixels that are valid and zero in every band.
+        whole: Whether these are all of the image.
     """
 
     values: npt.NDArray[np.float32]
     valid: float
-    zero_frame: float
+    whole: bool
 
 
-def _sample(read: _Read, shape: tuple[int, int], bands: int) -> _Sample:
+def _sample(read: Read, shape: tuple[int, int], bands: int) -> _Sample:
     image = Window(0, 0, *shape)
-    values, counts = [np.zeros((bands, 0), np.float32)], np.zeros(4, np.int64)
-    for row in _starts(shape[0]):
-        for col in _starts(shape[1]):
-            window = Window(row, col, _SAMPLE_SIDE, _SAMPLE_SIDE).intersect(image)
-            pixels, valid = read(window)
-            values.append(pixels[:, valid])
-            frame = np.ones(window.shape, np.bool_)
-            inner = image.grow(-1).intersect(window)
-            frame[inner.slices_in(window)] = False
-            zero = valid & (pixels == 0).all(0)
-            counts += (window.size, valid.sum(), frame.sum(), (frame & zero).sum())
-    total, known, framed, zeros = (int(count) for count in counts)
-    return _Sample(np.concatenate(values, axis=1), known / total, zeros / max(framed, 1))
-
-
-def _starts(size: int) -> list[int]:
-    """Where sample windows start along an axis: all of a small image, evenly spread over a large one."""
-    if size <= _SAMPLE_SIDE * _SAMPLE_GRID:
-        return list(range(0, size, _SAMPLE_SIDE))
-    return [(size - _SAMPLE_SIDE) * i // (_SAMPLE_GRID - 1) for i in range(_SAMPLE_GRID)]
+    rows, cols = (sample_starts(size, SAMPLE_SIDE, SAMPLE_GRID) for size in shape)
+    values, total, known = [np.zeros((bands, 0), np.float32)], 0, 0
+    for window in (
+        Window(row, col, SAMPLE_SIDE, SAMPLE_SIDE).intersect(image) for row in rows for col in cols
+    ):
+        pixels, valid = read(window)
+        values.append(pixels.reshape(bands, *valid.shape)[:, valid])
+        total, known = total + window.size, known + int(valid.sum())
+    return _Sample(np.concatenate(values, axis=1), known / total, total == image.size)
 
 
 def _describe_bands(pair: Pair, pan: _Sample, ms: _Sample) -> tuple[BandReport, ...]:
@@ -297,15 +284,10 @@ def _shift_warnings(shift: ShiftReport, placement: Placement) -> list[str]:
     ]
 
 
-def _mask_warnings(which: str, sample: _Sample) -> list[str]:
+def _mask_warnings(which: str, sample: _Sample, read: Read, grid: Grid) -> list[str]:
     if sample.valid == 0:
         return [f"no valid pixel of {which} was found in a sample of it; is --nodata right?"]
-    if sample.zero_frame >= _COLLAR:
-        return [
-            f"{which} is exactly zero on {100 * sample.zero_frame:.0f} % of its frame, "
-            "as fill without a nodata tag is; use --nodata 0 if it is"
-        ]
-    return []
+    return fill_warnings(which, read, grid.window)
 
 
 def _saturation_warnings(bands: tuple[BandReport, ...]) -> list[str]:

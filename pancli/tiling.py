@@ -115,3 +115,23 @@ def plan_tiles(area: Window, size: int, margin: int, bounds: Window) -> list[Til
     if size < 1 or margin < 0:
         raise ValueError(f"a tile needs size >= 1 and margin >= 0, got {size} and {margin}")
     return [Tile(core, core.grow(margin).intersect(bounds)) for core in area.blocks(size)]
+
+
+def sample_starts(size: int, side: int, count: int) -> list[int]:
+    """Where windows that stand for an axis start.
+
+    Args:
+        size: Of the axis, in pixels.
+        side: Of a window.
+        count: How many windows stand for a large axis: each lies in the middle of its share of it, so that
+            what lies at the ends counts as much as it has pixels.
+
+    Returns:
+        Where ``count`` windows do not fit, the starts of windows that cover the axis, side by side.
+
+    >>> sample_starts(10, 4, 3), sample_starts(60, 4, 3)
+    ([0, 4, 8], [8, 28, 48])
+    """
+    if size <= side * count:
+        return list(range(0, size, side))
+    return [size * (2 * i + 1) // (2 * count) - side // 2 for i in range(count)]

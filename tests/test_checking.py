@@ -223,5 +223,27 @@ def test_large_images_are_sampled(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Pair, "read_pan", recorded)
     check_pair(str(whole), [str(scene.ms)])
-    assert sum(w.size for w in reads if w.shape == (64, 64)) == 8 * 64 * 64
-    assert {w.row_stop for w in reads} >= {64, 2400}
+    sampled = [w for w in reads if w.shape == (32, 32)]
+    assert len(sampled) == 16 * 2
+    assert {w.row for w in sampled} == {150 * i + 75 - 16 for i in range(16)}
+
+
+def test_fill_at_the_edges_of_a_large_image_counts_as_much_as_it_covers(tmp_path):
+    scene = make_scene(tmp_path / "s", size=(1200, 1600), dtype="float32")
+    rows, cols = np.mgrid[:1200, :1600]
+    fill = (cols < 150 + rows // 10) | (cols > 1350 + rows // 10) | (rows < 90)
+    scene.pan_image[fill] = 0
+    scene.ms_image[:, fill[2::4, 2::4]] = 0
+    write(scene.pan, scene.pan_image, scene.pan_transform)
+    write(scene.ms, scene.ms_image, scene.ms_transform)
+    coverage = checked(scene, nodata=0.0).coverage
+    assert coverage.pan_valid == pytest.approx(1 - fill.mean(), abs=0.02)
+    assert coverage.ms_valid == pytest.approx(1 - fill.mean(), abs=0.02)
+    assert (coverage.pan_sampled, coverage.ms_sampled) == (True, False)
+
+
+def test_a_frame_of_zeros_is_seen_in_a_large_image(tmp_path):
+    scene = make_scene(tmp_path / "s", size=(1200, 640), dtype="float32")
+    scene.pan_image[0] = scene.pan_image[:, -1] = 0
+    write(scene.pan, scene.pan_image, scene.pan_transform)
+    assert warned(checked(scene), "PAN", "exactly zero on 50 % of its frame")

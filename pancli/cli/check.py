@@ -132,7 +132,9 @@ def _summary(report: PairReport) -> list[str]:
             f"overlap  {part.width} x {part.height} PAN pixels: "
             f"{100 * part.pan:.3g} % of PAN, {100 * part.ms:.3g} % of MS"
         )
-        lines.append(f"valid    {100 * part.pan_valid:.3g} % of PAN, {100 * part.ms_valid:.3g} % of MS")
+        pan, ms = _share(part.pan_valid, part.pan_sampled), _share(part.ms_valid, part.ms_sampled)
+        sampled = "; this and the range are of a sample" if part.pan_sampled or part.ms_sampled else ""
+        lines.append(f"valid    {pan} of PAN, {ms} of MS{sampled}")
     if (shift := report.shift) is not None:
         found = f"MS fits PAN when moved {shift.down:z.2f} down, {shift.right:z.2f} right (PAN pixels)"
         lines.append(
@@ -141,3 +143,7 @@ def _summary(report: PairReport) -> list[str]:
         )
     lines.append("This pair can be sharpened.")
     return lines
+
+
+def _share(part: float, sampled: bool) -> str:
+    return f"about {100 * part:.2g} %" if sampled and part < 1 else f"{100 * part:.3g} %"

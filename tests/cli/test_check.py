@@ -40,6 +40,7 @@ def test_a_good_pair_exits_zero_and_prints_what_it_found(pancli, pair):
         "band 4",
     ):
         assert words in result.stdout
+    assert "sample" not in result.stdout
 
 
 def test_json_is_one_object_on_stdout(pancli, pair):
@@ -85,6 +86,14 @@ def test_warnings_go_to_stderr_and_do_not_fail(pancli, pair):
     assert "pancli: warning: PAN is exactly zero" in result.stderr
     assert "pancli: warning" not in result.stdout
     assert "exactly zero" not in pancli(pair.pan, pair.ms, "--nodata", "0").stderr
+
+
+def test_shares_of_a_sample_are_said_to_be_about(pancli, tmp_path):
+    scene = make_scene(tmp_path / "large", size=(600, 600))
+    scene.pan_image[:, :300] = 0
+    write(scene.pan, scene.pan_image, scene.pan_transform)
+    printed = pancli(scene.pan, scene.ms, "--nodata", "0").stdout
+    assert "valid    about 50 % of PAN, 100 % of MS; this and the range are of a sample" in printed
 
 
 def test_files_may_be_named_by_options_and_stacked(pancli, pair):
