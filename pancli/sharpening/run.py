@@ -18,6 +18,7 @@ import torch
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.device import find_device, shortage_told
 from pancli.encoding import Encoding
+from pancli.fill import fill_warnings
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import Measured, NetworkMethod, NetworkState
@@ -203,6 +204,7 @@ def _adapted(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Adapt
 
 def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift | None]:
     """Carry a plan out; returns it with the tiles that there was memory for, and where pan was found."""
+    untold = _untold_fill(plan)
     with clock.stage("fit"):
         progress("fit", 0, 0)
         state, scene = fit_in_memory(plan.method, plan.scene)
@@ -214,6 +216,7 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
         finishing = time.perf_counter()
     clock.seconds["finish"] = time.perf_counter() - finishing
     warnings = [
+        *untold,
         *_left_apart(_measured(plan, state)),
         *_smaller_tiles(plan, scene.fit_tile, side),
         *tally.told(plan),
@@ -244,6 +247,18 @@ def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]
     if pan_shift is not None:
         tags["PANCLI_PAN_SHIFT"] = f"{pan_shift[0]:g},{pan_shift[1]:g}"
     return tags
+
+
+def _untold_fill(plan: Plan) -> list[str]:
+    """A warning where fill may be taken for pixels: nobody said what is invalid, and the frame is zero."""
+    scene, options = plan.scene, plan.options
+    if scene.reader.masked or options.pair.nodata is not None:
+        return []
+    part = options.aoi is not None or options.bbox is not None
+    frame = "the frame of what is sharpened" if part else "its frame"
+    below = scene.info.placement.ms_inside(scene.area)
+    pan = fill_warnings("PAN", scene.reader.read_pan, scene.area, frame)
+    return pan or fill_warnings("MS", scene.reader.read_ms, below, frame)
 
 
 def _left_apart(measured: Measured | None) -> list[str]:

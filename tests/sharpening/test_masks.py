@@ -111,3 +111,47 @@ def test_nodata_given_in_decimal_is_that_of_the_pixels(tmp_path, nodata):
     fused, mask, _ = run(scene, tmp_path / "out.tif", pair=PairOptions(nodata=float(nodata)), tile=None)
     assert (~mask[:32]).all() and mask[32:].all()
     assert fused[:, mask].min() > 0
+
+
+def collared(folder, **profile):
+    scene = make_scene(folder, size=(1216, 640))
+    scene.pan_image[:20] = scene.pan_image[:, -20:] = 0
+    scene.ms_image[:, :5] = scene.ms_image[:, :, -5:] = 0
+    write(scene.pan, scene.pan_image, scene.pan_transform, **profile)
+    write(scene.ms, scene.ms_image, scene.ms_transform, **profile)
+    return scene
+
+
+def fill_told(scene, out, **options):
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="brovey", **options))
+    return [warning for warning in report.warnings if "exactly zero" in warning]
+
+
+def test_fill_that_nobody_speaks_of_is_one_warning(tmp_path):
+    (warning,) = fill_told(collared(tmp_path / "s"), tmp_path / "a.tif")
+    assert warning.startswith("PAN is exactly zero on 5")
+    assert "of its frame" in warning
+    assert "use --nodata 0" in warning
+
+
+def test_fill_of_ms_alone_is_told_too(tmp_path):
+    scene = collared(tmp_path / "s")
+    scene.pan_image[scene.pan_image == 0] = 1
+    write(scene.pan, scene.pan_image, scene.pan_transform)
+    (warning,) = fill_told(scene, tmp_path / "a.tif")
+    assert warning.startswith("MS is exactly zero")
+
+
+def test_fill_that_somebody_speaks_of_is_no_warning(tmp_path):
+    scene = collared(tmp_path / "s")
+    assert not fill_told(scene, tmp_path / "0.tif", pair=PairOptions(nodata=0.0))
+    assert not fill_told(scene, tmp_path / "none.tif", pair=PairOptions(nodata="none"))
+    assert not fill_told(collared(tmp_path / "tagged", nodata=0), tmp_path / "tagged.tif")
+
+
+def test_fill_is_looked_for_around_what_is_sharpened(tmp_path):
+    scene = collared(tmp_path / "s")
+    west, north = scene.pan_transform * (100, 100)
+    assert not fill_told(scene, tmp_path / "in.tif", bbox=(west, north - 100, west + 100, north))
+    (warning,) = fill_told(scene, tmp_path / "rim.tif", bbox=(west, north - 100, west + 100, north + 50))
+    assert "of the frame of what is sharpened" in warning
