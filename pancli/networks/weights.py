@@ -24,7 +24,8 @@ from pancli.errors import OutputError, WeightsError
 from pancli.networks.protocol import MOST_ROUNDS, Network
 from pancli.networks.registry import find_network
 
-LICENCE = "CC-BY-4.0"
+NOT_STATED = "not stated"
+"""The licence of weights whose recipe names none."""
 
 SUFFIX = ".safetensors"
 """Wherever a method can be named, what ends so is a weights file."""
@@ -69,7 +70,7 @@ class Card:
         paper: Where the network comes from.
         reconstruction: What is our own where the paper is silent or was not followed; empty if nothing is.
         data: What it was trained on.
-        licence: Of the weights.
+        licence: Of the weights, as their recipe has it.
         recipe_sha256: Of the recipe file.
         budget: Steps, time, machine.
         figures: What was measured on the validation scenes: measurement -> method -> value.
@@ -98,7 +99,7 @@ class Card:
     date: str
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     limits: str = ""
-    licence: str = LICENCE
+    licence: str = NOT_STATED
     teacher: str = ""
     began_from: str = ""
     back_projections: int = 0

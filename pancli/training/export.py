@@ -13,7 +13,7 @@ from pancli.methods.network import NetworkMethod
 from pancli.methods.statistics import FEATURES
 from pancli.networks.protocol import Network, Traits
 from pancli.networks.registry import NETWORKS
-from pancli.networks.weights import Card, save_weights
+from pancli.networks.weights import NOT_STATED, Card, save_weights
 from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule
 from pancli.training.run import Run
@@ -105,6 +105,7 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         figures=_measured({**run.baselines, name: figures}),
         limits=recipe.limits,
+        licence=recipe.licence or "; ".join((NOT_STATED, *run.origins)),
         teacher=_teacher(recipe, run.progress.taught_by),
         began_from=run.progress.began_from,
         back_projections=recipe.back_projections,

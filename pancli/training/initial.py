@@ -11,7 +11,7 @@ from torch import Tensor
 from pancli.errors import RecipeError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.networks.registry import find_network
-from pancli.networks.weights import load_weights, shipped
+from pancli.networks.weights import Card, load_weights, shipped
 from pancli.training.recipe import Recipe
 
 
@@ -23,11 +23,13 @@ class Initial:
         tensors: Of the recipe's network, or of one that it goes on from.
         nominal_pixels: Area its sums are rescaled to; other weights would be needed for another.
         told: What they are, for the card of what comes of them.
+        licence: Theirs, with their name.
     """
 
     tensors: Mapping[str, Tensor] = field(repr=False)
     nominal_pixels: int
     told: str
+    licence: str
 
 
 def named_weights(name: str, asked: str) -> Path:
@@ -64,6 +66,11 @@ def told_file(path: Path) -> str:
     return f"{path.name}, SHA-256 {file_sha256(path)}"
 
 
+def told_licence(card: Card) -> str:
+    """Whose weights may be used how, for the card of what comes of them."""
+    return f"{card.name}, {card.licence}"
+
+
 def load_initial(name: str, recipe: Recipe) -> Initial:
     """Read weights to begin from.
 
@@ -84,4 +91,4 @@ def load_initial(name: str, recipe: Recipe) -> Initial:
             f"for {recipe.bands}; set network and bands to those of the weights"
         )
     told = f"{card.name}, version {card.version}, SHA-256 {file_sha256(path)}"
-    return Initial(network.state_dict(), network.nominal_pixels, told)
+    return Initial(network.state_dict(), network.nominal_pixels, told, told_licence(card))

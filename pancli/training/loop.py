@@ -13,9 +13,10 @@ import torch
 from pancli.device import CPU, shortage_told
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.registry import METHODS
+from pancli.networks.weights import read_card
 from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
 from pancli.training.export import export_unmeasured, validate
-from pancli.training.initial import given_teacher, load_initial, told_file
+from pancli.training.initial import given_teacher, load_initial, told_file, told_licence
 from pancli.training.notes import Board, require_tensorboard
 from pancli.training.recipe import Recipe
 from pancli.training.run import CHECKPOINT, Clock, Run, Terms, Told
@@ -115,13 +116,21 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
     cases = load_cases(recipe.validation, data) if terms.ranks.first else []
     check_cases(cases, recipe.network)
     baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
-    run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress)
+    origins = _origins(workshop, teacher)
+    run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress, origins=origins)
     if terms.ranks.first:
         if checkpoint.exists() and not resumed:  # else a run killed early would go on from the one before
             save_checkpoint(checkpoint, stage.parts, progress)
         names = stage_names(recipe)
         run.metrics.keep(names[: names.index(progress.stage)], progress.stage, progress.step)
     return run
+
+
+def _origins(workshop: Workshop, teacher: Path | None) -> tuple[str, ...]:
+    """What weights go in, with their licences."""
+    began = [] if workshop.initial is None else [f"began from {workshop.initial.licence}"]
+    taught = [] if teacher is None else [f"taught by {told_licence(read_card(teacher))}"]
+    return (*began, *taught)
 
 
 def _agreed(saved: Progress, asked: Progress, path: Path) -> Progress:

@@ -287,6 +287,8 @@ class Recipe:
         seed: Everything random follows from it.
         data: One line for the card: what was trained on; where it is empty, the sources are listed.
         limits: One line for the card: what the weights are known not to do well.
+        licence: Of the weights, for the card; where it is empty, the card says that it is not stated, and
+            under which licence the weights are that they began from or were taught by.
         sources: Training images.
         schedule: How long and how fast.
         degradation: How truths are observed.
@@ -314,6 +316,7 @@ class Recipe:
     network: str = "gcpnet"
     data: str = ""
     limits: str = ""
+    licence: str = ""
     version: str = "1"
     bands: int = 4
     seed: int = 0

@@ -74,6 +74,7 @@ class Run:
         stage: The stage it is in.
         progress: Where it is.
         done: Whether all stages are done.
+        origins: What weights went in, and under which licences, for the card.
     """
 
     recipe: Recipe
@@ -85,6 +86,7 @@ class Run:
     stage: Stage
     progress: Progress
     done: bool = False
+    origins: tuple[str, ...] = ()
 
     @property
     def checkpoint(self) -> Path:

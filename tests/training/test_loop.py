@@ -209,6 +209,14 @@ def test_training_begins_from_given_weights_and_the_card_says_so(tmp_path, data,
     assert new[1].nominal_pixels == old[1].nominal_pixels == 256  # the area their sums are used to
     assert new[1].began_from == f"tiny, version 1, SHA-256 {file_sha256(first)}"
     assert (old[1].began_from, old[1].teacher) == ("", "")
+    assert new[1].licence == "not stated; began from tiny, not stated"
+
+
+def test_the_licence_is_the_recipes(tmp_path, data, recipe, whole):
+    first = whole / "tiny.safetensors"
+    assert read_card(first).licence == "not stated"
+    given = train(replace(recipe, licence="CC0-1.0"), data, tmp_path, Terms(init=str(first)))
+    assert read_card(given.weights("tiny")).licence == "CC0-1.0"
 
 
 def test_a_device_without_enough_memory_is_told_and_what_was_saved_stays(tmp_path, data, recipe, monkeypatch):

@@ -262,6 +262,7 @@ def test_the_card_of_a_student_names_the_weights_that_taught_it(tmp_path, led):
     card = load_weights(run.weights("tiny"))[1]
     assert card.teacher.startswith("large.safetensors, SHA-256 ")
     assert card.teacher.endswith("taken from it: features through adapters (weights 0.1), output (weight 1)")
+    assert card.licence == "not stated; taught by large, not stated"
 
 
 @pytest.mark.parametrize(
