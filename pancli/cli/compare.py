@@ -15,9 +15,9 @@ from pancli.cli.options import (
     Device,
     Json,
     NodataText,
+    NoProgress,
     Overwrite,
     Peak,
-    Quiet,
     Reproject,
     SensorName,
     pair_options,
@@ -90,7 +90,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: Json = False,
-    quiet: Quiet = False,
+    quiet: NoProgress = False,
 ) -> None:
     """Sharpen one pair with several methods and measure each, best first.
 
@@ -127,7 +127,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         check_csv(csv, csv_columns(options.mode))
     with tile_progress("compare", quiet=quiet or as_json) as progress:
         found = compare(pan, ms, options, progress)
-    _show(found, as_json=as_json, quiet=quiet)
+    _show(found, as_json=as_json)
     if csv is not None:
         for row in found.as_rows():
             append_row(csv, row)
@@ -136,11 +136,11 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         raise typer.Exit(1)
 
 
-def _show(report: CompareReport, *, as_json: bool, quiet: bool) -> None:
+def _show(report: CompareReport, *, as_json: bool) -> None:
     warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
-    elif not quiet:
+    else:
         _print_table(report)
     for row in report.rows:
         if row.error is not None:

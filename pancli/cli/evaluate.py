@@ -14,9 +14,9 @@ from pancli.cli.options import (
     Device,
     Json,
     NodataText,
+    NoProgress,
     Overwrite,
     Peak,
-    Quiet,
     Reproject,
     SensorName,
     pair_options,
@@ -70,7 +70,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: Json = False,
-    quiet: Quiet = False,
+    quiet: NoProgress = False,
 ) -> None:
     """Measure a fused image: QNR and its family, consistency with MS, and errors against a reference."""
     gains, pair = _parse_gains(mtf_gain), pair_options(nodata, bidx, reproject)
@@ -94,7 +94,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         check_csv(csv)
     with tile_progress("eval", quiet=quiet or as_json) as progress:
         report = evaluate(fused, pan, ms, reference, options, progress)
-    _show(report, as_json=as_json, quiet=quiet)
+    _show(report, as_json=as_json)
     if csv is not None:
         append_row(csv, report.as_row())
 
@@ -110,11 +110,11 @@ def _parse_gains(text: str | None) -> tuple[float, ...]:
         ) from None
 
 
-def _show(report: EvaluationReport, *, as_json: bool, quiet: bool) -> None:
+def _show(report: EvaluationReport, *, as_json: bool) -> None:
     warn(report.warnings)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, allow_nan=False))
-    elif not quiet:
+    else:
         _print_table(report)
 
 

@@ -38,6 +38,7 @@ Peak = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")]
+NoProgress = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 Coregister = Annotated[
     str,
     typer.Option(

@@ -37,6 +37,13 @@ def test_the_table_names_every_figure_and_its_definition(run, fused):
     assert "30720 valid of 192 x 160 pixels, 30 of 30 blocks; sensor quickbird" in result.stdout
 
 
+def test_without_progress_the_table_is_printed_all_the_same(run):
+    result = run("-q")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "\nqnr " in result.stdout
+
+
 def test_json_is_one_object_with_every_key(run, fused):
     result = run("--json", "--sensor", "quickbird", "--reference", fused, "--block", 16)
     found = json.loads(result.stdout)
