@@ -20,11 +20,11 @@ def warn(warnings: Iterable[str]) -> None:
         typer.echo(f"pancli: warning: {warning}", err=True)
 
 
-def wide_console() -> Console:
-    """Where tables of numbers go, 100 columns wide where nobody looks.
+def wide_console(width: int = _WIDTH) -> Console:
+    """Where tables go, so many columns wide where nobody looks.
 
     Into a pipe or a file Rich takes 80 and would cut numbers off.
     """
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else width)
