@@ -15,7 +15,7 @@ from pancli.methods.registry import METHODS
 from pancli.networks.weights import SUFFIX
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions
-from pancli.sharpening.catalog import GDAL, method_names, shown_name
+from pancli.sharpening.catalog import GDAL, method_names, rounds_meant, shown_name
 
 BASELINE = "exp"
 """Interpolation: what every method is to be better than."""
@@ -190,8 +190,8 @@ def choose_methods(names: Sequence[str]) -> tuple[str, ...]:
     }
     for name in names:
         if name not in groups and name not in known and not name.endswith(SUFFIX):
-            listed = ", ".join((*groups, *known, f"FILE{SUFFIX}"))
-            raise UsageError(f"--methods {name or '(empty)'}: not known; known are {listed}")
+            listed = f"not known; known are {', '.join((*groups, *known, f'FILE{SUFFIX}'))}"
+            raise UsageError(f"--methods {name or '(empty)'}: {rounds_meant(name) or listed}")
     if not names:
         raise UsageError(f"--methods: names none; known are {', '.join((*groups, *known))}")
     return tuple(dict.fromkeys(method for name in names for method in groups.get(name, [name])))

@@ -67,6 +67,18 @@ def shown_name(method: str) -> str:
     return read_card(Path(method)).name if method.endswith(SUFFIX) else method
 
 
+def rounds_meant(name: str) -> str | None:
+    """How to ask for what tables call a method with rounds of back-projection; None of any other name.
+
+    >>> rounds_meant("gsa+bp2")
+    'gsa+bp2 is gsa with --back-project 2'
+    """
+    method, _, rounds = name.partition("+bp")
+    if rounds.isdecimal() and (method in method_names() or method.endswith(SUFFIX)):
+        return f"{name} is {method} with --back-project {rounds}"
+    return None
+
+
 def check_method(options: SharpenOptions) -> None:
     """Refuse what can be refused of the method asked for before there is a pair.
 
@@ -79,9 +91,8 @@ def check_method(options: SharpenOptions) -> None:
         read_card(weights)
         return
     if name not in method_names():
-        raise UsageError(
-            f"--method {name}: not known; known are {', '.join(method_names())}, or FILE{SUFFIX}"
-        )
+        known = f"not known; known are {', '.join(method_names())}, or FILE{SUFFIX}"
+        raise UsageError(f"--method {name}: {rounds_meant(name) or known}")
     if options.adapt is not None:
         raise UsageError(f"--adapt is for networks; {name} has nothing to learn")
     if options.precision not in ("auto", "float32"):

@@ -42,6 +42,13 @@ def test_the_table_fits_and_marks_the_best(run):
         assert "100 %" in result.stderr
 
 
+def test_without_progress_the_table_is_printed_all_the_same(run):
+    result = run("-q", methods="exp")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[1].startswith("exp ")
+
+
 @pytest.mark.slow
 def test_the_table_fits_with_the_longest_name(run):
     head, *rows = run("--back-project", 2, methods="mtf-glp-hpm").stdout.splitlines()
@@ -106,7 +113,7 @@ def test_every_option_is_taken(run, scene, tmp_path):
         *("--report", tmp_path / "report", "--peak", 2047, "--back-project", 1),
         methods="exp, gsa",
     )
-    assert (result.exit_code, result.stdout) == (0, ""), result.output
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
         *("exp+bp1.tif", "exp.tif", "gsa+bp1.tif", "gsa.tif")
     ]
@@ -121,6 +128,7 @@ def test_every_option_is_taken(run, scene, tmp_path):
 @pytest.mark.parametrize(
     ("extra", "code", "message"),
     [
+        (("--methods", "gsa+bp2"), 2, "--methods gsa+bp2: gsa+bp2 is gsa with --back-project 2"),
         (("--methods", "gsa,sharper"), 2, "--methods sharper: not known; known are all, classical, networks"),
         (("--back-project", "6"), 2, "--back-project 6: must be from 0 to 5"),
         (("--back-project", "two"), 2, "--back-project"),

@@ -76,6 +76,14 @@ def test_quiet_is_quiet(scene, tmp_path):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
+def test_the_name_of_a_method_with_rounds_is_answered_with_how_to_ask_for_it(scene, tmp_path):
+    result = pancli("sharpen", *scene.args(), tmp_path / "out.tif", "--method", "gsa+bp2")
+    assert result.exit_code == 2
+    assert result.stderr == "pancli: --method gsa+bp2: gsa+bp2 is gsa with --back-project 2\n"
+    other = pancli("sharpen", *scene.args(), tmp_path / "out.tif", "--method", "sharper+bp2")
+    assert "--method sharper+bp2: not known; known are" in other.stderr
+
+
 def test_back_projection_is_done_and_told(scene, tmp_path):
     outs = {n: tmp_path / f"{n}.tif" for n in (None, 0, 2)}
     for rounds, out in outs.items():
