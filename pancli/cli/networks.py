@@ -68,8 +68,9 @@ def _print_one(row: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    any_bands = {"bands": "any"} if row["bands"] is None else {}
     for values in ({k: v for k, v in row.items() if k != "weights"}, *row["weights"]):
-        for key, value in values.items():
+        for key, value in {**values, **any_bands}.items():
             for label, text in _lines(key, value):
                 table.add_row(label, text)
         table.add_row("", "")

@@ -63,6 +63,14 @@ def test_one_network_is_told_with_its_card():
     assert "pannet" not in words
 
 
+def test_a_network_of_any_bands_is_told_to_be_one():
+    result = run("bandset")
+    assert result.exit_code == 0, result.output
+    told = [line.split() for line in result.stdout.splitlines() if line.startswith("bands ")]
+    assert told == [["bands", "any"], ["bands", "any"]]  # the network, and the card
+    assert ["bands", "4"] in [line.split() for line in run("gcpnet").stdout.splitlines()]
+
+
 def test_a_weights_file_is_told_with_its_card_alone(tmp_path):
     path = weights_file(tmp_path)
     result = run(str(path), "--json")
