@@ -90,7 +90,14 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
     ] = None,
     nodata: NodataText = None,
     dtype: Annotated[
-        str | None, typer.Option("-t", "--dtype", metavar="TYPE", help="Output type; default: that of MS.")
+        str | None,
+        typer.Option(
+            "-t",
+            "--dtype",
+            metavar="TYPE",
+            help="Output type: uint8 (Byte), int8, uint16, int16, uint32, int32, float32 or float64, in any "
+            "case; default: that of MS.",
+        ),
     ] = None,
     driver: Annotated[str, typer.Option("-f", "--of", metavar="GTiff|COG", help="Output format.")] = "GTiff",
     creation: Annotated[
@@ -149,7 +156,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
         pair=pair,
         aoi=aoi,
         bbox=bbox,
-        dtype=dtype,
+        dtype=_dtype(dtype),
         driver=driver,
         creation=creating,
         overwrite=overwrite,
@@ -160,6 +167,11 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
         adapt_loss=adapt_loss,
         extent=extent,
     )
+
+
+def _dtype(text: str | None) -> str | None:
+    """NumPy's name of a type, of which GDAL's differs in its letters, and for one byte."""
+    return None if text is None else {"byte": "uint8"}.get(text.lower(), text.lower())
 
 
 def _threads(text: str) -> int | None:

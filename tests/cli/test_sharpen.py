@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from pancli.cli.app import build
 from pancli.hashing import file_sha256
+from pancli.raster.spec import DTYPES
 from tests.benchmarks import scale
 from tests.networks.made import weights_file
 from tests.scenes import make_scene, read, write
@@ -82,6 +83,22 @@ def test_the_name_of_a_method_with_rounds_is_answered_with_how_to_ask_for_it(sce
     assert result.stderr == "pancli: --method gsa+bp2: gsa+bp2 is gsa with --back-project 2\n"
     other = pancli("sharpen", *scene.args(), tmp_path / "out.tif", "--method", "sharper+bp2")
     assert "--method sharper+bp2: not known; known are" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("Byte", "uint8"), ("UInt16", "uint16"), ("FLOAT32", "float32"), ("int8", "int8")]
+)
+def test_types_go_by_gdals_names_too(scene, tmp_path, name, dtype):
+    out = tmp_path / "out.tif"
+    result = pancli("sharpen", *scene.args(), out, "--method", "exp", "-t", name)
+    assert result.exit_code == 0, result.stderr
+    with rasterio.open(out) as dataset:
+        assert set(dataset.dtypes) == {dtype}
+
+
+def test_the_types_are_told():
+    told = " ".join(pancli("sharpen", "--help").stdout.split())
+    assert all(dtype in told for dtype in (*DTYPES, "Byte"))
 
 
 def test_back_projection_is_done_and_told(scene, tmp_path):
