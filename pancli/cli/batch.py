@@ -52,11 +52,13 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         ),
     ] = None,
     out_name: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--out-name", metavar="TEXT", help="Their names, of {stem} and {folder} (those of PAN)."
+            "--out-name",
+            metavar="TEXT",
+            help="Their names there, of {stem} and {folder} (those of PAN); default: {stem}.tif.",
         ),
-    ] = "{stem}.tif",
+    ] = None,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Only every N-th scene from the I-th on, from 0.")
     ] = "0/1",
@@ -108,12 +110,12 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     Several MS files are separated by ';' (JSON: a list). Exit code 0: all are done or were before; 3: some
     failed; 1: all failed, or nothing could be begun; 2: the command line or the list is wrong, nothing ran.
     """
-    from pancli.batch import BatchTerms, Naming, Shard, check_batch, plan_batch, run_batch
+    from pancli.batch import BatchTerms, Shard, check_batch, plan_batch, run_batch
 
     options = replace(options, quicklook=quicklook, stac=stac)
     terms = BatchTerms(jobs, not fail_fast, resume, out_dir, engine, address)
     part = Shard.parse(shard)
-    entries = _entries(sources, layout, Naming(out_dir, out_name))
+    entries = _entries(sources, layout, _naming(out_dir, out_name))
     check_batch(entries, options, terms)
     if not entries:
         warn([f"{sources[0]}: no scenes in it"])
@@ -125,6 +127,17 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
             results = run_batch(entries, options, terms, show.tile)
         tally = _print(results, show)
     _judge(tally, len(entries))
+
+
+def _naming(folder: Path | None, template: str | None) -> Naming:
+    from pancli.batch import Naming
+
+    if template is None:
+        return Naming(folder)
+    naming = Naming(folder, template)
+    if folder is None:
+        raise typer.BadParameter(f"'{template}' goes with --out-dir", param_hint="--out-name")
+    return naming
 
 
 def _entries(sources: list[str], layout: str | None, naming: Naming) -> list[Entry]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pancli.adaptation import AdaptTerms
+from pancli.adaptation.objectives import LOSSES
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.networks.protocol import MOST_ROUNDS
@@ -88,6 +89,7 @@ class SharpenOptions:
             raise UsageError(f"--num-threads {self.threads}: must be at least 1, or ALL_CPUS")
         if self.back_project is not None and not 0 <= self.back_project <= MOST_ROUNDS:
             raise UsageError(f"--back-project {self.back_project}: must be from 0 to {MOST_ROUNDS}")
+        _one_of("--adapt-loss", self.adapt_loss, tuple(LOSSES))
         if self.adapt is not None:
             AdaptTerms(self.adapt, self.adapt_loss)
         if isinstance(self.quicklook, Path) and self.quicklook.suffix.lower() != ".png":

@@ -167,6 +167,8 @@ def test_a_folder_that_cannot_be_made_is_refused(scenes):
         (["{list}", "--engine", "dask"], 2, "--engine dask"),
         (["{list}", "--address", "auto"], 2, "--address auto is for --engine ray"),
         (["{list}", "--out-name", "{{name}}"], 2, "--out-name"),
+        (["{list}", "--out-name", "{{stem}}.tif"], 2, "'{stem}.tif' goes with --out-dir"),
+        (["{list}", "--adapt-loss", "magic"], 2, "--adapt-loss magic: must be one of reduced, full"),
         (["{list}", "{list}"], 2, "one list too many"),
         (["--layout", "heap", "{folder}"], 2, "--layout"),
         (["--layout", "pairs", "{folder}"], 2, "--out-dir"),
