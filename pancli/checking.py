@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pancli.errors import InputError, PairError, PancliError
 from pancli.fill import SAMPLE_GRID, SAMPLE_SIDE, Read, fill_warnings
+from pancli.methods.alignment import UNASKED
 from pancli.methods.protocol import PairInfo
 from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
@@ -277,10 +278,13 @@ def _shift_warnings(shift: ShiftReport, placement: Placement) -> list[str]:
         ]
     if shift.distance <= NOTICEABLE_SHIFT:
         return []
+    if shift.distance < UNASKED:
+        way_out = "bandset lays PAN on MS itself; for other methods use --coregister auto or pan"
+    else:
+        way_out = "use --coregister auto"
     return [
         f"PAN and MS are {shift.distance:.1f} PAN pixels ({shift.distance / placement.ratio:.2f} MS pixels) "
-        f"apart: MS fits when moved by {shift.down:z.2f},{shift.right:z.2f} (down,right); "
-        "use --coregister auto"
+        f"apart: MS fits when moved by {shift.down:z.2f},{shift.right:z.2f} (down,right); {way_out}"
     ]
 
 

@@ -70,6 +70,14 @@ def test_a_shift_is_a_warning_that_says_how_to_undo_it(aligned):
     assert (report.shift.down, report.shift.right) == pytest.approx((0.7, -1.9), abs=0.05)
 
 
+def test_of_a_shift_below_a_pixel_it_is_said_who_mends_it_unasked(aligned):
+    moved = aligned.ms_transform * Affine.translation(0, 0.7 / 4)
+    write(aligned.ms, aligned.ms_image, moved)
+    assert warned(
+        checked(aligned), "0.7 PAN pixels", "bandset lays PAN on MS itself", "--coregister auto or pan"
+    )
+
+
 def test_images_of_different_places_are_not_measured_with_confidence(aligned):
     rng = np.random.default_rng(0)
     write(aligned.ms, rng.random(aligned.ms_image.shape, np.float32), aligned.ms_transform)

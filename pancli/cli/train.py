@@ -43,7 +43,12 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, help="CPU processes that make batches."),
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="CPU processes that make batches; default: none, threads of this process do.",
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -81,7 +86,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     state = "done"
     if not run.done:
         step, steps = run.progress.step, run.stage.schedule.steps
-        state = f"stopped at step {step} of {steps} of the {run.stage.name}; the same command goes on"
+        stage = "" if run.recipe.teacher is None else f" of the {run.stage.name}"
+        state = f"stopped at step {step} of {steps}{stage}; the same command goes on"
     for made in run.stage.networks:
         best = run.progress.best.get(made)
         reached = "" if best is None else f", best validation PSNR {best:.2f} dB"

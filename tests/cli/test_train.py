@@ -42,7 +42,7 @@ def test_train_is_quiet_when_asked(job):
 def test_train_goes_on_where_it_stopped(job):
     first = run("train", *job, "--max-minutes", 0)
     assert first.exit_code == 0, first.output
-    assert "stopped at step 1 of 4 of the student" in first.stdout
+    assert "stopped at step 1 of 4; the same command goes on" in first.stdout
     assert "done" in run("train", *job).stdout
 
 
