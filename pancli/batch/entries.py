@@ -25,12 +25,14 @@ class Entry:
         ms: One or more of the same, stacked in this order.
         output: The file to be made.
         line: Where the list has it, from 1; None where there is no list.
+        sensor: That took it, where a layout tells; None where nothing does.
     """
 
     pan: str
     ms: tuple[str, ...]
     output: str
     line: int | None = None
+    sensor: str | None = None
 
     @property
     def where(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pancli.batch.entries import Entry, Naming
@@ -27,9 +28,9 @@ def find_entries(folders: Sequence[Path], layout: str, naming: Naming) -> list[E
     Args:
         folders: Where to look. Links to folders are not followed.
         layout: ``landsat``: scenes of Landsat 7, 8 and 9 with one file per band as USGS names them; pan is
-            band 8, ms are blue, green, red and near infrared (L7: 1 to 4; L8, L9: 2 to 5). ``pairs``:
-            ``X_P.tif`` with ``X_M.tif``, ``X_PAN.tif`` with ``X_MS.tif``, ``pan.tif`` with ``ms.tif``, in
-            either case; hidden files are none.
+            band 8, ms are blue, green, red and near infrared (L7: 1 to 4; L8, L9: 2 to 5), and their
+            sensor is known. ``pairs``: ``X_P.tif`` with ``X_M.tif``, ``X_PAN.tif`` with ``X_MS.tif``,
+            ``pan.tif`` with ``ms.tif``, in either case; hidden files are none.
         naming: Names the outputs; a scene's stem is its identifier, or what comes before ``_P`` or ``_PAN``,
             or the name of the folder.
 
@@ -65,7 +66,7 @@ def _landsat(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entr
             str(place / _as_there(f"{scene}_{band}{match['suffix']}", names))
             for band in (_LANDSAT_PAN, *_LANDSAT_MS[match["number"]])
         )
-        yield _entry(pan, ms, scene, naming)
+        yield replace(_entry(pan, ms, scene, naming), sensor=f"landsat{match['number']}")
 
 
 def _pairs(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entry]:

@@ -76,6 +76,7 @@ def make_scene(
             Files that no batch made are replaced with ``options.overwrite`` only.
         progress: As :func:`pancli.sharpening.sharpen` calls it.
     """
+    options = _of_entry(entry, options)
 
     def make() -> tuple[str, dict[str, Any] | None]:
         return _make(entry, options, resume, progress)
@@ -96,6 +97,7 @@ def plan_scene(
         resume: As there.
         made: A folder that would be made first.
     """
+    options = _of_entry(entry, options)
 
     def plan() -> tuple[str, dict[str, Any] | None]:
         exists = os.path.lexists(entry.output)
@@ -108,6 +110,13 @@ def plan_scene(
         return "planned", told | ({"shift": None} if measured else {})
 
     return _caught(entry, plan)
+
+
+def _of_entry(entry: Entry, options: SharpenOptions) -> SharpenOptions:
+    """The options, with the sensor that the entry is known to be of where none is asked for."""
+    if entry.sensor is None or options.sensor != SharpenOptions.sensor:
+        return options
+    return replace(options, sensor=entry.sensor)
 
 
 def _stand_in(output: Path, made: Path | None) -> Path:

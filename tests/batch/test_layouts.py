@@ -43,6 +43,14 @@ def test_landsat_scenes_are_found_by_their_bands(tmp_path):
     ]
 
 
+def test_of_landsat_the_sensor_is_known(tmp_path):
+    touch(tmp_path, "a/LE70410272007125EDC00_B8.tif", "b/LC09_L1TP_1_02_T1_B8.TIF", "c/town_P.tif")
+    known = [
+        entry.sensor for layout in ("landsat", "pairs") for entry in find_entries([tmp_path], layout, NAMING)
+    ]
+    assert known == ["landsat7", "landsat9", None]
+
+
 def test_a_scene_of_which_a_file_is_missing_is_not_passed_over(tmp_path):
     touch(tmp_path, "LC09_L1TP_1_02_T1_B2.TIF")
     assert found(tmp_path, "landsat")[0][0] == "LC09_L1TP_1_02_T1_B8.TIF"

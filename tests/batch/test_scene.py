@@ -62,6 +62,15 @@ def test_a_scene_is_what_sharpen_makes_of_it(entry, tmp_path):
     assert told["output"] == entry.output and told["seconds"]["total"] >= told["seconds"]["fuse"]
 
 
+@pytest.mark.parametrize(("asked", "used"), [("generic", "landsat8"), ("ikonos", "ikonos")])
+def test_the_sensor_a_scene_is_of_is_taken_where_none_is_asked_for(entry, asked, used):
+    known = replace(entry, sensor="landsat8")
+    assert make(known, replace(GSA, sensor=asked)).status == "done"
+    with rasterio.open(entry.output) as dataset:
+        assert json.loads(dataset.tags()["PANCLI_OPTIONS"])["sensor"] == used
+    assert make(entry, replace(GSA, sensor=used)).status == "skipped"  # a list that names it is the same
+
+
 def test_what_is_done_is_skipped_and_left_as_it_is(entry):
     make(entry)
     before = Path(entry.output).stat()
