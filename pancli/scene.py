@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from pancli.device import CPU
-from pancli.methods.alignment import NOWHERE, Shift, aligned, alignment_radius
+from pancli.methods.alignment import NOWHERE, Shift, aligned, aligned_mask, alignment_radius
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
@@ -231,11 +231,12 @@ class TiledScene:
             torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (*pan, *ms, valid)
         )
         pan_t = fill_invalid(pan_t[None], pan_valid, PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
-        pan_t = aligned(pan_t, self.pan_shift)
+        pan_t, pan_valid = aligned(pan_t, self.pan_shift), aligned_mask(pan_valid, self.pan_shift)
         ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
         ms_t = fill_invalid(ms_t, ms_valid, MS_FILL_RADIUS, ms_fill)
         upsampled = upsample(ms_t, self.info.placement, ms_window, tile.window)
-        return TileImage(tile, pan_t, upsampled, ms_t, valid_t, ms_valid, ms_window, self.info)
+        valid_t = valid_t & pan_valid
+        return TileImage(tile, pan_t, pan_valid, upsampled, ms_t, valid_t, ms_valid, ms_window, self.info)
 
 
 def open_scene(

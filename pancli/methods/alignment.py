@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from pancli.methods.agreement import Agreement, agreement_margin, agreement_of
@@ -40,6 +41,17 @@ _GAIN = 0.9  # of what bands do not explain of pan, no more than so much may be 
 def aligned(pan: Tensor, shift: Shift) -> Tensor:
     """Pan (1, H, W) laid where ms shows its things; beyond its rim, its outermost pixels."""
     return pan if shift == NOWHERE else displace(pan, shift)
+
+
+def aligned_mask(valid: Tensor, shift: Shift) -> Tensor:
+    """(H, W) bool, of pan as delivered: whether what :func:`aligned` shows at a pixel lies on a valid one."""
+    if shift == NOWHERE:
+        return valid
+    rows, cols = (
+        (torch.arange(size, device=valid.device) + round(away)).clamp(0, size - 1)
+        for size, away in zip(valid.shape, shift, strict=True)
+    )
+    return valid[rows][:, cols]
 
 
 def alignment_radius(info: PairInfo) -> int:
@@ -120,5 +132,12 @@ class Aligned:
 
 
 def aligned_image(image: TileImage, shift: Shift) -> TileImage:
-    """A tile with its pan aligned; exact :func:`alignment_radius` pixels inside its window."""
-    return image if shift == NOWHERE else replace(image, pan=aligned(image.pan, shift))
+    """A tile with its pan aligned; exact :func:`alignment_radius` pixels inside its window.
+
+    Where what is laid there is no valid pan, the pixel is not valid.
+    """
+    if shift == NOWHERE:
+        return image
+    pan_valid = aligned_mask(image.pan_valid, shift)
+    pan = aligned(image.pan, shift)
+    return replace(image, pan=pan, pan_valid=pan_valid, valid=image.valid & pan_valid)

@@ -267,7 +267,10 @@ class NetworkMethod:
             yield image.part(Tile(part, part.grow(radius).intersect(image.tile.window)))
 
     def _piece(self, image: TileImage, state: NetworkState) -> tuple[Tensor, Tensor | None]:
-        """(B, h, w) over a tile's core: what the network adds, in units, and its trust."""
+        """(B, h, w) over a tile's core: what the network adds, in units, and its trust.
+
+        It adds nothing where pan shows nothing: beside its gaps too, where pan is laid elsewhere.
+        """
         if state.measured is not None:
             image = aligned_image(image, state.measured.shift)
         window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
@@ -276,7 +279,7 @@ class NetworkMethod:
             for part in self._outcomes(image, state, (window,))
         )
         assert residual is not None
-        return residual, trust
+        return residual * image.pan_valid[image.tile.inner], trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
         """The residual over a tile's window, of overlapping windows of one side."""

@@ -103,9 +103,10 @@ class TileImage:
     Attributes:
         tile: Core and window on the pan grid.
         pan: (1, H, W), covering ``tile.window``.
+        pan_valid: (H, W) bool: what ``pan`` shows there is no fill.
         upsampled: (B, H, W), ms interpolated to the pan grid over ``tile.window``.
         ms: (B, h, w), covering ``ms_window``.
-        valid: (H, W) bool: pan and every ms band are valid.
+        valid: (H, W) bool: pan and every ms band are valid; where pan was moved, in both its places.
         ms_valid: (h, w) bool: every ms band is valid.
         ms_window: Where ``ms`` lies on the ms grid; covers at least what lies under ``tile.window``.
         info: The pair.
@@ -113,6 +114,7 @@ class TileImage:
 
     tile: Tile
     pan: Tensor
+    pan_valid: Tensor
     upsampled: Tensor
     ms: Tensor
     valid: Tensor
@@ -123,8 +125,9 @@ class TileImage:
     def part(self, tile: Tile) -> TileImage:
         """A tile within this one, none of whose pixels are copied."""
         rows, cols = tile.window.slices_in(self.tile.window)
-        pan, upsampled, valid = (image[..., rows, cols] for image in (self.pan, self.upsampled, self.valid))
-        return replace(self, tile=tile, pan=pan, upsampled=upsampled, valid=valid)
+        pan, upsampled = (image[:, rows, cols] for image in (self.pan, self.upsampled))
+        pan_valid, valid = (mask[rows, cols] for mask in (self.pan_valid, self.valid))
+        return replace(self, tile=tile, pan=pan, pan_valid=pan_valid, upsampled=upsampled, valid=valid)
 
     def core_samples(self, *images: Tensor) -> Tensor:
         """(C, N) float64: the valid core pixels of (C_i, H, W) images over the window, image after image."""

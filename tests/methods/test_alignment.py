@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pancli.methods.agreement import Agreement
-from pancli.methods.alignment import NOWHERE, aligned, alignment_radius, find_shift, scene_shift
+from pancli.methods.alignment import NOWHERE, Aligned, aligned, alignment_radius, find_shift, scene_shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.mtf import estimate_gain, pair_gains
 from pancli.methods.network import NetworkMethod
+from pancli.methods.registry import METHODS
 from pancli.networks.bandset import BandSet
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade
@@ -199,6 +200,47 @@ def test_tiles_join_without_a_seam_where_pan_was_moved(method):
     whole = fuse_scene(chosen, scene, state, tile_size=SIDE)
     tiled = fuse_scene(chosen, scene, state, tile_size=56)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=0.02)
+
+
+def holed(shift):
+    """pan with gaps, ms, and where both pan itself and what is laid on it from ``shift`` away are valid."""
+    pan, ms, _ = pair(NOWHERE)
+    gaps = pan.copy()
+    gaps[40:52, 60:71] = gaps[:, :3] = gaps[-5:] = np.nan
+    valid = np.isfinite(gaps)
+    rows, cols = (np.clip(np.arange(SIDE) + away, 0, SIDE - 1) for away in shift)
+    return pan, gaps, ms, valid & valid[rows][:, cols]
+
+
+@pytest.mark.parametrize("tile", [24, SIDE])
+def test_no_fill_is_laid_on_ms_as_if_it_were_pan(tile):
+    """Moved by whole pixels, pan keeps its values: what is valid is as if there were no gaps."""
+    method, shift = METHODS["gsa"], (3, -2)
+    pan, gaps, ms, valid = holed(shift)
+    whole, scene = (replace(array_scene(image, ms), pan_shift=shift) for image in (pan, gaps))
+    state = method.fit(whole)
+    fused = fuse_scene(method, scene, state, tile)
+    np.testing.assert_array_equal(np.isfinite(fused[0].numpy()), valid)
+    torch.testing.assert_close(fused[:, valid], fuse_scene(method, whole, state)[:, valid])
+
+
+def test_what_is_laid_on_ms_from_a_gap_is_not_measured():
+    _, gaps, ms, valid = holed((3, -2))
+    (image,) = Aligned(array_scene(gaps, ms), (3.2, -1.6)).tiles(0)
+    np.testing.assert_array_equal(image.valid[image.tile.inner].numpy(), valid)
+
+
+@pytest.mark.parametrize("tile", [56, SIDE])
+def test_a_network_that_moved_pan_adds_nothing_from_a_gap_of_it(tile):
+    method, shift = mixing_network(), (3, -2)
+    _, gaps, ms, valid = holed(shift)
+    scene = array_scene(gaps, ms)
+    state = method.fit(scene)
+    state = replace(state, measured=replace(state.measured, shift=shift))
+    fused = fuse_scene(method, scene, state, tile)
+    np.testing.assert_array_equal(np.isfinite(fused[0].numpy()), np.isfinite(gaps))
+    plain = (fused == fuse_scene(METHODS["exp"], scene, None)).all(0).numpy()
+    np.testing.assert_array_equal(plain, np.isfinite(gaps) & ~valid)
 
 
 def test_the_radius_provides_for_the_largest_shift():
