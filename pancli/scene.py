@@ -135,8 +135,8 @@ class TiledScene:
 
     def margin(self, radius: int) -> int:
         """Pan pixels to read around a core so that a method of that radius is exact on it."""
-        filled = PAN_FILL_RADIUS if self.reader.masked and radius else 0
-        return radius + filled + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
+        reach = radius + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
+        return reach + (PAN_FILL_RADIUS if self.reader.masked and reach else 0)
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""

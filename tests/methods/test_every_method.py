@@ -41,6 +41,17 @@ def test_the_tile_size_does_not_show(method, grid):
 
 
 @every_method
+def test_the_tile_size_does_not_show_where_pan_was_moved(method):
+    scene = replace(make_case().masked().scene(), pan_shift=(1.3, -2.2))
+    state = method.fit(scene)
+    whole = fuse_scene(method, scene, state, UNTILED)
+    for size in (24, 70):
+        torch.testing.assert_close(
+            fuse_scene(method, scene, state, size), whole, rtol=0, atol=0.01, equal_nan=True
+        )
+
+
+@every_method
 def test_a_constant_pair_stays_constant(method):
     placement = make_case().placement
     levels = np.array([90.0, 310.0, 12.5, 700.0], np.float32)[:, None, None]
