@@ -1,7 +1,9 @@
 """The adapter that makes a network a Method: units, groups of bands, statistics of the whole scene.
 
-Networks see the detail units of :mod:`pancli.methods.units`. Bands go in by falling correlation with pan, so
-the order of delivery does not matter.
+Networks see the detail units of :mod:`pancli.methods.units`. Bands that go in together do so by falling
+correlation with pan, so that their order of delivery does not matter. It decides which these are where there
+are more than a network takes: neighbours are left together, since groups by correlation come no nearer to the
+truth.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def to_channels_last(network: Network, device: torch.device) -> Network:
 
 
 def band_groups(bands: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Which bands go through the network together: in order, ``width`` at a time.
+    """Which bands go through the network together: ``width`` at a time, neighbours as they are counted.
 
     The last group takes the last ``width`` bands; fewer bands than that are repeated in turn.
 
@@ -110,6 +112,16 @@ def band_groups(bands: int, width: int) -> tuple[tuple[int, ...], ...]:
     if starts[-1] + width < bands:
         starts.append(bands - width)
     return tuple(tuple(range(start, start + width)) for start in starts)
+
+
+def scene_groups(units: Units, bands: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """:func:`band_groups` of a scene, each as a network sees it.
+
+    Fewer bands than it takes are counted by falling correlation, so that it is always the same ones that are
+    repeated; others as they are delivered.
+    """
+    counted = units.ordered(range(bands)) if bands < width else range(bands)
+    return tuple(units.ordered([counted[i] for i in group]) for group in band_groups(bands, width))
 
 
 def scene_units(scene: Scene) -> Units:
@@ -208,7 +220,7 @@ class NetworkMethod:
     def begin(self, units: Units, info: PairInfo, measured: Measured | None) -> NetworkState:
         """A state without statistics."""
         width = info.bands if self.network.TRAITS.any_bands else self.card.bands
-        groups = tuple(map(units.ordered, band_groups(info.bands, width)))
+        groups = scene_groups(units, info.bands, width)
         return NetworkState(units, groups, tuple(() for _ in groups), measured)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:

@@ -127,8 +127,8 @@ def _groups(bands: int, traits: Traits) -> str:
     if traits.any_bands:
         return "any number of bands at once, in any order"
     return (
-        f"{bands} at a time in order, the last group takes the last {bands}; fewer are repeated; inside a "
-        "group by falling correlation with pan"
+        f"{bands} at a time as they are delivered, the last group takes the last {bands}; fewer are "
+        "repeated, those first that follow pan best; inside a group by falling correlation with pan"
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pancli.errors import RecipeError
 from pancli.methods.alignment import aligned
-from pancli.methods.network import band_groups
+from pancli.methods.network import scene_groups
 from pancli.methods.protocol import Method
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.reference import ReferenceSums
@@ -194,11 +194,10 @@ def measure_teacher(teacher: Teacher, recipe: Recipe, cases: Iterable[Case]) -> 
             if window.size == 0:
                 continue
             region, fused = shown_region(_region(case), traits), torch.full_like(case.truth, torch.nan)
-            for group in band_groups(len(fused), recipe.bands):
+            for group in scene_groups(region.units, len(fused), recipe.bands):
                 batch = cut_patch(region, group, window, traits)
                 image = teacher(batch.to(device)).fused.float().cpu() * batch.scale + batch.mean
-                members = list(region.units.ordered(group))
-                fused[members, *window.slices_in(case.scene.area)] = image[0]
+                fused[list(group), *window.slices_in(case.scene.area)] = image[0]
             rows, cols = window.slices_in(case.scene.area)
             figures = _compare(fused[:, rows, cols], case.truth[:, rows, cols], case)
             found.setdefault(case.group, []).append(figures)

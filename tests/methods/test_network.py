@@ -268,6 +268,14 @@ def test_groups_cover_every_band(bands):
     assert len(groups) == -(-bands // 4)
 
 
+@pytest.mark.parametrize("bands", [2, 3, 4])
+def test_bands_that_go_in_together_may_come_in_any_order(bands):
+    pan, ms = images(bands)
+    order = [*range(1, bands), 0]
+    method = made_method()
+    np.testing.assert_allclose(fuse(method, pan, ms[order]), fuse(method, pan, ms)[order], atol=1e-2)
+
+
 def test_a_whole_number_of_groups_are_fused_each_by_itself():
     pan, ms = images(8)
     method = made_method()
