@@ -67,14 +67,16 @@ def block_ms(ms: Tensor, placement: Placement, ms_window: Window, pan_window: Wi
 def blended_windows(tile: Tile, side: int) -> list[Window]:
     """Windows of one side, half of it apart, that overlap a tile's core and have their middle in the scene.
 
-    ``side`` pixels around the core, where the scene has them, must be in the tile's window.
+    ``side`` pixels around the core, where the scene has them, must be in the tile's window. A scene so short
+    that no middle lies in it is seen in one window.
     """
     step = side // 2
     starts = []
     for core, have in zip(tile.core.spans, tile.window.spans, strict=True):
         first = (core[0] - side) // step + 1
         spans = range(first * step, core[1], step)
-        starts.append([s for s in spans if have[0] < s + side and have[0] <= s + step <= have[1]])
+        inside = [s for s in spans if have[0] < s + side and have[0] <= s + step <= have[1]]
+        starts.append(inside or [have[0] // step * step])
     return [Window(row, col, side, side) for row in starts[0] for col in starts[1]]
 
 

@@ -5,10 +5,22 @@ import math
 import pytest
 import torch
 
-from pancli.methods.views import see_pan
+from pancli.methods.views import blend_weights, blended_windows, see_pan
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import blur, low_pass, mtf_sigma, upsample
-from pancli.tiling import Window
+from pancli.tiling import Tile, Window
+
+
+@pytest.mark.parametrize("first", range(8))
+@pytest.mark.parametrize("length", [1, 3, 4, 9, 20])
+def test_blended_windows_cover_a_scene_wherever_it_begins_and_however_short(first, length):
+    scene = Window(first, 0, length, 16)
+    canvas = scene.grow(8)
+    weights = torch.zeros(canvas.shape)
+    for window in blended_windows(Tile(scene, scene), 8):
+        assert window.row % 4 == window.col % 4 == 0
+        weights[window.slices_in(canvas)] += blend_weights(8)[0]
+    assert float(weights[scene.slices_in(canvas)].min()) > 0
 
 
 def test_the_detail_of_a_blunt_pan_is_what_pixels_picked_of_it_lack():
