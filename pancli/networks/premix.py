@@ -180,6 +180,8 @@ class PreMixB(DirectNetwork):
         reconstruction="layers as in the published code, mixing as in the paper (learnt threshold); ours are "
         "the units of its inputs, of which no mean has to pass its filters",
         halo=11,
+        # Not for phase: reflection of a pixel needs images of 2, whatever is left of a scene.
+        align=2,
         workspace=900,  # measured: a heap that is kept has gaps where its layers' sizes alternate
     )
 

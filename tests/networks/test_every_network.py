@@ -1,5 +1,7 @@
 """What every network promises: its published size, its traits, and no seam in a scene."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from pancli.methods.network import NetworkMethod
 from pancli.networks.costs import count_parameters, macs_per_pixel
 from pancli.networks.protocol import Inputs, Network
 from pancli.networks.registry import NETWORKS
+from pancli.placement import AxisMap, Placement
 from pancli.scene import array_scene, fuse_scene
 from tests.networks.made import card_of, random_inputs, settled
 
@@ -280,3 +283,18 @@ def test_no_seam_in_a_scene(name, masked):
     scale = float(whole[whole.isfinite()].std())
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * scale, equal_nan=True)
     assert bool(whole.isnan().any()) == masked
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (24, 1)])
+@pytest.mark.parametrize("name", ALL)
+def test_a_row_or_a_column_of_a_scene_is_enough(name, shape):
+    generator = np.random.default_rng(0)
+    pan = generator.normal(500, 50, shape)
+    ms = generator.normal(500, 50, (4, *(math.ceil(side / 4 + 0.4) for side in shape)))
+    network = settled(NETWORKS[name], side=max(32, NETWORKS[name].TRAITS.align))
+    method = NetworkMethod(network, card_of(network))
+    placement = Placement(*(AxisMap(0.25, 0.4, side) for side in ms.shape[1:]))  # ms centres lie on pan
+    scene = array_scene(pan.astype(np.float32), ms.astype(np.float32), placement)
+    with torch.inference_mode():
+        fused = fuse_scene(method, scene, method.fit(scene))
+    assert bool(fused.isfinite().all())
