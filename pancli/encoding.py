@@ -65,19 +65,27 @@ class Encoding:
         return self._set_invalid(values, valid.cpu().numpy())
 
     def beyond(self, fused: Tensor, valid: Tensor) -> int:
-        """How many numbers of valid pixels are too small or too large for the type, and are clipped."""
+        """How many numbers of valid pixels are too small or too large for the type, and are clipped.
+
+        What only rounding takes to the type's smallest or largest number is not.
+        """
         if self.dtype.startswith("float"):
             return 0
         info = torch.iinfo(getattr(torch, self.dtype))
+        least, most = info.min - 0.5, info.max + 0.5
         low, high = torch.aminmax(fused)
-        if float(low) >= info.min and float(high) <= info.max:
+        if float(low) >= least and float(high) <= most:
             return 0
-        return int((((fused < info.min) | (fused > info.max)) & valid).sum())
+        fused = self._exact(fused)
+        return int((((fused < least) | (fused > most)) & valid).sum())
+
+    def _exact(self, fused: Tensor) -> Tensor:
+        """Numbers of a type in which the output's limits are exact."""
+        return fused if self.dtype in _EXACT_IN_FLOAT32 else fused.double()
 
     def _integers(self, fused: Tensor) -> npt.NDArray[Any]:
         info = torch.iinfo(getattr(torch, self.dtype))
-        if self.dtype not in _EXACT_IN_FLOAT32:
-            fused = fused.double()
+        fused = self._exact(fused)
         rounded = torch.nan_to_num(fused).round_().clamp_(info.min, info.max)
         return rounded.to(getattr(torch, self.dtype)).cpu().numpy()
 

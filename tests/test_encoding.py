@@ -71,3 +71,19 @@ def test_not_a_number_is_an_error_only_where_valid(value):
 )
 def test_a_nodata_value_fits_what_can_hold_it(value, dtype, expected):
     assert fits(value, dtype) is expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("uint8", [-1e-6, -0.4, 255.4, 255.0], 0),
+        ("uint8", [-0.6, 12.0, 255.6, float("nan")], 2),
+        ("int16", [-32768.4, -32769.0, 32767.4, 32768.0], 2),
+        ("uint32", [-0.4, -1.0, 4294967040.0, 4294967296.0], 2),
+        ("int32", [-2147483648.0, 2147483520.0, 2147483648.0, 5e9], 2),
+        ("float32", [-1e30, 1e30, 0.0, float("nan")], 0),
+    ],
+)
+def test_what_is_only_rounded_is_not_told_as_clipped(dtype, values, expected):
+    fused = torch.tensor(values)[None, None]
+    assert Encoding(dtype, None).beyond(fused, fused.isfinite()[0]) == expected
