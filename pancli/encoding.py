@@ -59,7 +59,8 @@ class Encoding:
         if not finite and not bool(torch.isfinite(fused[:, valid]).all()):
             raise MethodError("the method made a pixel that is not a number from valid input; this is a bug")
         if self.dtype.startswith("float"):
-            values = fused.to(getattr(torch, self.dtype)).cpu().numpy()
+            # A copy, whatever the type: invalid pixels are set in it.
+            values = fused.to("cpu", getattr(torch, self.dtype), copy=True).numpy()
         else:
             values = self._integers(fused)
         return self._set_invalid(values, valid.cpu().numpy())

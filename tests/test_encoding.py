@@ -87,3 +87,14 @@ def test_a_nodata_value_fits_what_can_hold_it(value, dtype, expected):
 def test_what_is_only_rounded_is_not_told_as_clipped(dtype, values, expected):
     fused = torch.tensor(values)[None, None]
     assert Encoding(dtype, None).beyond(fused, fused.isfinite()[0]) == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("nodata", [None, 7.0])
+def test_what_is_stored_is_a_copy(dtype, nodata):
+    kind = torch.float64 if dtype == "float64" else torch.float32
+    fused = torch.tensor([[[1.0, 2.0, 7.0]]], dtype=kind)
+    before = fused.clone()
+    stored = Encoding(dtype, nodata)(fused, torch.tensor([[True, False, True]]))
+    assert stored[0, 0, 1] == (nodata or 0)
+    assert torch.equal(fused, before)
