@@ -33,7 +33,7 @@ UNASKED = 1.0
 _ROUNDS = 4
 _SETTLED = 0.05  # pan pixels: a smaller rest ends the rounds
 _LEAST = 0.1  # pan pixels: a smaller shift costs more sharpness, interpolated, than it hurts
-_FARTHEST = 1.25  # ms pixels along either axis
+_FARTHEST = 1.25  # ms pixels of the axis where they are larger, for both
 _SEEN = (0.5, 3.0)  # of a shift, what is measured of it
 _GAIN = 0.9  # of what bands do not explain of pan, no more than so much may be left in its new place
 

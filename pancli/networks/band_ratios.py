@@ -19,8 +19,8 @@ def band_ratios(lrms: Tensor, ratio: int) -> Tensor:
 
     Where bands come as blue, green, red and near infrared these are a water and a vegetation index (NDWI,
     NDVI); here they come by falling correlation with pan. Where there are fewer than four, they are counted
-    round again, as they are when a scene has fewer bands than a network. Values are taken in [0, 1] and held
-    above zero, so that both ratios lie in [-1, 1].
+    round again, as they are when a scene has fewer bands than a network. Values are brought near [0, 1] and
+    held above zero, so that both ratios lie in [-1, 1] on the ms grid; enlarged, they may swing beyond.
 
     Args:
         lrms: (N, B, h, w) in a network's units.
