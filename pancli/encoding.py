@@ -35,10 +35,12 @@ class Encoding:
     Attributes:
         dtype: Name of the output's type.
         nodata: Value of invalid pixels, or None: then they are zero and a mask says so.
+        bits: How many of an unsigned type's are kept; None for all.
     """
 
     dtype: str
     nodata: float | None
+    bits: int | None = None
 
     def __call__(self, fused: Tensor, valid: Tensor) -> npt.NDArray[Any]:
         """(B, h, w) in the output's dtype.
@@ -72,22 +74,26 @@ class Encoding:
         """
         if self.dtype.startswith("float"):
             return 0
-        info = torch.iinfo(getattr(torch, self.dtype))
-        least, most = info.min - 0.5, info.max + 0.5
+        first, last = self._range
+        least, most = first - 0.5, last + 0.5
         low, high = torch.aminmax(fused)
         if float(low) >= least and float(high) <= most:
             return 0
         fused = self._exact(fused)
         return int((((fused < least) | (fused > most)) & valid).sum())
 
+    @property
+    def _range(self) -> tuple[int, int]:
+        info = torch.iinfo(getattr(torch, self.dtype))
+        return info.min, info.max if self.bits is None else min(info.max, 2**self.bits - 1)
+
     def _exact(self, fused: Tensor) -> Tensor:
         """Numbers of a type in which the output's limits are exact."""
         return fused if self.dtype in _EXACT_IN_FLOAT32 else fused.double()
 
     def _integers(self, fused: Tensor) -> npt.NDArray[Any]:
-        info = torch.iinfo(getattr(torch, self.dtype))
         fused = self._exact(fused)
-        rounded = torch.nan_to_num(fused).round_().clamp_(info.min, info.max)
+        rounded = torch.nan_to_num(fused).round_().clamp_(*self._range)
         return rounded.to(getattr(torch, self.dtype)).cpu().numpy()
 
     def _set_invalid(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
@@ -106,4 +112,4 @@ class Encoding:
         value = dtype.type(self.nodata)
         if dtype.kind == "f":
             return np.nextafter(value, dtype.type(np.inf))
-        return value + 1 if value < np.iinfo(dtype).max else value - 1
+        return value + 1 if value < self._range[1] else value - 1

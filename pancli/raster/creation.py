@@ -119,6 +119,10 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
             f"--co PROFILE={options['profile']}: {spec.path} could not hold what is known of its bands; "
             "leave it out"
         )
+    if spec.bits is not None and spec.nodata is not None and spec.nodata >= 2**spec.bits:
+        raise OutputError(
+            f"--co NBITS={spec.bits}: cannot hold nodata {spec.nodata:g}; give another --nodata"
+        )
     compress = options.get("compress", "").upper()
     if compress in _OF_BYTES and spec.dtype != "uint8":
         raise OutputError(f"--co COMPRESS={compress}: is for uint8, and {spec.path} is {spec.dtype}")

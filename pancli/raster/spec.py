@@ -78,6 +78,12 @@ class OutputSpec:
     companions: tuple[Companion, ...] = ()
 
     @property
+    def bits(self) -> int | None:
+        """How many bits of an unsigned type the creation options keep; None for all."""
+        told = {key.lower(): value for key, value in self.creation.items()}.get("nbits", "")
+        return int(told) if told.isdecimal() and self.dtype.startswith("uint") else None
+
+    @property
     def needs_mask(self) -> bool:
         """Whether validity goes to an internal mask."""
         return self.masked and self.nodata is None

@@ -109,7 +109,8 @@ class _Tally:
         share = self.clipped / (self.valid * len(plan.spec.bands))
         if share <= _MANY_CLIPPED:
             return []
-        return [f"{share:.0%} of the numbers do not fit into {plan.spec.dtype} and were clipped; see --dtype"]
+        kind = plan.spec.dtype if plan.spec.bits is None else f"{plan.spec.bits} bits"
+        return [f"{share:.0%} of the numbers do not fit into {kind} and were clipped; see --dtype"]
 
 
 @dataclass
@@ -294,7 +295,8 @@ def _fuse_tiles(
     plan: Plan, state: Any, output: Output, clock: _Clock, progress: Progress
 ) -> tuple[int, _Tally]:
     """Returns the side of the last tiles, and what was written."""
-    encode, side, tally = Encoding(plan.spec.dtype, plan.spec.nodata), plan.tile_size, _Tally()
+    spec, side, tally = plan.spec, plan.tile_size, _Tally()
+    encode = Encoding(spec.dtype, spec.nodata, spec.bits)
     writing: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="pancli-write") as writer:
         # A pool that is interrupted while it starts its thread forgets it, and the file would be closed under
@@ -336,7 +338,7 @@ def _fuse_one(
     target = tile.core.relative_to(plan.window)
     stored, known = encode(fused, valid), valid.cpu().numpy()
     tally.valid += int(known.sum())
-    if plan.options.dtype is not None:
+    if plan.options.dtype is not None or encode.bits is not None:
         tally.clipped += encode.beyond(fused, valid)
     return writer.submit(output.write, target, stored, known)
 

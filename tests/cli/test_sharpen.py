@@ -222,6 +222,23 @@ def test_fewer_bits_need_no_predictor(scene, tmp_path):
         assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "11"
 
 
+def test_what_fewer_bits_cannot_hold_is_clipped_and_told(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    options = ("--method", "exp", "--co", "NBITS=10", "--overwrite")
+    result = pancli("sharpen", scene.pan, scene.ms, out, *options)
+    assert result.exit_code == 0, result.stderr
+    assert "do not fit into 10 bits and were clipped" in result.stderr
+    whole = tmp_path / "whole.tif"
+    assert pancli("sharpen", scene.pan, scene.ms, whole, "--method", "exp").exit_code == 0
+    assert (read(out) == read(whole).clip(0, 1023)).all()
+    result = pancli("sharpen", scene.pan, scene.ms, out, *options, "--nodata", "1024")
+    assert (result.exit_code, "--co NBITS=10: cannot hold nodata 1024" in result.stderr) == (1, True)
+    result = pancli("sharpen", scene.pan, scene.ms, out, *options, "--nodata", "1023")
+    assert result.exit_code == 0, result.stderr
+    with rasterio.open(out) as dataset:
+        assert dataset.read(masked=True).max() == 1022
+
+
 def test_what_is_clipped_is_told(scene, tmp_path):
     for dtype, told in (("uint8", True), ("int16", False)):
         result = pancli(
