@@ -54,8 +54,8 @@ bench: setup ## Print the benchmark tables (minutes)
 # What needs a GPU, in steps of under 10 minutes that resume, so that the same command given again goes on: the
 # tests marked gpu, whether training waits for examples drawn on the device or on CPUs, the training recipes, and all
 # networks on the same budget, of which the table is printed last.
-# It needs torch, numpy, safetensors and pytest in the Python it runs, not GDAL, if DATA holds .npy arrays
-# (pancli/training/sources.py says how they are named).
+# It needs torch, numpy, safetensors, typer, rich and pytest in the Python it runs, not GDAL, if DATA holds .npy
+# arrays: python -m tests.benchmarks.arrays makes them, 64 MB, of which tar and xz make 40.
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
 GPU_RECIPES := bandset bandset-small gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml

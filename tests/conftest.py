@@ -1,20 +1,27 @@
+"""Fixtures of many tests. What they are made with is imported when they are: a GPU machine may lack GDAL."""
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.benchmarks.scale import make_pair
-from tests.scenes import Scene, make_scene
+if TYPE_CHECKING:
+    from tests.scenes import Scene
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     """A 160 x 192, 4-band, ratio 4 scene in UTM."""
+    from tests.scenes import make_scene
+
     return make_scene(tmp_path / "scene")
 
 
 @pytest.fixture(scope="session")
 def large_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Pan and ms, 2048 x 2048, for what has to take a while; to be read only."""
+    from tests.benchmarks.scale import make_pair
+
     return make_pair(tmp_path_factory.mktemp("large"), 2048)

@@ -64,3 +64,17 @@ def test_devices_are_found_by_name():
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(UsageError, match="must be auto, cpu, cuda or cuda:N"):
         find_device("gpu")
+
+
+def test_what_runs_on_a_gpu_needs_no_gdal():
+    """The machine that has one may not have it."""
+    code = """
+import sys
+for name in ("rasterio", "affine", "shapely", "pyproj"):
+    sys.modules[name] = None
+import pytest
+import pancli.cli.train, pancli.training.loop, tests.benchmarks.examples, tests.benchmarks.networks
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-n0", "tests/test_gpu.py"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

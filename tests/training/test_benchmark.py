@@ -9,9 +9,11 @@ from safetensors.torch import load_file
 
 from pancli.networks.registry import NETWORKS
 from pancli.training import loop
-from tests.benchmarks import ablation, examples, networks
+from pancli.training.sources import load_image, load_pair
+from tests.benchmarks import ablation, arrays, examples, networks
 from tests.benchmarks.variants import VARIANTS
 from tests.far import far_away
+from tests.scenes import make_scene, write
 from tests.training.made import TEXT, make_data, make_recipe
 
 
@@ -28,6 +30,22 @@ def run(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     return call
+
+
+def test_arrays_are_the_rasters_for_machines_without_gdal(tmp_path, capsys):
+    scene = make_scene(tmp_path / "data" / "pairs" / "a", size=(64, 64))
+    (tmp_path / "data" / "truths").mkdir()
+    write(tmp_path / "data" / "truths" / "b.tif", scene.ms_image, scene.ms_transform)
+    arrays.main(["--data", f"{tmp_path}/data", "--out", f"{tmp_path}/arrays", "--folders", "pairs,truths"])
+    assert capsys.readouterr().out.endswith("0 MB\n")
+    here, there = (load_pair(tmp_path / folder / "pairs", "a") for folder in ("data", "arrays"))
+    assert (here.bands == there.bands).all()
+    assert here.pan is not None
+    assert there.pan is not None
+    assert (here.pan == there.pan).all()
+    folders = [tmp_path / folder / "truths" for folder in ("data", "arrays")]
+    truth, array = (load_image(folder, "b", "truth", None)[0] for folder in folders)
+    assert (truth == array).all()
 
 
 @pytest.mark.slow
