@@ -30,15 +30,20 @@ def test_images_share_their_corner_whatever_their_pixels(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["a.tif", "b.tif"])
-def test_when_one_cannot_be_completed_none_appears(tmp_path, monkeypatch, failing):
-    def fail(tiff, spec, touched):
+@pytest.mark.parametrize("existing", [None, "a.tif", "b.tif"])
+def test_when_one_cannot_be_completed_none_appears_and_none_is_removed(
+    tmp_path, monkeypatch, failing, existing
+):
+    def fail(tiff, spec, output):
         if spec.path.name == failing:
             raise OutputError("the disk may be full")
 
+    if existing:
+        (tmp_path / existing).write_text("mine")
     monkeypatch.setattr(output, "_verify", fail)
     with pytest.raises(OutputError, match="the disk may be full"):
-        write_together([image_at(tmp_path / "a.tif", 5), image_at(tmp_path / "b.tif", 7)])
-    assert list(tmp_path.iterdir()) == []
+        write_together([image_at(tmp_path / "a.tif", 5), image_at(tmp_path / "b.tif", 7)], overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ([existing] if existing else [])
 
 
 @pytest.mark.parametrize("existing", ["a.tif", "b.tif"])
