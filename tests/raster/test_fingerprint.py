@@ -11,6 +11,7 @@ import rasterio.shutil
 
 from pancli.errors import InputError
 from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
+from pancli.raster.source import without_georeferencing
 from tests.scenes import write
 from tests.sharpening.test_carried import RPC
 
@@ -61,6 +62,22 @@ def test_in_an_archive_pixels_and_header_count(image, scene, tmp_path):
     assert packed("d.zip", K="v", more=np.uint16(1)) != first
 
 
+def add_mask(image, mask):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(image, "r+") as dataset:
+        dataset.write_mask(mask)
+
+
+def test_in_an_archive_the_mask_counts(image, tmp_path):
+    mask, seen = np.full((300, 200), 255, "uint8"), set()
+    for hidden in (0, 9):
+        mask[:hidden] = 0
+        add_mask(image, mask)
+        with zipfile.ZipFile(tmp_path / f"{hidden}.zip", "w") as archive:
+            archive.write(image, "image.tif")
+        seen.add(content_sha256(f"/vsizip/{tmp_path}/{hidden}.zip/image.tif"))
+    assert len(seen) == 2
+
+
 def test_what_a_vrt_is_made_of_counts_with_what_lies_beside_it(image, tmp_path):
     rasterio.shutil.copy(image, tmp_path / "inner.vrt", driver="VRT")
     rasterio.shutil.copy(tmp_path / "inner.vrt", tmp_path / "outer.vrt", driver="VRT")
@@ -106,6 +123,17 @@ def test_a_jpeg_that_lost_bytes_does_not_open_whole(scene, tmp_path):
     data[middle : middle + 200] = bytes(200)
     path.write_bytes(data)
     assert not opens_whole(path)
+
+
+def test_an_image_whose_mask_lost_bytes_does_not_open_whole(image):
+    add_mask(image, np.random.default_rng(1).integers(0, 2, (300, 200)).astype("uint8") * 255)
+    assert opens_whole(image)
+    with without_georeferencing(), rasterio.open(f"GTIFF_DIR:2:{image}") as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    data = bytearray(image.read_bytes())
+    data[offset : offset + 500] = bytes(500)
+    image.write_bytes(data)
+    assert not opens_whole(image)
 
 
 def test_what_is_not_there_is_refused_by_name(tmp_path):
