@@ -52,6 +52,21 @@ def test_pan_inside_is_where_the_nearest_ms_pixel_exists(axis, pan_size):
     assert list(range(low, high)) == inside
 
 
+@pytest.mark.parametrize("off", [-1e-9, 0.0, 1e-9])
+def test_what_lies_on_an_edge_up_to_rounding_lies_on_it(off):
+    for pixels in range(1, 60):
+        for ratio in (29.9 / 14.99, 3.0, 2.0):
+            assert AxisMap(1 / ratio, -0.5 / ratio + off, pixels).nearest(0, 1)[0] == 0
+            assert AxisMap(-1 / ratio, pixels + 0.5 / ratio + off, pixels).nearest(0, 1)[0] == pixels - 1
+    assert AxisMap(0.25, -0.125 + off, 10).pan_inside(60)[0] == 0
+    assert AxisMap(0.25, 0.125 + off, 10).pan_inside(60)[1] == 40
+
+
+def test_an_ms_pixel_centred_between_two_spans_is_the_second_ones():
+    axis = AxisMap(0.25, 0.0, 10)
+    assert (axis.ms_inside(0, 2), axis.ms_inside(2, 6), axis.ms_inside(6, 10)) == ((0, 0), (0, 1), (1, 2))
+
+
 def test_shifting_moves_ms_down_and_right():
     placement = Placement(AxisMap(0.25, 0.0, 10), AxisMap(0.25, 0.0, 20)).shifted(2.0, -3.0)
     assert placement.rows.to_pan(0) == 3.5

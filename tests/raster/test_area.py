@@ -32,6 +32,14 @@ def test_a_box_becomes_the_pixels_it_touches():
     assert box_area((500010.1, 3999950, 500020.1, 3999990), GRID).window == Window(20, 20, 80, 21)
 
 
+def test_a_side_on_a_pixel_edge_up_to_rounding_takes_no_pixel_more():
+    grid = Grid(GRID.crs, Affine(0.3, 0, 500000.1, 0, -0.3, 4000000.7), (400, 400))
+    for i in range(1, 200):
+        corners = 500000.1 + 0.3 * i, 4000000.7 - 0.3 * (i + 5), 500000.1 + 0.3 * (i + 7), 4000000.7 - 0.3 * i
+        west, south, east, north = (round(side, 1) for side in corners)
+        assert box_area((west, south, east, north), grid).window == Window(i, i, 5, 7)
+
+
 def test_a_polygon_in_degrees_lands_on_the_same_pixels(tmp_path):
     disc = Point(500050, 3999960).buffer(15, quad_segs=64)
     to_degrees = pyproj.Transformer.from_crs(32633, 4326, always_xy=True)

@@ -51,6 +51,14 @@ def test_two_rotations_are_refused_by_name():
         place(pan, ms)
 
 
+@pytest.mark.parametrize("shape", [(8, 4000), (4000, 8)])
+def test_a_slight_turn_is_seen_along_the_longer_side(shape):
+    pan = grid(shape=shape)
+    turned = pan.transform * Affine.rotation(0.01) * Affine.scale(4)
+    with pytest.raises(PairError, match="turned by"):
+        place(pan, Grid(UTM31, turned, (shape[0] // 4, shape[1] // 4)))
+
+
 def test_different_crs_are_refused_with_both_names():
     pan = grid()
     with pytest.raises(PairError, match=r"EPSG:32631.*EPSG:32632.*--reproject"):
@@ -90,6 +98,13 @@ def test_a_ratio_below_one_and_a_half_is_refused(ratio, hint):
     pan = grid()
     with pytest.raises(PairError, match=hint):
         place(pan, ms_of(pan, ratio))
+
+
+@pytest.mark.parametrize("ratios", [(4, 1), (1, 4)])
+def test_a_ratio_below_one_and_a_half_along_one_axis_is_refused(ratios):
+    pan = grid()
+    with pytest.raises(PairError, match="nothing to sharpen"):
+        place(pan, Grid(UTM31, pan.transform * Affine.scale(*ratios), (20, 25)))
 
 
 def test_cropping_keeps_the_transform_bit_for_bit_at_the_corner():

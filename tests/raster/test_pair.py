@@ -135,6 +135,22 @@ def test_refusals_name_the_file(scene, tmp_path):
         pass
 
 
+def test_ms_files_of_two_crs_are_refused_with_both(scene, tmp_path):
+    other = write(tmp_path / "other.tif", scene.ms_image[0], scene.ms_transform, CRS.from_epsg(32634))
+    with pytest.raises(PairError, match=r"must share one grid.*EPSG:32633.*EPSG:32634"):
+        with open_pair(str(scene.pan), [str(scene.ms), str(other)]):
+            pass
+
+
+def test_greys_that_fall_are_no_brightness(scene):
+    indices = (scene.pan_image // 8).astype("uint8")
+    write(scene.pan, indices, scene.pan_transform, photometric="palette")
+    with rasterio.open(scene.pan, "r+") as dataset:
+        dataset.write_colormap(1, {i: (255 - i, 255 - i, 255 - i, 255) for i in range(256)})
+    with pytest.raises(InputError, match="colour table"), open_pair(str(scene.pan), [str(scene.ms)]):
+        pass
+
+
 def test_a_truncated_file_is_named_when_it_is_read(scene):
     data = scene.pan.read_bytes()
     scene.pan.write_bytes(data[: len(data) // 2])
