@@ -28,6 +28,16 @@ def test_integers_are_rounded_and_clipped(dtype, expected):
     assert encode([-3.2, 0.5, 1.5, 2.4, 7e4], dtype) == expected
 
 
+def test_numbers_are_clipped_to_32_bits_exactly():
+    assert encode([-3e9, 3e9], "int32") == [-(2**31), 2**31 - 1]
+    assert encode([-1.0, 5e9], "uint32") == [0, 2**32 - 1]
+
+
+def test_only_valid_numbers_are_counted_as_clipped():
+    fused, valid = torch.tensor([[[-1.0, 300.0, 300.0, 7.0]]]), torch.tensor([[True, True, False, True]])
+    assert Encoding("uint8", None).beyond(fused, valid) == 2
+
+
 def test_floats_pass_unchanged():
     assert encode([-3.25, 1e9], "float64") == [-3.25, 1e9]
 
