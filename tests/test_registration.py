@@ -111,6 +111,17 @@ def test_masked_pixels_do_not_move_the_shift():
     assert report.confident
 
 
+@pytest.mark.parametrize("masked", ["pan", "ms"])
+def test_a_mask_of_either_image_does_not_pull_a_large_shift_towards_it(masked):
+    pan, ms = textured_pair((128, 128), 4, (6.3, -7.2))
+    image, side = (pan, 40) if masked == "pan" else (ms, 10)
+    for start in range(0, 12 * side, 3 * side):
+        image[..., start : start + side] = np.nan
+    report = measure_shift(array_scene(pan, ms))
+    np.testing.assert_allclose((report.down, report.right), (6.3, -7.2), atol=0.2)
+    assert report.confident
+
+
 def test_windows_without_valid_pixels_are_left_out():
     pan, ms = textured_pair((128, 128), 4, (1.0, 2.0))
     ms[:, :64, :64] = np.nan
@@ -145,9 +156,10 @@ def test_unrelated_images_are_not_confident(seed, side):
     assert not measure_shift(array_scene(rng.random(pan.shape), rng.random(ms.shape))).confident
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_shift_out_of_reach_is_neither_confident_nor_reported(seed):
-    report = measure_shift(array_scene(*textured_pair((64, 64), 4, (0.0, 60.0), seed=seed)))
+@pytest.mark.parametrize("shift", [(0.0, 60.0), (24.0, 0.0), (0.0, 24.0), (-24.0, 0.0), (0.0, -24.0)])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_shift_out_of_reach_however_little_is_neither_confident_nor_reported(shift, seed):
+    report = measure_shift(array_scene(*textured_pair((64, 64), 4, shift, seed=seed)))
     assert not report.confident
     assert max(abs(report.down), abs(report.right)) <= 4 * REACH
 
