@@ -171,6 +171,23 @@ def test_acquisition_is_ms_own_and_pan_fills_the_gaps(tmp_path):
     assert not {"TIFFTAG_XRESOLUTION", "TIFFTAG_MAXSAMPLEVALUE", "NOTE"} & set(tags)
 
 
+@pytest.mark.parametrize(("pan", "ms", "out"), [(7, None, 7), (7, 9, 9), (None, 9, 9), (None, None, None)])
+def test_nodata_is_that_of_ms_else_of_pan(tmp_path, pan, ms, out):
+    scene = make_scene(tmp_path)
+    write(scene.pan, scene.pan_image, scene.pan_transform, nodata=pan)
+    write(scene.ms, scene.ms_image, scene.ms_transform, nodata=ms)
+    with rasterio.open(fuse(scene)) as fused:
+        assert fused.nodata == out
+
+
+def test_what_was_said_of_how_ms_was_made_is_not_said_of_the_output(tmp_path):
+    scene = make_scene(tmp_path)
+    made = {"PANCLI_DEGRADED": "{}", "PANCLI_MTF_GAINS": "0.1", "PANCLI_INPUTS_SHA256": "00"}
+    tag(scene.ms, **made)
+    with rasterio.open(fuse(scene)) as fused:
+        assert not made.keys() & fused.tags().keys()
+
+
 @pytest.mark.parametrize("reproject", [False, True])
 def test_what_a_band_says_of_itself_follows_it(tmp_path, reproject):
     scene = make_scene(tmp_path, names=("blue", "green", "red", "nir"))

@@ -96,10 +96,16 @@ def test_a_file_that_ends_early_is_refused(tmp_path, kind, role):
 
 
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
-@pytest.mark.parametrize("reproject", [False, True])
-def test_a_stream_that_runs_past_its_block_is_refused(tmp_path, interleave, reproject):
-    """GDAL stops when the block is full, and is content with pixels that nobody wrote."""
-    scene = make_scene(tmp_path, size=(256, 256), bands=3)
+@pytest.mark.parametrize(
+    ("reproject", "corner"), [(False, 0.0), (True, 0.0), (True, -160.0)], ids=["plain", "warped", "apart"]
+)
+def test_a_stream_that_runs_past_its_block_is_refused(tmp_path, interleave, reproject, corner):
+    """GDAL stops when the block is full, and is content with pixels that nobody wrote.
+
+    Through a warp, what is read of a corner of ms may be taken from anywhere.
+    """
+    size = (256, 256) if corner == 0 else (96, 96)
+    scene = make_scene(tmp_path, size=size, bands=3, ms_offset=(corner, corner), ms_size=(64, 64))
     with rasterio.open(scene.ms) as dataset:
         image, profile = dataset.read(), dataset.profile
     profile |= {"compress": "DEFLATE", "predictor": 1, "tiled": True, "blockxsize": 32, "blockysize": 32}

@@ -112,6 +112,14 @@ def test_extents_are_intersected_united_or_kept(tmp_path):
     assert shapes == {"intersection": (152, 72), "none": (160, 192), "union": (248, 200)}
 
 
+@pytest.mark.parametrize("pixel", [0.1, 0.3, 0.7])
+def test_the_union_of_grids_whose_numbers_are_rounded_takes_no_pixel_more(tmp_path, pixel):
+    scene = make_scene(tmp_path, pixel=pixel, origin=(500000.1, 4000000.7), ms_offset=(-8.0, 12.0))
+    options = SharpenOptions(method="exp", extent="union")
+    with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", options) as plan:
+        assert (plan.window.row, plan.window.col, *plan.window.shape) == (-8, 0, 168, 204)
+
+
 def test_a_box_is_the_same_part_of_the_whole(tmp_path):
     scene = make_scene(tmp_path)
     whole, part = tmp_path / "whole.tif", tmp_path / "part.tif"
@@ -301,6 +309,18 @@ def test_what_reprojection_leaves_empty_is_not_valid_and_keeps_the_type(tmp_path
         assert dataset.dtypes[0] == "uint16"
         assert dataset.read()[:, mask].min() > 0
     assert not mask[0, 0] and mask[160, 160]
+
+
+def test_nodata_given_without_a_tag_is_not_blended_in_by_reprojection(tmp_path):
+    scene = make_scene(tmp_path, size=(320, 320))
+    image = scene.ms_image.copy()
+    image[:, 30:40] = 0
+    write(scene.ms, image, Affine.rotation(45, scene.pan_transform * (160, 160)) * scene.ms_transform)
+    options = SharpenOptions(method="exp", pair=PairOptions(reproject=True, nodata=0.0))
+    fused = fuse(scene, tmp_path / "out.tif", options)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        mask = dataset.dataset_mask() > 0
+    assert fused[:, mask].min() > 0.8 * image[image > 0].min()
 
 
 def test_a_nodata_value_the_type_cannot_hold_is_refused_with_reprojection_too(tmp_path):
