@@ -42,6 +42,12 @@ def test_lists_that_mean_the_same(text):
     assert names(parse(text)) == WANTED
 
 
+@pytest.mark.parametrize("columns", ["ms,ms", "ms2,ms1", "ms9,ms10"])
+def test_ms_columns_are_stacked_as_they_stand(columns):
+    (entry,) = parse(f"pan,{columns},out\np.tif,z.tif,a.tif,o.tif")
+    assert entry.ms == ("z.tif", "a.tif")
+
+
 def test_lines_are_counted_as_an_editor_does():
     assert [e.line for e in parse("\npan,ms,out\n\na,b,c\n\nd,e,f\n")] == [4, 6]
     assert [e.line for e in parse("\n\na b c\n\nd e f")] == [3, 5]

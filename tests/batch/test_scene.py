@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from pancli.batch import BatchTerms, Entry, check_batch, plan_batch, run_batch
+from pancli.batch import record as record_module
 from pancli.batch import scene as scene_module
 from pancli.batch.record import _SAME_IMAGE, record_of
 from pancli.batch.scene import make_scene
@@ -202,6 +203,12 @@ def test_weights_are_known_by_their_contents(entry, tmp_path):
     first = weights_file(tmp_path / "a")
     copy = shutil.copy(first, tmp_path / "b" / "renamed.safetensors")
     assert of(first) == of(copy) != of(weights_file(tmp_path / "c", "another"))
+
+
+def test_another_version_makes_another_image(entry, monkeypatch):
+    before = record_of(entry, GSA)
+    monkeypatch.setattr(record_module, "__version__", "0.0.0")
+    assert record_of(entry, GSA) != before
 
 
 def test_order_and_roles_of_inputs_are_in_the_record(entry, tmp_path):
