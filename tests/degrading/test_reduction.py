@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.degrading.reduction import reach
+from pancli.degrading.reduction import _plan_axis, reach
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import VALID_WEIGHT, mtf_radius, reduce_masked
 from pancli.simulating import SimulateOptions, simulate
@@ -114,6 +114,12 @@ def test_the_reach_is_the_blur_and_no_more():
     source = reach(cells_of(4.0, 100), Window(50, 50, 1, 1), 0.3, Window(0, 0, 400, 400))
     assert source.height <= 2 * (mtf_radius(4.0, 0.3) + 1) + 2
     assert reach(cells_of(4.0, 100), Window(0, 0, 1, 1), 0.3, Window(0, 0, 400, 400)).row == 0
+
+
+@pytest.mark.parametrize("off", [-1e-7, 1e-7])
+def test_an_edge_up_to_rounding_is_one_edge(off):
+    first, count, cells = _plan_axis(AxisMap(0.25, off, 40), 160, 4.0, by_corners=False)
+    assert (first, count, cells.size) == (0, 40, 10)
 
 
 def test_a_simulated_truth_reduces_to_its_ms():

@@ -84,6 +84,22 @@ def test_whole_ratios_are_exact_and_grids_end_on_whole_cells(tmp_path):
     assert grid(tmp_path / "low" / "ms.tif")[1] == Affine(8.0, 0, 500000, 0, -8.0, 4000000)
 
 
+@pytest.mark.parametrize("pixel", [0.1, 0.3, 1 / 3])
+@pytest.mark.parametrize("origin", [(500000.1, 4000000.7), (399999.9, 5234567.3)])
+def test_grids_whose_numbers_are_rounded_end_on_whole_cells_too(tmp_path, pixel, origin):
+    report = run(make_scene(tmp_path, pixel=pixel, origin=origin), tmp_path / "low")
+    assert (report.reference, report.ms, report.ratio) == ((40, 48), (10, 12), (4.0, 4.0))
+
+
+def test_each_axis_has_its_own_ratio(tmp_path):
+    scene = make_scene(tmp_path)
+    oblong = scene.pan_transform * Affine.scale(2, 4)
+    ms = np.stack([Waves().average(oblong, (40, 96), SAME)] * 4)
+    write(scene.ms, ms.astype("uint16"), oblong)
+    assert run(scene, tmp_path / "low").ratio == (4.0, 2.0)
+    assert grid(tmp_path / "low" / "ms.tif")[1:] == (oblong * Affine.scale(2, 4), (10, 48))
+
+
 @pytest.mark.parametrize(
     ("ratio", "reference", "low"), [(2.0, (40, 48), (20, 24)), (2.5, (40, 48), (16, 19))]
 )
@@ -255,6 +271,15 @@ def test_files_say_what_the_inputs_said_and_how_they_were_made(tmp_path):
             if name != "pan.tif":
                 assert dataset.descriptions == ("blue", "green", "red", "nir")
                 assert dataset.tags()["PLACE"] == "here"
+
+
+def test_all_files_tell_their_corner_as_ms_does(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image, scene.ms_transform, tags={"AREA_OR_POINT": "Point"})
+    run(scene, tmp_path / "low")
+    for name in FILES:
+        with rasterio.open(tmp_path / "low" / name) as dataset:
+            assert dataset.tags()["AREA_OR_POINT"] == "Point"
 
 
 def test_bands_named_as_the_sensors_get_their_own_gains(tmp_path):
