@@ -12,7 +12,7 @@ from pancli.methods import protocol
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.component_substitution import GSA
 from pancli.methods.moments import Moments
-from pancli.methods.network import NetworkMethod, band_groups
+from pancli.methods.network import NetworkMethod, _put, band_groups
 from pancli.methods.protocol import Sample
 from pancli.methods.units import Units
 from pancli.networks.weights import shipped
@@ -274,6 +274,12 @@ def test_bands_that_go_in_together_may_come_in_any_order(bands):
     order = [*range(1, bands), 0]
     method = made_method()
     np.testing.assert_allclose(fuse(method, pan, ms[order]), fuse(method, pan, ms)[order], atol=1e-2)
+
+
+def test_a_repeated_band_takes_its_first_result():
+    part, whole = torch.arange(4.0)[None, :, None, None], torch.empty(1, 3, 1, 1)
+    _put(part, (2, 0, 1, 2), whole)
+    assert whole.flatten().tolist() == [1.0, 2.0, 0.0]
 
 
 def test_a_whole_number_of_groups_are_fused_each_by_itself():
