@@ -58,6 +58,7 @@ def test_windows_held_back_are_the_better_for_it(scene, monkeypatch, loss):
     assert adapted.network is not method.network
     assert all(torch.equal(before[name], tensor) for name, tensor in method.network.state_dict().items())
     norms = [name for name in before if "running" in name]
+    assert norms
     assert all(torch.equal(before[name], adapted.network.state_dict()[name]) for name in norms)
 
 

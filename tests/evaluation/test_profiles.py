@@ -52,7 +52,9 @@ def test_figures_have_known_keys_and_say_whose_they_are(files, profile):
 def test_the_truth_is_perfect_against_itself(files, profile):
     found = {key: f.value for key, f in run({**files, "fused": files["reference"]}, profile).figures.items()}
     best = {"ssim": 1, "scc": 1, "cc": 1, "q": 1, "q2n": 1, "sam": 0, "ergas": 0, "rmse": 0, "psnr": None}
-    for key in set(best) & set(found):
+    shared = set(best) & set(found)
+    assert shared
+    for key in shared:
         # 1e-3: arccos of a cosine near one, in float32 where the code has it so. 1e-2: the epsilon of float32
         # in PreMix's Q, which is no longer small beside variances of numbers in [0, 1].
         close = 1e-2 if (profile, key) == ("premix", "q") else 1e-3
