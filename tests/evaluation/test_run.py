@@ -18,6 +18,8 @@ from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.report import append_row, check_csv
 from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
+from pancli.metrics.windows import whole_windows
+from pancli.raster.pair import PairOptions
 from tests.scenes import Waves, make_scene, read, write
 
 
@@ -53,7 +55,7 @@ def test_no_figure_depends_on_the_tile_size(scene, fused, truth, holes, block):
         image[40:43, 70:75] = np.nan
         write(scene.pan, image, scene.pan_transform)
     whole = run(scene, fused, truth, tile=4096, block=block)
-    tiled = run(scene, fused, truth, tile=48, block=block)
+    tiled = run(scene, fused, truth, tile=50, block=block)
     assert None not in values(whole).values()
     assert values(tiled) == pytest.approx(values(whole), rel=1e-9, abs=1e-12)
     assert tiled.valid_pixels == whole.valid_pixels == 160 * 192 - 15 * holes
@@ -151,6 +153,34 @@ def test_georeferencing_says_which_pixels_meet(scene, fused, tmp_path):
         assert a.figures[key].value == pytest.approx(b.figures[key].value, rel=1e-3)
 
 
+@pytest.fixture
+def holed(scene, tmp_path):
+    """The truth without 20 x 25 of its pixels."""
+    image = scene.truth.astype("float32")
+    image[:, 40:60, 70:95] = np.nan
+    return write(tmp_path / "holed.tif", image, scene.pan_transform)
+
+
+def test_what_is_masked_in_the_reference_alone_does_not_count(scene, fused, holed, tmp_path):
+    found = run(scene, fused, holed)
+    assert found.valid_pixels == 160 * 192 - 20 * 25
+    other = write(tmp_path / "5.tif", np.nan_to_num(read(holed), nan=5), scene.pan_transform, nodata=5)
+    assert values(run(scene, fused, other)) == pytest.approx(values(found))
+
+
+def test_nodata_given_counts_in_the_reference_too(scene, fused, holed, tmp_path):
+    untagged = write(tmp_path / "u.tif", np.nan_to_num(read(holed), nan=-1), scene.pan_transform)
+    report = run(scene, fused, untagged, pair=PairOptions(nodata=-1.0))
+    assert report.valid_pixels == 160 * 192 - 20 * 25
+
+
+def test_edges_beside_masked_pixels_do_not_count(scene, fused, truth, holed):
+    whole = whole_windows(torch.from_numpy(~np.isnan(read(holed)[0])), 3, 3)
+    a, b = (edge_strength(torch.from_numpy(read(path)))[:, whole] for path in (fused, truth))
+    expected = float((a * b).sum() / (a.norm() * b.norm()))
+    assert values(run(scene, fused, holed))["scc"] == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_map_has_one_pixel_per_block(scene, fused, tmp_path):
     image = scene.pan_image.astype("float32")
     image[20, 50] = np.nan
@@ -166,6 +196,15 @@ def test_the_map_has_one_pixel_per_block(scene, fused, tmp_path):
     assert np.nanmax(np.abs(values[2] - (1 - values[0]) * (1 - values[1]))) < 1e-6
     with pytest.raises(OutputError, match="exists already"):
         run(scene, fused, map_path=target)
+
+
+def test_the_map_of_a_part_lies_on_that_part(scene, tmp_path):
+    corner = scene.pan_transform * Affine.translation(48, 32)
+    part = write(tmp_path / "part.tif", (1.02 * scene.truth[:, 32:, 48:]).astype("float32"), corner)
+    run(scene, part, map_path=tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert dataset.transform == corner * Affine.scale(16)
+        assert dataset.shape == (8, 9)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +224,16 @@ def test_images_that_cannot_be_measured_are_refused(scene, fused, tmp_path, chan
 
 
 @pytest.mark.parametrize(
-    ("down", "message"), [(0.5, "does not lie on PAN's pixels"), (4000, "does not meet PAN and MS")]
+    ("right", "down", "message"),
+    [
+        (0, 0.5, "does not lie on PAN's pixels"),
+        (0, 0.05, "does not lie on PAN's pixels"),
+        (-0.05, 0, "does not lie on PAN's pixels"),
+        (0, 4000, "does not meet PAN and MS"),
+    ],
 )
-def test_images_elsewhere_are_refused(scene, tmp_path, down, message):
-    moved = scene.pan_transform * Affine.translation(0, down)
+def test_images_elsewhere_are_refused(scene, tmp_path, right, down, message):
+    moved = scene.pan_transform * Affine.translation(right, down)
     bad = write(tmp_path / "bad.tif", scene.truth.astype("float32"), moved)
     with pytest.raises(PairError, match=message):
         run(scene, bad)
@@ -287,11 +332,11 @@ def test_a_row_tells_by_what_it_was_measured(scene, fused, truth):
     assert all(told[0][key] != told[1][key] for key in told[0])
 
 
-def test_the_map_takes_the_place_of_no_input(scene, fused, tmp_path):
-    before = {path: Path(path).read_bytes() for path in (scene.pan, scene.ms, fused)}
+def test_the_map_takes_the_place_of_no_input(scene, fused, truth):
+    before = {path: Path(path).read_bytes() for path in (scene.pan, scene.ms, fused, truth)}
     for path in before:
         with pytest.raises(OutputError, match="is an input"):
-            run(scene, fused, map_path=Path(path), overwrite=True)
+            run(scene, fused, truth, map_path=Path(path), overwrite=True)
     assert before == {path: Path(path).read_bytes() for path in before}
 
 
@@ -299,6 +344,27 @@ def test_a_reference_beyond_the_peak_is_told(scene, fused, truth):
     assert not [w for w in run(scene, fused, truth, peak=65535.0).warnings if "beyond the peak" in w]
     (told,) = [w for w in run(scene, fused, truth, peak=100.0).warnings if "beyond the peak" in w]
     assert "beyond the peak of 100" in told
+
+
+def test_one_bright_pixel_in_one_tile_of_the_reference_is_told(scene, fused, tmp_path):
+    image = scene.truth.astype("float32")
+    image[1, 30, 30] = 5000
+    bright = write(tmp_path / "bright.tif", image, scene.pan_transform)
+    assert "the reference goes up to 5000" in " ".join(run(scene, fused, bright, tile=48).warnings)
+
+
+def test_the_peak_is_that_of_the_references_type(scene, tmp_path):
+    image = np.clip(scene.truth / 8, 0, 255)
+    fused = write(tmp_path / "fused.tif", (image + 1).astype("float32"), scene.pan_transform)
+    truth = write(tmp_path / "truth.tif", image.astype("uint8"), scene.pan_transform)
+    assert run(scene, fused, truth, peak=None).peak == 255
+
+
+def test_it_is_told_where_images_were_placed_by_guess(scene, fused):
+    for path, transform in ((scene.pan, scene.pan_transform), (scene.ms, scene.ms_transform)):
+        write(path, read(path).astype("float32"), transform, None)
+    write(fused, read(fused).astype("float32"), scene.pan_transform, None)
+    assert "placed by their geotransforms alone" in " ".join(run(scene, fused).warnings)
 
 
 def test_premix_refuses_images_it_would_cut(scene, fused):
