@@ -9,6 +9,7 @@ from affine import Affine
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import aligned
+from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.networks.bandset import BandSet
 from pancli.placement import AxisMap, Placement
 from pancli.raster.source import without_georeferencing
@@ -24,6 +25,7 @@ from pancli.training.recipe import Source, Validation
 from pancli.training.regions import choose_window, observe, reduced_pan, referenced_parts, shown_region
 from pancli.training.sampling import Sampler
 from pancli.training.sources import find_names, load_images, load_pair, load_referenced
+from pancli.training.validation import Figures, compare_images, load_cases, score
 from tests.scenes import SAME, Waves, make_scene, write
 from tests.training.made import EXACT, generator, make_data, make_recipe, smooth
 
@@ -174,6 +176,43 @@ def test_nodata_may_be_named_where_no_tag_does(tmp_path):
     for name in "ab":
         invalid = ~load_pair(tmp_path, name, 7.0).valid
         assert np.argwhere(invalid).tolist() == [[3, 5]]
+
+
+def test_what_is_invalid_in_the_reference_alone_is_not_trained_on(tmp_path):
+    scene = make_scene(tmp_path / "a", size=(160, 160))
+    scene.truth[:, 40:44, 60:64] = -1
+    write(tmp_path / "a" / "reference.tif", scene.truth, scene.pan_transform)
+    invalid = ~load_referenced(tmp_path, "a", nodata=-1.0).valid
+    assert np.argwhere(invalid).tolist() == [[10, 15]]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "referenced"])
+def test_what_is_measured_is_not_cut_where_nodata_is_named(tmp_path, kind):
+    scene = make_scene(tmp_path / "a", size=(160, 160))
+    scene.ms_image[:, 18:22, 18:22] = 0
+    write(scene.ms, scene.ms_image, scene.ms_transform)
+    write(tmp_path / "a" / "reference.tif", scene.truth, scene.pan_transform)
+    crop = 16 if kind == "pairs" else 64
+    (case,) = load_cases(Validation(kind=kind, names=("a",), nodata=0.0, ratios=(4.0,), crop=crop), tmp_path)
+    whole = Window(0, 0, *case.scene.info.placement.ms_shape)
+    assert min(case.truth.min(), case.scene.reader.read_ms(whole)[0].min()) > 0
+
+
+def test_a_case_is_cropped_to_whole_ms_pixels_and_measured_in_the_bits_of_the_recipe(tmp_path):
+    held = Validation(folder="real", names=("v",), ratios=(4.0,), crop=30, bits=11)
+    (case,) = load_cases(held, make_data(tmp_path))
+    assert case.truth.shape == (4, 28, 28)
+    assert case.scene.info.placement.ratio == 4
+    assert case.peak == 2047
+
+
+def test_the_score_is_the_mean_of_groups_and_q2n_that_of_the_truth():
+    assert score({"a": Figures(30.0, 1, 1, 1), "b": Figures(20.0, 1, 1, 1)}) == 25
+    rng = np.random.default_rng(0)
+    truth = torch.from_numpy(100 + 20 * rng.random((4, 64, 64)))
+    fused = 1.5 * truth + torch.from_numpy(rng.random((4, 64, 64)))
+    expected = float(q2n_blocks(truth, fused, 32).mean())
+    assert compare_images(fused, truth, 255, 4).q2n == pytest.approx(expected)
 
 
 def test_a_recipe_may_name_nodata(tmp_path):
