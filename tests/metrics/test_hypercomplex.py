@@ -74,3 +74,8 @@ def test_a_constant_block_stays_defined():
     assert float(q2n_blocks(flat, flat, 8)) == pytest.approx(1)
     assert 0 <= float(q2n_blocks(flat, flat + 5, 8)) < 1
     assert bool(torch.isfinite(q2n_blocks(flat * 0, flat * 0, 8)).all())
+
+
+def test_rounding_in_a_constant_block_does_not_magnify_a_difference():
+    block = torch.from_numpy(500 + 1e-9 * np.random.default_rng(0).normal(size=(4, 8, 8)))
+    assert float(q2n_blocks(block, block + 1e-7, 8)) == pytest.approx(1, abs=1e-6)

@@ -46,6 +46,19 @@ def test_every_window_equals_the_formula(images):
             assert float(found[row, col]) == pytest.approx(plain_q(*window), abs=1e-11)
 
 
+def test_a_large_mean_costs_no_digits():
+    x, y = 1e6 + np.random.default_rng(3).normal(0, 1, (2, 1, 9, 9))
+    found = sliding_quality(torch.from_numpy(x), torch.from_numpy(y), 9)
+    assert float(found) == pytest.approx(plain_q(x, y), abs=1e-11)
+
+
+def test_windows_that_are_nearly_flat_stay_within_bounds_beside_high_contrast():
+    noise = np.random.default_rng(3).normal(0, 0.005, (1, 40, 40))
+    image = torch.from_numpy(np.where(np.arange(40) < 20, 0.0, 1e4) + noise)
+    found = sliding_quality(image, image + 1e-6 * torch.from_numpy(noise), 7)
+    assert float(found.abs().max()) < 1 + 1e-9
+
+
 @pytest.mark.parametrize("values", [(7, 7), (0, 0)])
 def test_equal_constants_have_quality_one(values):
     x, y = (torch.full((1, 8, 8), float(v), dtype=torch.float64) for v in values)
