@@ -9,6 +9,7 @@ import torch
 from pancli.errors import MethodError
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.registry import METHODS
+from pancli.placement import AxisMap, Placement
 from pancli.scene import fuse_scene
 from tests.methods.pairs import GRIDS, hide, make_case, reduce_by_mtf, scene_of, whole_image
 
@@ -22,6 +23,13 @@ fitted_method = pytest.mark.parametrize(
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
 UNTILED = 4096
+
+
+def oblong():
+    """A pair with two pan pixels per ms pixel down and four across."""
+    case = make_case(3)
+    placement = Placement(AxisMap(1 / 2, 0.0, 84), AxisMap(1 / 4, 0.0, 35))
+    return scene_of(case.pan, reduce_by_mtf(case.truth, placement), placement)
 
 
 def fuse(method, scene, tile=UNTILED):
@@ -38,6 +46,13 @@ def test_the_tile_size_does_not_show(method, grid):
     for size in (64, 97, 128):
         tiled = fuse_scene(method, scene, state, size).numpy()
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-4 * dynamic_range)
+
+
+@fitted_method
+def test_the_size_of_the_tiles_that_it_is_fitted_on_does_not_show(method):
+    scene = oblong()
+    whole, tiled = (fuse_scene(method, scene, method.fit(replace(scene, fit_tile=n))) for n in (UNTILED, 32))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6 * float(whole.max() - whole.min()))
 
 
 @every_method

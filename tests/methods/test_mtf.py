@@ -76,6 +76,13 @@ def test_masked_pixels_do_not_count():
     assert found[0] == found[1] == pytest.approx(0.4, abs=0.01)
 
 
+def test_the_size_of_tiles_does_not_matter():
+    """The blurs that are looked for reach further than most sensors' own."""
+    case = make_case()
+    scene = scene_of(case.pan, reduce_by_mtf(case.truth, case.placement, 0.15), case.placement)
+    assert estimate_gain(replace(scene, fit_tile=24)) == pytest.approx(estimate_gain(scene), rel=1e-9)
+
+
 def test_where_nothing_can_be_told_the_sensor_is_believed():
     case = make_case()
     noise = np.random.default_rng(0).normal(size=case.pan.shape)
