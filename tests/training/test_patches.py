@@ -13,9 +13,7 @@ from pancli.networks.gppnn import GPPNN
 from pancli.tiling import Window
 from pancli.training.patches import Batch, cut_patch, random_corners, random_group
 from pancli.training.reading import read_recipe
-from pancli.training.regions import (
-    observe,
-)
+from pancli.training.regions import observe, shown_region
 from pancli.training.sampling import Sampler, step_seed
 from tests.training.made import EXACT, TEXT, generator, make_data, make_recipe, smooth, whole
 
@@ -90,6 +88,12 @@ def test_units_are_those_of_the_whole_region():
             for c in range(49)
         ]
         assert min(distances) < 1e-3
+
+
+def test_patches_are_cut_everywhere_but_at_the_rim():
+    region = observe(smooth()[:1], smooth(), EXACT, generator())
+    corners = random_corners(region, (400, 46), 1, generator(1))
+    assert {corner.row for corner in corners} == {corner.col for corner in corners} == {8, 9, 10}
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 6])
@@ -169,6 +173,14 @@ def test_pan_at_ms_resolution_and_what_bands_explain_of_it_are_told():
     assert float(apart.std()) < 0.05 * float(inputs.physics.low.std())
     some = whole(region, (1, 2, 1, 2)).inputs.physics.intensity
     assert float((some - inputs.physics.low)[0, 0][inner].std()) > 2 * float(apart.std())
+
+
+def test_what_is_told_of_a_band_does_not_depend_on_the_order_of_its_group():
+    truth = smooth()
+    region = shown_region(observe(truth[:1], truth, EXACT, generator()), BandSet.TRAITS)
+    first, second = (whole(region, group).inputs.physics for group in ((0, 1, 2, 3), (2, 0, 3, 1)))
+    assert torch.equal(first.agreement, second.agreement)
+    assert len(first.agreement[0].unique(dim=0)) == 4
 
 
 def test_a_region_tells_what_it_was_seen_as():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pancli.methods.mtf import LOWEST_GAIN, SHARPEST
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
 from pancli.placement import AxisMap, Placement
@@ -21,6 +22,7 @@ from pancli.training.regions import (
     reduced_pan,
     shown_region,
     simulated_region,
+    whole_region,
 )
 from pancli.training.sources import load_images
 from tests.training.made import EXACT, generator, make_data, smooth, whole
@@ -84,7 +86,10 @@ def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():
 def test_other_networks_are_shown_pan_where_it_lies():
     region = observe(displace(smooth()[:1], (0.5, 0.0)), smooth(), EXACT, generator())
     assert shown_region(region, GCPNet.TRAITS) is region
-    assert not torch.equal(shown_region(region, BandSet.TRAITS).pan, region.pan)
+    shown = shown_region(region, BandSet.TRAITS)
+    assert not torch.equal(shown.pan, region.pan)
+    anew = whole_region(shown.pan, region.ms, region.reference, region.placement, region.shown)
+    torch.testing.assert_close(shown.moments.scatter, anew.moments.scatter)
 
 
 def test_made_pan_is_mostly_a_mixture_of_bands():
@@ -107,6 +112,13 @@ def test_pan_of_a_pair_is_reduced_to_its_ms_grid(tmp_path):
     torch.testing.assert_close(pan, expected)
 
 
+def test_pan_is_moved_by_pixels_of_the_ms_grid(tmp_path):
+    (image,) = load_images(Source("pairs", folder="real", names=("a",)), make_data(tmp_path))
+    there, moved = (reduced_pan(image, Window(0, 0, 40, 40), 0.3, shift) for shift in ((0, 0), (1.0, -2.0)))
+    inner = (..., slice(8, -8), slice(8, -8))
+    torch.testing.assert_close(moved[inner], there.roll((-1, 2), (1, 2))[inner])
+
+
 def test_pan_and_ms_of_a_region_are_of_one_place(tmp_path):
     (image,) = load_images(Source("pairs", folder="real", names=("a",)), make_data(tmp_path))
     room = Room.of(image, 20)
@@ -127,6 +139,9 @@ def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
     assert told[:8] == [0.3] * 8
     assert len(set(told[8:])) == 8
     assert all(abs(gain - 0.3) <= 0.1 for gain in told[8:])
+    wild = replace(EXACT, gain_error=2.0)
+    told = [observe(truth[:1], truth, wild, generator(seed)).shown for seed in range(8)]
+    assert (min(told), max(told)) == (LOWEST_GAIN, SHARPEST)
 
 
 def test_pan_that_does_not_fit_lies_elsewhere_or_shows_what_is_not_there_and_a_truth_may_be_less_sharp():
