@@ -248,6 +248,16 @@ def test_what_is_clipped_is_told(scene, tmp_path):
         assert ("100% of the numbers do not fit into uint8 and were clipped" in result.stderr) == told
 
 
+@pytest.mark.parametrize(("rows", "told"), [(4, True), (1, False)])
+def test_a_tenth_of_clipped_numbers_is_told_and_a_few_are_not(scene, tmp_path, rows, told):
+    image = scene.ms_image // 8
+    image[:, :rows, : 12 * rows] = 1000
+    write(scene.ms, image, scene.ms_transform)
+    result = pancli("sharpen", scene.pan, scene.ms, tmp_path / "out.tif", "--method", "exp", "-t", "uint8")
+    assert result.exit_code == 0
+    assert ("of the numbers do not fit into uint8" in result.stderr) == told
+
+
 def test_an_output_without_a_valid_pixel_is_told(scene, tmp_path):
     write(tmp_path / "none.tif", 0 * scene.ms_image, scene.ms_transform, nodata=0)
     result = pancli("sharpen", scene.pan, tmp_path / "none.tif", tmp_path / "out.tif", "--method", "exp")

@@ -163,13 +163,13 @@ def test_a_shift_moves_ms_onto_pan_and_is_told(tmp_path):
     assert max(map(abs, got)) < 0.05
 
 
-def misplaced(tmp_path):
-    """A scene whose ms lies 0.3 ms pixels below and 0.4 left of where it says, blurred as by a camera."""
+def misplaced(tmp_path, below=0.3, left=0.4):
+    """A scene whose ms lies so many ms pixels below and left of where it says, blurred as by a camera."""
     scene = make_scene(tmp_path, dtype="float32", size=(200, 240))
     ms = np.pad(scene.ms_image, [(0, 0), (1, 1), (1, 1)], mode="edge")
     ms = 0.2 * ms[:, :-2] + 0.6 * ms[:, 1:-1] + 0.2 * ms[:, 2:]
     ms = 0.2 * ms[..., :-2] + 0.6 * ms[..., 1:-1] + 0.2 * ms[..., 2:]
-    write(scene.ms, ms.astype(np.float32), scene.ms_transform * Affine.translation(0.4, -0.3))
+    write(scene.ms, ms.astype(np.float32), scene.ms_transform * Affine.translation(left, -below))
     return scene
 
 
@@ -192,6 +192,14 @@ def test_pan_is_laid_on_ms_where_that_is_asked_for(tmp_path, method):
     assert plain.pan_shift == (None if method == "gsa" else (0.0, 0.0))
     told_of = any(line.startswith("PAN lies 1.") and "--coregister pan" in line for line in plain.warnings)
     assert told_of == (method == "bandset")
+
+
+def test_a_little_shift_that_a_network_takes_out_unasked_is_told(tmp_path):
+    scene, out = misplaced(tmp_path, 0.1, 0.12), tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="bandset"))
+    assert report.pan_shift == pytest.approx((0.4, -0.48), abs=0.1)
+    with rasterio.open(out) as dataset:
+        assert tuple(map(float, dataset.tags()["PANCLI_PAN_SHIFT"].split(","))) == report.pan_shift
 
 
 def test_a_shift_takes_no_pixel_away(tmp_path):
