@@ -48,12 +48,12 @@ def q2n_blocks(reference: Tensor, image: Tensor, size: int, flat: float = 1e-6) 
         image: The same.
         size: Side of a block.
         flat: Standard deviation over mean below which a block of the reference counts as constant, so
-            that rounding is not magnified.
+            that rounding is not magnified; and if the image's varies no more, in no band, it is so, too.
 
     Returns:
         (n, m), in [0, 1].
     """
-    a, b = _normalised(cut_blocks(reference, size), cut_blocks(image, size), flat)
+    a, b, level = _normalised(cut_blocks(reference, size), cut_blocks(image, size), flat)
     mean_a, mean_b = a.mean(-1), b.mean(-1)
     power_a, power_b = mean_a.square().sum(0), mean_b.square().sum(0)
     spread = a.square().sum(0).mean(-1) + b.square().sum(0).mean(-1) - power_a - power_b
@@ -61,18 +61,25 @@ def q2n_blocks(reference: Tensor, image: Tensor, size: int, flat: float = 1e-6) 
     one = torch.ones_like(power)
     bias = torch.where(power > 0, 2 * (power_a * power_b).sqrt() / torch.where(power > 0, power, one), one)
     cross = hypercomplex_product(a, b).mean(-1) - hypercomplex_product(mean_a, mean_b)
-    constant = spread <= _EPS * _EPS * power
+    # Where the reference is level, one is its floor in each band: twice that is as much again in the image.
+    constant = (spread <= _EPS * _EPS * power) | (level & (spread <= 2 * reference.shape[0]))
     value = cross.norm(dim=0) * 2 / torch.where(constant, one, spread)
     return bias * torch.where(constant, one, value)
 
 
-def _normalised(reference: Tensor, image: Tensor, flat: float) -> tuple[Tensor, Tensor]:
-    """(n, rows, cols, pixels) each: standardised by the reference, shifted by one; the image's conjugate."""
+def _normalised(reference: Tensor, image: Tensor, flat: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Blocks standardised by the reference, and shifted by one.
+
+    Returns:
+        (n, rows, cols, pixels) of the reference; the same of the image, conjugate; (rows, cols) bool, whether
+        the reference is constant but for rounding, in every band.
+    """
     mean = reference.mean(-1, keepdim=True)
     centred = reference - mean
     # Not torch's std, which warns of an image without a whole block.
     std = (centred.square().sum(-1, keepdim=True) / (reference.shape[-1] - 1)).sqrt()
     floor = flat * mean.abs()
+    level = ((std <= floor) & (floor > 0)).all(2)[..., 0]
     std = torch.where(std <= floor, floor.clamp_min(_EPS), std)
     a = centred / std + 1
     b = torch.where(mean == 0, image - mean + 1, (image - mean) / std + 1)
@@ -81,4 +88,4 @@ def _normalised(reference: Tensor, image: Tensor, flat: float) -> tuple[Tensor, 
     # A band of zeros standardises to ones: it changes no variance, only the means.
     added = (0, 0) * 3 + (0, extra)
     a = pad(a.movedim(2, 0), added, value=1.0)
-    return a, conjugate(pad(b.movedim(2, 0), added, value=1.0))
+    return a, conjugate(pad(b.movedim(2, 0), added, value=1.0)), level

@@ -79,3 +79,18 @@ def test_a_constant_block_stays_defined():
 def test_rounding_in_a_constant_block_does_not_magnify_a_difference():
     block = torch.from_numpy(500 + 1e-9 * np.random.default_rng(0).normal(size=(4, 8, 8)))
     assert float(q2n_blocks(block, block + 1e-7, 8)) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_two_blocks_that_are_constant_but_for_rounding_are_alike(bands):
+    """As of a lake or a cloud in float32, where what is left is noise of the last digit."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise():
+        return torch.rand(bands, 16, 16, generator=generator, dtype=torch.float64) - 0.5
+
+    level = torch.full((bands, 16, 16), 500.0, dtype=torch.float64)
+    assert float(q2n_blocks(level + 1e-4 * noise(), level + 1e-4 * noise(), 16)) == pytest.approx(1, abs=1e-4)
+    # What varies by more than rounding is compared, however little that is.
+    assert float(q2n_blocks(level + 1e-4 * noise(), level + noise(), 16)) < 0.5
+    assert float(q2n_blocks(level + noise(), level + noise(), 16)) < 0.5
