@@ -17,11 +17,11 @@ from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
 from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
-from pancli.raster.output import Output
+from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
 from pancli.raster.source import spare_inputs
 from pancli.raster.spec import OutputSpec
-from pancli.raster.together import outputs_together, prepare_folder
+from pancli.raster.together import prepare_folder
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
 

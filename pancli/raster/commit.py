@@ -108,11 +108,17 @@ def hidden_name(path: Path) -> Path:
 
 
 def commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
-    """Give files their names; the last is the output, so that it is never without its companions."""
-    fresh = []
+    """Give files their names, all or none; the last is the output, so that it is never without companions.
+
+    What GDAL would take for parts of a file belonged to the one that was replaced, and goes with it.
+    """
+    fresh: list[Path] = []
+    replaced: list[tuple[Path, Path]] = []
     try:
         for temporary, path in files:
             existed = os.path.lexists(path)
+            if existed and overwrite:
+                replaced += _kept(path)
             _commit(temporary, path, overwrite=overwrite)
             if not existed:
                 fresh.append(path)
@@ -120,19 +126,33 @@ def commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
         for path in fresh:
             with suppress(OSError):  # the folder may be gone with it
                 path.unlink()
+        for old, path in replaced:
+            with suppress(OSError):
+                old.replace(path)
         raise
+    with suppress(OSError):
+        for old, _ in replaced:
+            old.unlink()
+        for _, path in files if overwrite else ():
+            for part in _sidecars(path):
+                part.unlink()
+
+
+def _kept(path: Path) -> list[tuple[Path, Path]]:
+    """A second, hidden name for a file that is to be replaced, with its own; none without hard links."""
+    hidden = hidden_name(path)
+    try:
+        os.link(path, hidden, follow_symlinks=False)
+    except OSError:
+        return []
+    return [(hidden, path)]
 
 
 def _commit(finished: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept.
-
-    What GDAL would take for parts of it belonged to the file that is replaced, and goes with it.
-    """
+    """Give the file its name; without ``overwrite`` even a file that appeared meanwhile is kept."""
     try:
         if overwrite:
             finished.replace(path)
-            for old in _sidecars(path):
-                old.unlink(missing_ok=True)
         else:
             _link(finished, path)
         _settle_folder(path.parent)

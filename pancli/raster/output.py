@@ -7,8 +7,8 @@ reopened and verified, and only then given its name; a file that had that name s
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +96,51 @@ def atomic_output(spec: OutputSpec) -> Iterator[Output]:
         OutputError: It exists already, its folder is missing or not writable, the disk is full, or what was
             written does not read back.
     """
-    for path in (spec.path, *(companion.path for companion in spec.companions)):
-        check_output(path, overwrite=spec.overwrite)
-    temporary = hidden_name(spec.path)
-    tiff = temporary.with_name(temporary.name + ".tif")
+    with outputs_together([spec]) as (output,):
+        yield output
+
+
+@contextmanager
+def outputs_together(specs: Sequence[OutputSpec]) -> Iterator[list[Output]]:
+    """Open outputs for writing; on a clean exit all are complete and verified, and only then get their names.
+
+    Raises:
+        OutputError: As :func:`atomic_output`, of any of them; all is then as it was before.
+    """
+    overwrite = all(spec.overwrite for spec in specs)
+    for spec in specs:
+        for path in (spec.path, *(companion.path for companion in spec.companions)):
+            check_output(path, overwrite=overwrite)
+    temporaries = [hidden_name(spec.path) for spec in specs]
+    tiffs = [temporary.with_name(temporary.name + ".tif") for temporary in temporaries]
     try:
-        with gdal_env(), without_georeferencing():
-            output = yield from _fill(spec, tiff)
-            _verify(tiff, spec, output)
-            finished = tiff
-            if spec.driver == "COG":
-                finished = temporary.with_name(temporary.name + ".cog.tif")
-                make_cog(tiff, finished, spec)
-                _verify_mask(finished, spec, output)
-            with _made_beside(spec.companions, finished) as named:
-                commit_all([*named, (finished, spec.path)], overwrite=spec.overwrite)
+        with gdal_env(), without_georeferencing(), ExitStack() as made:
+            with ExitStack() as filling:
+                outputs = [
+                    filling.enter_context(_filling(spec, tiff))
+                    for spec, tiff in zip(specs, tiffs, strict=True)
+                ]
+                yield outputs
+            named: list[tuple[Path, Path]] = []
+            for spec, tiff, output in zip(specs, tiffs, outputs, strict=True):
+                finished = _finish(spec, tiff, output)
+                named += made.enter_context(_made_beside(spec.companions, finished))
+                named.append((finished, spec.path))
+            commit_all(named, overwrite=overwrite)
     finally:
-        remove_beginning(temporary.parent, temporary.name)
+        for temporary in temporaries:
+            remove_beginning(temporary.parent, temporary.name)
+
+
+def _finish(spec: OutputSpec, tiff: Path, output: Output) -> Path:
+    """The verified file that is to get the name: what was written, or a COG made of it."""
+    _verify(tiff, spec, output)
+    if spec.driver != "COG":
+        return tiff
+    cog = tiff.with_name(tiff.name.removesuffix(".tif") + ".cog.tif")
+    make_cog(tiff, cog, spec)
+    _verify_mask(cog, spec, output)
+    return cog
 
 
 def write_companions(companions: Sequence[Companion], finished: Path, *, overwrite: bool) -> None:
@@ -140,8 +168,9 @@ def _made_beside(companions: Sequence[Companion], finished: Path) -> Iterator[li
             remove_beginning(hidden.parent, hidden.name)
 
 
-def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, Output]:
-    """Create the temporary GeoTIFF, lend it to the caller, close it; returns what was lent."""
+@contextmanager
+def _filling(spec: OutputSpec, tiff: Path) -> Iterator[Output]:
+    """Create the temporary GeoTIFF, lend it to the caller, close it."""
     try:
         dataset = create(tiff, spec)
     except (*FAILURES, ValueError) as error:
@@ -163,7 +192,6 @@ def _fill(spec: OutputSpec, tiff: Path) -> Generator[Output, None, Output]:
         dataset.close()
     except FAILURES as error:
         raise write_error(spec.path, error) from error
-    return output
 
 
 def _verify(tiff: Path, spec: OutputSpec, output: Output) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from rasterio.enums import ColorInterp
 from pancli.errors import OutputError
 from pancli.raster.commit import check_output
 from pancli.raster.grid import Grid
-from pancli.raster.output import Output, atomic_output
+from pancli.raster.output import outputs_together
 from pancli.raster.spec import OutputBand, OutputSpec
 from pancli.tiling import Window
 
@@ -61,38 +58,6 @@ def write_together(images: Sequence[PlacedImage], *, overwrite: bool = False) ->
         for image, output in zip(images, outputs, strict=True):
             whole = Window(0, 0, *image.values.shape[1:])
             output.write(whole, image.values, np.ones(whole.shape, np.bool_))
-
-
-@contextmanager
-def outputs_together(specs: Sequence[OutputSpec]) -> Iterator[list[Output]]:
-    """Open outputs for writing; when one cannot be completed, none appears that was not there before.
-
-    Raises:
-        OutputError: One exists already and is not to be overwritten, or cannot be written.
-    """
-    for spec in specs:
-        check_output(spec.path, overwrite=spec.overwrite)
-    fresh = [spec.path for spec in specs if not os.path.lexists(spec.path)]
-    named: list[Path] = []
-    try:
-        with ExitStack() as stack:
-            outputs = []
-            for spec in specs:
-                stack.push(partial(_note, named, spec.path))
-                outputs.append(stack.enter_context(atomic_output(spec)))
-            yield outputs
-    except BaseException:
-        # Only what was made here: a file that appeared meanwhile is somebody else's.
-        for path in named:
-            if path in fresh:
-                path.unlink(missing_ok=True)
-        raise
-
-
-def _note(named: list[Path], path: Path, kind: type[BaseException] | None, *_: object) -> None:
-    """Remember a file that was complete and got its name: leaving it raised nothing."""
-    if kind is None:
-        named.append(path)
 
 
 def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:

@@ -146,7 +146,7 @@ def test_a_batch_on_a_full_disk_fails_and_is_resumed_when_there_is_room(tmp_path
 
 @pytest.mark.parametrize(
     ("moment", "calls"),
-    [(name, 1) for name in ("_fill", "_fuse_one", "_verify", "_make_companion", "_commit")]
+    [(name, 1) for name in ("_filling", "_fuse_one", "_verify", "_make_companion", "_commit")]
     + [("_fuse_one", 3), ("_make_companion", 2), ("_commit", 2), ("_commit", 3)],
 )
 @pytest.mark.parametrize("then", ["gone", "a file"])

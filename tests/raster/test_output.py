@@ -172,6 +172,7 @@ def test_what_a_companion_replaced_stays_when_the_output_fails(tmp_path):
     with pytest.raises(OutputError):
         commit_all([(hidden, picture), (tmp_path / "gone", tmp_path / "a.tif")], overwrite=True)
     assert names(tmp_path) == ["a.png"]
+    assert picture.read_text() == "old"
 
 
 def test_an_old_output_survives_when_what_goes_beside_it_fails(tmp_path):

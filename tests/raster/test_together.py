@@ -44,6 +44,8 @@ def test_when_one_cannot_be_completed_none_appears_and_none_is_removed(
     with pytest.raises(OutputError, match="the disk may be full"):
         write_together([image_at(tmp_path / "a.tif", 5), image_at(tmp_path / "b.tif", 7)], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ([existing] if existing else [])
+    if existing:
+        assert (tmp_path / existing).read_text() == "mine"
 
 
 @pytest.mark.parametrize("existing", ["a.tif", "b.tif"])
