@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pancli.errors import UsageError
+from pancli.raster.commit import SIDECARS
 from pancli.raster.source import SourceName, files_read
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.beside import names_beside
@@ -113,20 +114,17 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
                     f"{name} is to be made twice: {_both(other, entry)}; "
                     "name the outputs apart (where --out-dir names them: with --out-name)"
                 )
+    taken = outputs | {path + ending: entry for path, entry in outputs.items() for ending in SIDECARS}
+    read: dict[str, Iterable[str]] = {}  # many scenes may be cut of one mosaic
     for entry in entries:
         for name in (entry.pan, *entry.ms):
-            for path in _read_from(SourceName.parse(name).path):
-                if path in outputs:
-                    output = outputs[path]
+            path = SourceName.parse(name).path
+            if path not in read:
+                read[path] = files_read([path], beside=False)
+            for file in read[path]:
+                if file in taken:
+                    output = taken[file]
                     raise UsageError(f"{name} is an input ({entry.where}) and an output ({output.where})")
-
-
-def _read_from(name: str) -> Iterable[str]:
-    """What an input is read from, resolved; GeoTIFFs and what lies elsewhere are not opened for it."""
-    plain = name.lower().endswith((".tif", ".tiff")) and os.path.lexists(name)
-    local = ("vrt://", "file://", "<")
-    elsewhere = name.startswith("/vsi") or ("://" in name and not name.startswith(local))
-    return [os.path.realpath(name)] if plain or elsewhere else files_read([name])
 
 
 def _both(first: Entry, second: Entry) -> str:

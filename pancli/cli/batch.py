@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
+    context: typer.Context,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -116,6 +117,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     terms = BatchTerms(jobs, not fail_fast, resume, out_dir, engine, address)
     part = Shard.parse(shard)
     entries = _entries(sources, layout, _naming(out_dir, out_name))
+    told = context.get_parameter_source("sensor")
+    if told is not None and told.name == "COMMANDLINE":  # even where it is the default that was given
+        entries = [replace(entry, sensor=None) for entry in entries]
     check_batch(entries, options, terms)
     if not entries:
         warn([f"{sources[0]}: no scenes in it"])

@@ -146,4 +146,6 @@ def _summary(report: PairReport) -> list[str]:
 
 
 def _share(part: float, sampled: bool) -> str:
-    return f"about {100 * part:.2g} %" if sampled and part < 1 else f"{100 * part:.3g} %"
+    if not sampled or part in (0, 1):
+        return f"{100 * part:.3g} %"
+    return f"about {100 * part:.2g} %" if part < 0.095 else f"about {min(100 * part, 99):.0f} %"

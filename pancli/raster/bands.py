@@ -94,10 +94,14 @@ class Band:
     checks: BlockChecks | None
 
     @property
+    def tagged(self) -> bool:
+        """Whether anything says which of its pixels are invalid."""
+        return self.has_mask or self.alpha is not None or self.nodata is not None
+
+    @property
     def masked(self) -> bool:
         """Whether any of its pixels can be invalid."""
-        tagged = self.has_mask or self.alpha is not None or self.nodata is not None
-        return tagged or self.dtype.startswith("float")
+        return self.tagged or self.dtype.startswith("float")
 
     @property
     def dtype(self) -> str:

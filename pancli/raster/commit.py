@@ -20,7 +20,9 @@ from pancli.errors import OutputError
 _LITTLE = 64 * 2**20  # bytes left on a disk that may have been too few
 _LONGEST_ENDING = ".cog.tif"  # of hidden names
 _REMOTE = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has no two slashes in a row
-_SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")  # what GDAL takes for parts of the file they follow
+SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
+"""Endings that GDAL takes for parts of the file whose name they follow."""
+
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError)
 """What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
@@ -51,7 +53,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: its folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
         raise OutputError(f"{path}: its folder {path.parent} is not readable and writable")
-    if not overwrite and (old := _sidecars(path)):
+    if not overwrite and (old := sidecars(path)):
         raise OutputError(
             f"{path}: {old[0].name} lies there and would be taken for a part of it; "
             "remove it, or use --overwrite"
@@ -69,9 +71,9 @@ def _is_too_long(path: Path) -> bool:
     return False
 
 
-def _sidecars(path: Path) -> list[Path]:
+def sidecars(path: Path) -> list[Path]:
     """What is there of files that GDAL would take for parts of this one."""
-    beside = (path.with_name(path.name + ending) for ending in _SIDECARS)
+    beside = (path.with_name(path.name + ending) for ending in SIDECARS)
     return [name for name in beside if name.is_file()]
 
 
@@ -129,13 +131,25 @@ def commit_all(files: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
         for old, path in replaced:
             with suppress(OSError):
                 old.replace(path)
+                old.unlink(missing_ok=True)  # of two names for one file, replacing leaves both
         raise
-    with suppress(OSError):
-        for old, _ in replaced:
+    for old, _ in replaced:
+        with suppress(OSError):
             old.unlink()
-        for _, path in files if overwrite else ():
-            for part in _sidecars(path):
-                part.unlink()
+    if overwrite:
+        _remove_sidecars([path for _, path in files])
+
+
+def _remove_sidecars(paths: Sequence[Path]) -> None:
+    for path in paths:
+        for part in sidecars(path):
+            try:
+                part.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{part}: cannot be removed ({error.strerror}), and would be taken for a part of {path}, "
+                    "which is complete"
+                ) from error
 
 
 def _kept(path: Path) -> list[tuple[Path, Path]]:

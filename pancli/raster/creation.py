@@ -26,7 +26,8 @@ _OF_BYTES = ("JPEG", "WEBP")
 _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
-_OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level", "copy_src_overviews"}
+_OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
+_BITS = {"uint8": (1, 8), "uint16": (9, 16), "uint32": (17, 32)}  # least and most that GDAL keeps
 
 
 def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
@@ -37,8 +38,31 @@ def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
         OSError: It cannot be created, or what else :data:`pancli.raster.commit.FAILURES` holds.
         ValueError: A creation option has a value it cannot have.
     """
+    _check_options(spec)
     with _options_understood(spec):
         return rasterio.open(tiff, "w", **_profile(spec))
+
+
+def _check_options(spec: OutputSpec) -> None:
+    """Refuse creation options by which the output would not be what it is to be.
+
+    Raises:
+        OutputError: One moves a COG to another grid, or keeps fewer bits than the type or nodata needs.
+    """
+    options = {key.lower(): value for key, value in spec.creation.items()}
+    moved = _OF_OTHER_GRIDS & options.keys() if spec.driver == "COG" else set()
+    for name in moved:
+        if (name, options[name].upper()) != ("tiling_scheme", "CUSTOM"):
+            raise OutputError(
+                f"--co {name.upper()}: the output lies on PAN's grid ({spec.path}); have gdalwarp move it"
+            )
+    if "nbits" in options and spec.dtype.startswith(("int", "uint")):
+        least, most = _BITS.get(spec.dtype, (0, -1))
+        if not (options["nbits"].isdecimal() and least <= int(options["nbits"]) <= most):
+            kept = f"from {least} to {most}" if spec.dtype in _BITS else "left out"
+            raise OutputError(f"--co NBITS={options['nbits']}: for {spec.dtype} must be {kept}")
+    if spec.bits is not None and spec.nodata is not None and spec.nodata >= 2**spec.bits:
+        raise OutputError(f"--co NBITS={spec.bits}: cannot hold nodata {spec.nodata:g}; use another --nodata")
 
 
 @contextmanager
@@ -119,10 +143,6 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
             f"--co PROFILE={options['profile']}: {spec.path} could not hold what is known of its bands; "
             "leave it out"
         )
-    if spec.bits is not None and spec.nodata is not None and spec.nodata >= 2**spec.bits:
-        raise OutputError(
-            f"--co NBITS={spec.bits}: cannot hold nodata {spec.nodata:g}; give another --nodata"
-        )
     compress = options.get("compress", "").upper()
     if compress in _OF_BYTES and spec.dtype != "uint8":
         raise OutputError(f"--co COMPRESS={compress}: is for uint8, and {spec.path} is {spec.dtype}")
@@ -160,9 +180,8 @@ def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
     options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
+    options |= {"PREDICTOR": "NO"} if spec.bits is not None else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
-    for name in options.keys() & {name.upper() for name in _OF_OTHER_GRIDS}:
-        raise OutputError(f"--co {name}: the output lies on PAN's grid ({spec.path}); have gdalwarp move it")
     try:
         with _options_understood(spec):
             rasterio.shutil.copy(tiff, cog, driver="COG", **options)

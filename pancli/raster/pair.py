@@ -105,6 +105,11 @@ class Pair:
         return self._pan.masked or any(band.masked for band in self._ms)
 
     @property
+    def tagged(self) -> bool:
+        """Whether anything says of either image which pixels are invalid."""
+        return self._pan.tagged or any(band.tagged for band in self._ms)
+
+    @property
     def taken(self) -> tuple[list[str | None], tuple[int, ...], int]:
         """By what a sensor knows its bands: their names, their places in ms, and how many ms has."""
         return [band.description for band in self.bands], self.numbers, self.available

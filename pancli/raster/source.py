@@ -25,6 +25,7 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from pancli.errors import InputError, OutputError
+from pancli.raster.commit import sidecars
 
 _CORRUPT = "the file may be truncated or corrupt"
 _MADE_UP = re.compile(
@@ -32,6 +33,9 @@ _MADE_UP = re.compile(
     re.IGNORECASE,
 )
 """What decoders say where they went on without data. Not every warning counts: servers ask to try again."""
+
+_MADE_OF_OTHERS = ("VRT", "GTI")  # drivers whose files are rasters, with files of their own
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
 
@@ -73,18 +77,27 @@ class SourceName:
 def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     """Refuse to write over what goes in, however it is named, and over what that is made of.
 
+    What GDAL would take for a part of an output is removed with the file that is replaced, and counts as one.
+
     Raises:
         OutputError: An output is an input.
     """
-    there = {real: path for path in outputs if os.path.lexists(real := os.path.realpath(path))}
+    replaced = [each for path in outputs for each in (path, *sidecars(path))]
+    there = {real: path for path in replaced if os.path.lexists(real := os.path.realpath(path))}
     taken = files_read(SourceName.parse(source).path for source in inputs) if there else {}
     for real, path in there.items():
         if real in taken:
             raise OutputError(f"{path}: is an input; name another output")
 
 
-def files_read(names: Iterable[str]) -> dict[str, Path]:
+def files_read(names: Iterable[str], *, beside: bool = True) -> dict[str, Path]:
     """What is read where some rasters are: they, what GDAL counts to them, and what they are made of (VRTs).
+
+    What lies elsewhere (on servers, in archives) is only named, not opened.
+
+    Args:
+        names: Of the rasters.
+        beside: Whether what lies beside a GeoTIFF counts, which must be opened for that.
 
     Returns:
         Names as they were given or as GDAL has them, by what they resolve to; not all need be local files.
@@ -97,23 +110,28 @@ def files_read(names: Iterable[str]) -> dict[str, Path]:
         if path in found:
             continue
         found[path] = Path(name)
-        if not _is_stream(name):
-            with (
-                suppress(RasterioError, CPLE_BaseError, UnicodeError),
-                without_georeferencing(),
-                rasterio.open(name) as dataset,
-            ):
+        if not _is_openable(name) or (not beside and name.lower().endswith((".tif", ".tiff"))):
+            continue
+        with (
+            suppress(RasterioError, CPLE_BaseError, UnicodeError),
+            without_georeferencing(),
+            rasterio.open(name) as dataset,
+        ):
+            if dataset.driver in _MADE_OF_OTHERS:
                 left += dataset.files
+            else:
+                found |= {os.path.realpath(file): Path(file) for file in dataset.files}
     return found
 
 
-def _is_stream(name: str) -> bool:
-    """Whether something can be read only once."""
+def _is_openable(name: str) -> bool:
+    """Whether something lies here, and can be read more than once."""
     try:
         mode = Path(name).stat().st_mode
     except (OSError, ValueError):  # no file: a server, or a name that only GDAL understands
-        return name.startswith("/vsistdin")
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        scheme = _SCHEME.match(name)
+        return "/vsi" not in name and (scheme is None or scheme[0] in ("vrt://", "file://"))
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 @contextmanager

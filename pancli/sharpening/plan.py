@@ -66,6 +66,7 @@ class Plan:
         tile_size: Side of a core.
         shift: How ms is moved.
         options: What was asked for.
+        tagged: Whether anything says of either image which pixels are invalid.
         warnings: What the user should know.
     """
 
@@ -78,6 +79,7 @@ class Plan:
     tile_size: int
     shift: Shift
     options: SharpenOptions
+    tagged: bool
     warnings: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
@@ -174,6 +176,7 @@ def plan_sharpening(
             tile_size=size,
             shift=shift,
             options=options,
+            tagged=pair.tagged,
             warnings=(*pair.warnings, *warnings, *what_is_not_known(pair, options)),
         )
 

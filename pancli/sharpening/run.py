@@ -253,7 +253,7 @@ def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]
 def _untold_fill(plan: Plan) -> list[str]:
     """A warning where fill may be taken for pixels: nobody said what is invalid, and the frame is zero."""
     scene, options = plan.scene, plan.options
-    if scene.reader.masked or options.pair.nodata is not None:
+    if plan.tagged or options.pair.nodata is not None:
         return []
     part = options.aoi is not None or options.bbox is not None
     frame = "the frame of what is sharpened" if part else "its frame"

@@ -73,7 +73,7 @@ def test_an_output_that_another_scene_is_made_of_is_refused(scene, tmp_path):
     output, vrt = tmp_path / "o.tif", tmp_path / "o.vrt"
     shutil.copy(scene.ms, output)
     rasterio.shutil.copy(output, vrt, driver="VRT")
-    for ms in (str(vrt), f"vrt://{output}?bands=1,2"):
+    for ms in (str(vrt), f"vrt://{output}?bands=1,2", f"{output}.msk"):
         entries = [Entry("p.tif", ("m.tif",), str(output), 1), Entry("q.tif", (ms,), "r.tif", 2)]
         with pytest.raises(UsageError, match=r"input \(line 2\) and an output \(line 1\)"):
             check_outputs(entries, SharpenOptions(overwrite=True))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import rasterio
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
@@ -94,6 +95,22 @@ def test_scenes_are_found_in_folders(scenes):
     landsat = pancli("batch", "--layout", "landsat", scenes, *GSA, "--out-dir", scenes / "out")
     assert landsat.exit_code == 1
     assert "LC09_X_B8.TIF: no such file" in results(landsat.stdout)[0]["error"]
+
+
+@pytest.mark.parametrize(("given", "used"), [((), "landsat8"), (("--sensor", "generic"), "generic")])
+def test_the_sensor_of_a_layout_is_taken_unless_one_is_given(scenes, given, used):
+    folder = scenes / "scene"
+    folder.mkdir()
+    with rasterio.open(scenes / "a" / "ms.tif") as dataset:
+        profile, band = dataset.profile | {"count": 1}, dataset.read(1)
+    for number in (2, 3, 4, 5):
+        with rasterio.open(folder / f"LC08_X_B{number}.TIF", "w", **profile) as dataset:
+            dataset.write(band, 1)
+    shutil.copy(scenes / "a" / "pan.tif", folder / "LC08_X_B8.TIF")
+    done = pancli("batch", "--layout", "landsat", folder, *GSA, *given, "--out-dir", scenes / "out")
+    assert done.exit_code == 0, done.output
+    with rasterio.open(scenes / "out" / "LC08_X.tif") as dataset:
+        assert json.loads(dataset.tags()["PANCLI_OPTIONS"])["sensor"] == used
 
 
 def test_the_exit_code_tells_some_from_all(scenes):

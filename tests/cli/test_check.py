@@ -136,3 +136,11 @@ def test_usage_errors_exit_two_and_name_the_option(pancli, args, word):
 def test_brackets_in_names_are_printed_as_they_are(pancli, pair, tmp_path):
     odd = write(tmp_path / "a[red]b.tif", np.asarray(pair.ms_image), pair.ms_transform)
     assert "[red]b.tif" in pancli(pair.pan, odd).stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [(0.0, "0 %"), (0.0123, "about 1.2 %"), (0.866, "about 87 %"), (0.998, "about 99 %"), (1.0, "100 %")],
+)
+def test_a_share_of_a_sample_is_never_said_to_be_all_of_it_where_it_is_not(part, said):
+    assert check._share(part, sampled=True) == said

@@ -3,6 +3,7 @@
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import rasterio.shutil
 
 from pancli.errors import InputError
 from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
-from pancli.raster.source import without_georeferencing
+from pancli.raster.source import files_read, without_georeferencing
 from tests.scenes import write
 from tests.sharpening.test_carried import RPC
 
@@ -89,6 +90,21 @@ def test_what_a_vrt_is_made_of_counts_with_what_lies_beside_it(image, tmp_path):
         dataset.write_mask(np.zeros(dataset.shape, "uint8"))
     seen.add(content_sha256(str(tmp_path / "outer.vrt")))
     assert len(seen) == 3
+
+
+def test_neighbours_of_a_tile_are_not_read_for_it(image, monkeypatch):
+    """Of tiles, GDAL lists the product's metadata, which opens as all of them."""
+    (image.parent / "other.tif").write_bytes(image.read_bytes())
+    rasterio.shutil.copy(image.parent / "other.tif", f"{image}.aux.xml", driver="VRT")
+    with rasterio.open(image) as dataset:
+        assert len(dataset.files) == 2
+    assert set(files_read([str(image)]).values()) == {image, Path(f"{image}.aux.xml")}
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://h/a.tif", "s3://b/a.tif", "vrt:///vsicurl/http://h/a.tif"])
+def test_what_lies_elsewhere_is_not_opened_to_know_what_is_read(monkeypatch, name):
+    monkeypatch.setattr(rasterio, "open", None)
+    assert [str(path) for path in files_read([name]).values()] == [str(Path(name))]
 
 
 def test_parts_of_a_file_are_not_each_other(image, scene, tmp_path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,34 @@ def test_what_a_companion_replaced_stays_when_the_output_fails(tmp_path):
     assert picture.read_text() == "old"
 
 
+def test_nothing_hidden_is_left_where_a_file_could_not_be_replaced(tmp_path):
+    (tmp_path / "a.tif").write_text("old")
+    with pytest.raises(OutputError):
+        commit_all([(tmp_path / "gone", tmp_path / "a.tif")], overwrite=True)
+    assert names(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [("uint16", "0"), ("uint16", "8"), ("uint16", "17"), ("int16", "12"), ("uint8", "x")]
+)
+def test_bits_that_a_file_cannot_have_are_refused(tmp_path, dtype, bits):
+    with pytest.raises(OutputError, match=f"--co NBITS={bits}: for {dtype} must be"):
+        with atomic_output(spec(tmp_path / "a.tif", dtype=dtype, creation={"nbits": bits})):
+            pass
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_fewer_bits_must_hold_nodata_in_every_format(tmp_path, driver):
+    asked = spec(tmp_path / "a.tif", driver=driver, creation={"NBITS": "12"})
+    with atomic_output(asked) as output:
+        fill(output)
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "12"
+    with pytest.raises(OutputError, match="cannot hold nodata 4096"):
+        with atomic_output(replace(asked, nodata=4096.0, overwrite=True)):
+            pass
+
+
 def test_an_old_output_survives_when_what_goes_beside_it_fails(tmp_path):
     path, picture = tmp_path / "a.tif", tmp_path / "a.png"
     path.write_text("old")
@@ -227,9 +256,16 @@ def test_what_is_no_option_of_gdals_does_not_reach_the_file(tmp_path, name):
 @pytest.mark.parametrize("name", ["TILING_SCHEME", "TARGET_SRS", "res", "EXTENT"])
 def test_a_cog_stays_on_its_grid(tmp_path, name):
     with pytest.raises(OutputError, match="lies on PAN's grid"):
-        with atomic_output(spec(tmp_path / "a.tif", driver="COG", creation={name: "x"})) as output:
-            fill(output)
+        with atomic_output(spec(tmp_path / "a.tif", driver="COG", creation={name: "x"})):
+            pytest.fail("refused too late")
     assert names(tmp_path) == []
+
+
+def test_a_cog_may_be_told_that_it_stays_on_its_grid(tmp_path):
+    asked = spec(tmp_path / "a.tif", driver="COG", creation={"TILING_SCHEME": "CUSTOM"})
+    with atomic_output(asked) as output:
+        fill(output)
+    assert names(tmp_path) == ["a.tif"]
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])

@@ -359,6 +359,12 @@ def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
     for vrt, of in ((inner, part), (outer, inner)):
         rasterio.shutil.copy(of, vrt, driver="VRT")
     before = part.read_bytes()
+    # What GDAL would take for a part of an output is removed with the file that is replaced.
+    beside = tmp_path / "part.tif.msk"
+    beside.write_bytes(before)
+    with pytest.raises(OutputError, match=r"part\.tif\.msk: is an input"):
+        sharpen(str(scene.pan), [str(beside)], part, SharpenOptions(method="exp", overwrite=True))
+    beside.unlink()
     named = [str(inner), str(outer), f"vrt://{part}?bands=1,2", f"file://{part}", f"GTIFF_DIR:1:{part}"]
     xml = inner.read_text().replace('relativeToVRT="1">part.tif', f'relativeToVRT="0">{part}')
     for ms in (*named, xml):

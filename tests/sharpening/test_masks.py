@@ -134,6 +134,13 @@ def test_fill_that_nobody_speaks_of_is_one_warning(tmp_path):
     assert "use --nodata 0" in warning
 
 
+def test_fill_of_floating_point_images_is_told_too(tmp_path):
+    scene = collared(tmp_path / "s")
+    write(scene.pan, scene.pan_image.astype("float32"), scene.pan_transform)
+    (warning,) = fill_told(scene, tmp_path / "a.tif")
+    assert warning.startswith("PAN is exactly zero on 5")
+
+
 def test_fill_of_ms_alone_is_told_too(tmp_path):
     scene = collared(tmp_path / "s")
     scene.pan_image[scene.pan_image == 0] = 1
