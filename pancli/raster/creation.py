@@ -111,14 +111,16 @@ def _profile(spec: OutputSpec) -> dict[str, Any]:
         "sparse_ok": True,
         "photometric": "RGB" if first == _RGB else "MINISBLACK",
         "alpha": "UNSPECIFIED",
-        # Writing a mask, GDAL frees what its threads still read of a header with extra samples.
-        "num_threads": "1" if spec.needs_mask and len(spec.bands) > 1 else spec.threads,
+        "num_threads": spec.threads,
     }
     if spec.grid.georeferenced and not spec.ground.points:  # a GeoTIFF holds one or the other
         profile["transform"] = spec.grid.transform
     if spec.driver == "GTiff":
         profile |= {"compress": "DEFLATE", "predictor": 3 if spec.dtype.startswith("float") else 2}
         _choose(profile, spec)
+    if spec.needs_mask and len(spec.bands) > 1:
+        # Writing a mask, GDAL frees what its threads still read of a header with extra samples.
+        profile["num_threads"] = "1"
     return profile
 
 
@@ -150,7 +152,7 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
         options.setdefault("predictor", "1")
     if options.get("tiled", "").upper() in _NO:
         del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them
-    profile |= options | ({"num_threads": profile["num_threads"]} if spec.needs_mask else {})
+    profile |= options
 
 
 def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
