@@ -214,6 +214,7 @@ def open_source(name: SourceName) -> DatasetReader:
         raise InputError(f"{name.path}: cannot be opened ({_reason(error)})") from error
     _check_bands(dataset, name)
     _settle(dataset, name)
+    _check_brightness(dataset, name)
     return dataset
 
 
@@ -275,6 +276,10 @@ def _check_bands(dataset: DatasetReader, name: SourceName) -> None:
             raise InputError(
                 f"{name.path}: band {band} is {dataset.dtypes[band - 1]}; pancli takes real numbers"
             )
+
+
+def _check_brightness(dataset: DatasetReader, name: SourceName) -> None:
+    for band in name.bands or dataset.indexes:
         if not _is_brightness(dataset, band):
             raise InputError(
                 f"{name.path}: band {band} has a colour table, so that its numbers are no brightness; "

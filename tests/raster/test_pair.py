@@ -5,8 +5,10 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_AppDefinedError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
 
 from pancli.errors import InputError, PairError, UsageError
 from pancli.raster.pair import PairOptions, open_pair
@@ -159,6 +161,16 @@ def test_a_truncated_file_is_named_when_it_is_read(scene):
         open_pair(str(scene.pan), [str(scene.ms)]) as pair,
     ):
         pair.read_pan(pair.pan_grid.window)
+
+
+def test_damage_that_gdal_tells_when_colours_are_asked_for_is_refused_in_one_line(scene, monkeypatch):
+    def tell(_dataset):
+        raise CPLE_AppDefinedError(1, 1, "a key points beyond the header")
+
+    monkeypatch.setattr(DatasetReader, "colorinterp", property(tell))
+    with pytest.raises(InputError, match=r"pan\.tif: cannot be opened \(a key points beyond the header\)"):
+        with open_pair(str(scene.pan), [str(scene.ms)]):
+            pass
 
 
 def test_a_band_may_have_a_mask_of_its_own(tmp_path):
