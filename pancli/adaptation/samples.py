@@ -115,11 +115,11 @@ def _reduced(scene: TiledScene, window: Window) -> Sample | None:
     if not bool(valid.any()):
         return None
     truth = image.ms[:, rows, cols]
-    return Sample(_observed((pan.float(), whole), truth, valid, info), truth)
+    return Sample(_observed(pan.float(), whole, truth, valid, info), truth)
 
 
-def _observed(pan: tuple[Tensor, Tensor], truth: Tensor, valid: Tensor, info: PairInfo) -> TileImage:
-    """What a sensor a ratio coarser would have made of a window of ms; pan comes with its mask."""
+def _observed(pan: Tensor, pan_valid: Tensor, truth: Tensor, valid: Tensor, info: PairInfo) -> TileImage:
+    """What a sensor a ratio coarser would have made of a window of ms."""
     fine = Window(0, 0, *truth.shape[1:])
     axes = (
         AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))
@@ -131,8 +131,8 @@ def _observed(pan: tuple[Tensor, Tensor], truth: Tensor, valid: Tensor, info: Pa
     ms = torch.stack(bands)
     return TileImage(
         tile=Tile(fine, fine),
-        pan=pan[0],
-        pan_valid=pan[1],
+        pan=pan,
+        pan_valid=pan_valid,
         upsampled=upsample(ms, placement, coarse, fine),
         ms=ms,
         valid=valid,

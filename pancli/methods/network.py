@@ -1,9 +1,6 @@
 """The adapter that makes a network a Method: units, groups of bands, statistics of the whole scene.
 
-Networks see the detail units of :mod:`pancli.methods.units`. Bands that go in together do so by falling
-correlation with pan, so that their order of delivery does not matter. It decides which these are where there
-are more than a network takes: neighbours are left together, since groups by correlation come no nearer to the
-truth.
+Networks see the detail units and the groups of bands of :mod:`pancli.methods.units`.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from pancli.methods.alignment import (
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
-from pancli.methods.units import Units
+from pancli.methods.units import Units, scene_groups
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
 from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics, Statistic
 from pancli.networks.weights import Card, load_weights
@@ -94,34 +91,6 @@ def to_channels_last(network: Network, device: torch.device) -> Network:
     """The network on a device, its convolutions laid out as they are fastest."""
     moved: Network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
-
-
-def band_groups(bands: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Which bands go through the network together: ``width`` at a time, neighbours as they are counted.
-
-    The last group takes the last ``width`` bands; fewer bands than that are repeated in turn.
-
-    >>> band_groups(10, 4)
-    ((0, 1, 2, 3), (4, 5, 6, 7), (6, 7, 8, 9))
-    >>> band_groups(3, 4)
-    ((0, 1, 2, 0),)
-    """
-    if bands < width:
-        return (tuple(i % bands for i in range(width)),)
-    starts = [*range(0, bands - width + 1, width)]
-    if starts[-1] + width < bands:
-        starts.append(bands - width)
-    return tuple(tuple(range(start, start + width)) for start in starts)
-
-
-def scene_groups(units: Units, bands: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """:func:`band_groups` of a scene, each as a network sees it.
-
-    Fewer bands than it takes are counted by falling correlation, so that it is always the same ones that are
-    repeated; others as they are delivered.
-    """
-    counted = units.ordered(range(bands)) if bands < width else range(bands)
-    return tuple(units.ordered([counted[i] for i in group]) for group in band_groups(bands, width))
 
 
 def scene_units(scene: Scene) -> Units:

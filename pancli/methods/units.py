@@ -2,6 +2,10 @@
 
 r_b is the band's correlation with pan on the ms grid. In these *detail units* the detail of pan is, to first
 order, what every band lacks, whatever the sensor, the bit depth and the band's contrast.
+
+Bands that go in together do so by falling correlation with pan, so that their order of delivery does not
+matter. It decides which these are where there are more than a network takes: neighbours are left together,
+since groups by correlation come no nearer to the truth.
 """
 
 from __future__ import annotations
@@ -97,3 +101,31 @@ class Units:
         """What a residual (B, H, W) in units is in digital numbers; zero for a constant band."""
         scale = torch.where(self.scale.isinf(), torch.zeros_like(self.scale), self.scale)
         return residual * scale.to(residual)[:, None, None]
+
+
+def band_groups(bands: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """Which bands go through the network together: ``width`` at a time, neighbours as they are counted.
+
+    The last group takes the last ``width`` bands; fewer bands than that are repeated in turn.
+
+    >>> band_groups(10, 4)
+    ((0, 1, 2, 3), (4, 5, 6, 7), (6, 7, 8, 9))
+    >>> band_groups(3, 4)
+    ((0, 1, 2, 0),)
+    """
+    if bands < width:
+        return (tuple(i % bands for i in range(width)),)
+    starts = [*range(0, bands - width + 1, width)]
+    if starts[-1] + width < bands:
+        starts.append(bands - width)
+    return tuple(tuple(range(start, start + width)) for start in starts)
+
+
+def scene_groups(units: Units, bands: int, width: int) -> tuple[tuple[int, ...], ...]:
+    """:func:`band_groups` of a scene, each as a network sees it.
+
+    Fewer bands than it takes are counted by falling correlation, so that it is always the same ones that are
+    repeated; others as they are delivered.
+    """
+    counted = units.ordered(range(bands)) if bands < width else range(bands)
+    return tuple(units.ordered([counted[i] for i in group]) for group in band_groups(bands, width))

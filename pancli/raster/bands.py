@@ -79,8 +79,7 @@ class Band:
         path: Of the file, as it was named.
         nodata: What invalid pixels hold, or None.
         alpha: The band that is a mask, or None.
-        has_mask: Whether there is one beside the pixels.
-        own_mask: Whether that is this band's alone, not one of all bands.
+        mask: What there is beside the pixels: nothing, a mask of all bands, or this band's own.
         checks: Of its blocks, where there are checksums.
     """
 
@@ -89,14 +88,13 @@ class Band:
     path: str
     nodata: float | None
     alpha: int | None
-    has_mask: bool
-    own_mask: bool
+    mask: Literal["none", "shared", "own"]
     checks: BlockChecks | None
 
     @property
     def tagged(self) -> bool:
         """Whether anything says which of its pixels are invalid."""
-        return self.has_mask or self.alpha is not None or self.nodata is not None
+        return self.mask != "none" or self.alpha is not None or self.nodata is not None
 
     @property
     def masked(self) -> bool:
@@ -113,11 +111,15 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     """One band of an open dataset; its nodata value is the tag's unless overridden."""
     flags = dataset.mask_flag_enums[index - 1]
     nodata = dataset.nodatavals[index - 1] if override is None else override
-    has_mask = not {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}.intersection(flags)
     alpha = alpha_band(dataset, name)
     value = None if nodata == "none" else nodata
-    own_mask = has_mask and MaskFlags.per_dataset not in flags
-    return Band(dataset, index, name.path, value, alpha, has_mask, own_mask, block_checks(dataset, index))
+    return Band(dataset, index, name.path, value, alpha, _mask(flags), block_checks(dataset, index))
+
+
+def _mask(flags: Sequence[MaskFlags]) -> Literal["none", "shared", "own"]:
+    if {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}.intersection(flags):
+        return "none"
+    return "shared" if MaskFlags.per_dataset in flags else "own"
 
 
 def read_bands(
@@ -143,7 +145,7 @@ def read_bands(
                 with np.errstate(over="ignore"):  # what is too large for the type is not valid
                     values[position] = layer
                 _drop_invalid(valid, layer, band)
-                if band.own_mask:
+                if band.mask == "own":
                     valid &= dataset.read_masks(band.index, window=target) > 0
             _drop_masked(valid, dataset, group[0][1], target)
         _verify([band for _, band in group], window)
@@ -187,7 +189,7 @@ def _drop_masked(
     valid: BoolArray, dataset: DatasetReader | WarpedVRT, band: Band, target: RasterioWindow
 ) -> None:
     """Leave out what the dataset's mask or alpha band hides, which is the same for all its bands."""
-    if band.has_mask and not band.own_mask:
+    if band.mask == "shared":
         valid &= dataset.read_masks(band.index, window=target) > 0
     if band.alpha is not None:  # GDAL itself takes alpha for a mask in 8 and 16 bits only
         valid &= dataset.read(band.alpha, window=target) > 0

@@ -49,7 +49,7 @@ def _check_options(spec: OutputSpec) -> None:
     Raises:
         OutputError: One moves a COG to another grid, or keeps fewer bits than the type or nodata needs.
     """
-    options = {key.lower(): value for key, value in spec.creation.items()}
+    options = spec.options
     moved = _OF_OTHER_GRIDS & options.keys() if spec.driver == "COG" else set()
     for name in moved:
         if (name, options[name].upper()) != ("tiling_scheme", "CUSTOM"):
@@ -131,7 +131,7 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
         OutputError: One is none of GDAL's, asks for a file beside the output, for a file that cannot say what
             it shows, or for a compression that does not take its type.
     """
-    options: dict[str, str] = {key.lower(): value for key, value in spec.creation.items()}
+    options = spec.options
     for name in _OWN & options.keys():
         raise OutputError(f"--co {name.upper()}: is no creation option of GTiff (writing {spec.path})")
     for name in _FILES_BESIDE & options.keys():

@@ -78,9 +78,14 @@ class OutputSpec:
     companions: tuple[Companion, ...] = ()
 
     @property
+    def options(self) -> dict[str, str]:
+        """The creation options, their names as rasterio has them: in small letters."""
+        return {key.lower(): value for key, value in self.creation.items()}
+
+    @property
     def bits(self) -> int | None:
         """How many bits of an unsigned type the creation options keep; None for all."""
-        told = {key.lower(): value for key, value in self.creation.items()}.get("nbits", "")
+        told = self.options.get("nbits", "")
         return int(told) if told.isdecimal() and self.dtype.startswith("uint") else None
 
     @property

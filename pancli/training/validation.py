@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pancli.errors import RecipeError
 from pancli.methods.alignment import aligned
-from pancli.methods.network import scene_groups
 from pancli.methods.protocol import Method
+from pancli.methods.units import scene_groups
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.reference import ReferenceSums
 from pancli.networks.protocol import Traits

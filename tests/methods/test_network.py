@@ -12,9 +12,9 @@ from pancli.methods import protocol
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.component_substitution import GSA
 from pancli.methods.moments import Moments
-from pancli.methods.network import NetworkMethod, _put, band_groups
+from pancli.methods.network import NetworkMethod, _put
 from pancli.methods.protocol import Sample
-from pancli.methods.units import Units
+from pancli.methods.units import Units, band_groups
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.scene import ArrayReader, array_scene, fuse_scene
