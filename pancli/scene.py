@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d
 from pancli.device import CPU
 from pancli.methods.alignment import NOWHERE, Shift, aligned, aligned_mask, alignment_radius
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
+from pancli.methods.turns import in_turn
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
 from pancli.sensors import GENERIC, Sensor
@@ -298,12 +299,12 @@ def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 5
     Returns:
         (B, H, W) float32 over ``scene.area`` on the CPU; NaN where a pixel is invalid.
     """
-    out = torch.full((scene.info.bands, *scene.area.shape), torch.nan)
+    out, fuse = torch.full((scene.info.bands, *scene.area.shape), torch.nan), in_turn(method, state)
     margin = scene.margin(method.radius(scene.info))
     for tile, image in scene.stream(plan_tiles(scene.area, tile_size, margin, scene.bounds)):
         if image is None:
             continue
-        fused = method.fuse(image, state)[:, *tile.inner]
+        fused = fuse(image)[:, *tile.inner]
         core = torch.where(image.valid[tile.inner], fused, torch.nan)
         out[:, *tile.core.slices_in(scene.area)] = core.cpu()
     return out

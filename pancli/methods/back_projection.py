@@ -149,8 +149,16 @@ class BackProjected:
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
+        return self.finish(image, state, *self._fused(self.widened(image, state), state))
+
+    def finish(
+        self, image: TileImage, state: BackProjectedState, fused: Tensor, trust: Tensor | None
+    ) -> Tensor:
+        """What the method inside made of a tile, and how far it trusts in rounds, after these.
+
+        Both are (B, H, W) over the tile's window, and need only be exact where :meth:`widened` has its core.
+        """
         tile, info = image.tile, image.info
-        fused, trust = self._fused(self.widened(image, state), state)
         whole = bool(image.valid.all())  # and with it every ms pixel that says something
         lacks = partial(
             lacking,
@@ -164,9 +172,12 @@ class BackProjected:
 
     def widened(self, image: TileImage, state: BackProjectedState) -> TileImage:
         """The tile that the method inside must fuse: its core is as much wider as the rounds look."""
-        reach = self.rounds * radius_per_round(image.info.placement, min(state.gains))
-        core, window = image.tile.core.grow(reach), image.tile.window
+        core, window = image.tile.core.grow(self.reach(image.info, state)), image.tile.window
         return replace(image, tile=Tile(core.intersect(window), window))
+
+    def reach(self, info: PairInfo, state: BackProjectedState) -> int:
+        """How far, in pan pixels, all rounds look."""
+        return self.rounds * radius_per_round(info.placement, min(state.gains))
 
     def _fused(self, image: TileImage, state: BackProjectedState) -> tuple[Tensor, Tensor | None]:
         """What the method makes, and how far a network trusts in what then is lacking."""

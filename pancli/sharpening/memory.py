@@ -67,8 +67,8 @@ def each_tile(
 
     Args:
         plan: What to read and what to keep.
-        work: Called with each tile that has a valid pixel. It must leave no trace where memory does not
-            suffice, because it is called again with parts of the same tile.
+        work: Called with each tile that has a valid pixel. Where memory does not suffice it is called again
+            with parts of the same tile, and must then give what it would have given at first.
         waiting: A context that is entered while tiles are waited for.
 
     Raises:

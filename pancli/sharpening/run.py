@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.device import find_device, shortage_told
@@ -23,6 +24,7 @@ from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import Measured, NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
+from pancli.methods.turns import in_turn
 from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
@@ -303,10 +305,12 @@ def _fuse_tiles(
         # it: so the thread is there before there is anything to write.
         writer.submit(int).result()
 
-        def fuse(image: TileImage) -> Future[None]:
-            return _fuse_one(plan, image, state, encode, (output, writer, tally))
+        fuse = in_turn(plan.method, state)
 
-        with closing(each_tile(plan, fuse, partial(clock.stage, "wait_read"))) as steps:
+        def write(image: TileImage) -> Future[None]:
+            return _fuse_one(plan, image, fuse, encode, (output, writer, tally))
+
+        with closing(each_tile(plan, write, partial(clock.stage, "wait_read"))) as steps:
             for done, step in enumerate(steps, start=1):
                 side = step.side
                 if step.result is not None:
@@ -324,14 +328,14 @@ def _fuse_tiles(
 def _fuse_one(
     plan: Plan,
     image: TileImage,
-    state: Any,
+    fuse: Callable[[TileImage], Tensor],
     encode: Encoding,
     sink: tuple[Output, ThreadPoolExecutor, _Tally],
 ) -> Future[None]:
     """Fuse one tile and, when nothing can fail for want of memory any more, hand its core to the writer."""
     output, writer, tally = sink
     tile = image.tile
-    fused = plan.method.fuse(image, state)[:, *tile.inner]
+    fused = fuse(image)[:, *tile.inner]
     valid = image.valid[tile.inner]
     if plan.area.outline is not None:
         valid = valid & torch.from_numpy(plan.area.inside(tile.core)).to(valid.device)

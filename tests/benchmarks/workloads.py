@@ -17,6 +17,7 @@ import torch
 
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
+from pancli.methods.turns import unknown
 from pancli.methods.views import aligned_window
 from pancli.networks.costs import macs_per_pixel
 from pancli.networks.protocol import Context, Inputs
@@ -25,6 +26,7 @@ from pancli.networks.weights import save_weights, shipped
 from pancli.sharpening import SharpenOptions, plan_sharpening
 from pancli.sharpening.plan import Plan
 from pancli.simulating import SimulateOptions, simulate_files
+from pancli.tiling import Window
 from tests.benchmarks.scale import tile_out
 from tests.networks.made import card_of
 
@@ -91,15 +93,23 @@ def multiply(threads: str) -> None:
 
 
 def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]:
-    """What the network sees, piece by piece; the statistics, which cost it nothing here, are of one tile."""
+    """What the network sees, piece by piece; the statistics, which cost it nothing here, are of one tile.
+
+    What tiles share is seen in the first of them alone, as when a scene is sharpened.
+    """
     assert method.network.TRAITS.window is None, "networks with windows are not timed"
     traits = method.network.TRAITS
     fitted = plan.method.fit(replace(plan.scene, area=plan.tiles[0].core))
+    state = fitted.method if isinstance(plan.method, BackProjected) else fitted
+    done: list[Window] = []
     for tile in plan.tiles:
-        image, state = plan.scene.load(tile), fitted
+        image = plan.scene.load(tile)
         assert image is not None
         if isinstance(plan.method, BackProjected):
-            image, state = plan.method.widened(image, fitted), fitted.method
+            image = plan.method.widened(image, fitted)
+            rest, _ = unknown(image.tile.core, done)
+            done.append(image.tile.core)
+            image = replace(image, tile=replace(image.tile, core=rest))
         for piece in method.pieces(image):
             window = aligned_window(piece.tile, traits.halo, traits.align)
             yield from zip(method.views(piece, state, (window,)), state.contexts, strict=True)

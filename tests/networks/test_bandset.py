@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import avg_pool2d, pixel_unshuffle
 
 from pancli.networks import bandset
-from pancli.networks.bandset import DETAILS, BandSet, BandSetLarge, BandSetSmall
+from pancli.networks.bandset import DETAILS, Bands, BandSet, BandSetLarge, BandSetSmall
 from pancli.networks.protocol import Mean
 from tests.networks.made import random_inputs, settled
 
@@ -229,3 +229,19 @@ def test_first_features_are_let_go_once_they_are_adapted(monkeypatch):
     monkeypatch.setattr(bandset, "Mean", mean)
     Watched().eval()(random_inputs(BandSet, 4, (HEIGHT, WIDTH)))
     assert alive == [False]
+
+
+def test_a_block_works_in_place_where_nothing_is_learnt_and_makes_the_same():
+    torch.manual_seed(5)
+    block, features = Bands(8), torch.randn(6, 8, 12, 10)
+    for name, parameter in block.named_parameters():
+        assert parameter.abs().max() > 0, name
+    learning = block(features.clone(), 3)
+    with torch.no_grad():
+        given = features.clone()
+        made = block(given, 3)
+    assert made is given
+    torch.testing.assert_close(made, learning.detach(), rtol=1e-6, atol=1e-6)
+    loss = block(features, 3).square().sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in block.parameters())

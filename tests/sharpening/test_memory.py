@@ -91,7 +91,8 @@ def test_tiles_are_halved_until_they_fit_and_the_image_is_that_of_such_tiles(
     assert report.tile == side
     said = f"tiles of 256 pixels; they had {side} in the end (--tile {side} begins so)"
     assert report.warnings == (f"cpu: not enough memory for {said}",)
-    assert np.array_equal(read(tmp_path / "fused.tif"), right)
+    rounding = 1e-6 * np.ptp(right) if method == "bandset" else 0  # what its larger tiles had made is used
+    assert np.abs(read(tmp_path / "fused.tif") - right).max() <= rounding
 
 
 def test_what_was_fused_before_stays_and_the_rest_goes_on_in_smaller_tiles(scene, tmp_path, monkeypatch):

@@ -254,7 +254,8 @@ def test_nothing_is_left_to_learn_from_weights_that_are_the_students_own(tmp_pat
     batch = Sampler.load(same, data(tmp_path)).batch(0)
     stage = Workshop(same, CPU, tmp_path, load_initial(str(student), same)).stage("student")
     stage.networks["tiny"].eval()
-    assert float(stage.objective(batch, 0.0)["output"].detach()) == 0
+    left = float(stage.objective(batch, 0.0)["output"].detach())
+    assert left < 1e-10  # a teacher goes through its bands one by one, which rounds otherwise
 
 
 def test_the_card_of_a_student_names_the_weights_that_taught_it(tmp_path, led):
