@@ -299,7 +299,7 @@ class NetworkMethod:
         valid = image.valid[None].to(pan)
 
         def stacked(part: Tensor) -> Tensor:
-            return _stack([cut(part, seen, window) for window in windows])
+            return _stack([cut(part, seen, window) for window in windows], traits.any_bands)
 
         coarse = []
         if traits.ratio is not None:
@@ -307,7 +307,7 @@ class NetworkMethod:
             coarse = [units.of_bands(block_ms(*grid, window, traits.ratio)) for window in windows]
         for group in state.groups:
             members = list(group)
-            lrms = _stack([ms[members] for ms in coarse]) if coarse else None
+            lrms = _stack([ms[members] for ms in coarse], traits.any_bands) if coarse else None
             inputs = Inputs(stacked(bands[members]), stacked(pan), lrms, stacked(valid))
             if measured is not None:
                 gain = sum(measured.gains) / len(measured.gains)
@@ -366,6 +366,7 @@ class _Gathered:
         return [statistic.finish(total, self.count, nominal_pixels) for statistic, total in pairs]
 
 
-def _stack(images: Sequence[Tensor]) -> Tensor:
-    """A batch, laid out as the weights are."""
-    return torch.stack(tuple(images)).contiguous(memory_format=torch.channels_last)
+def _stack(images: Sequence[Tensor], by_band: bool) -> Tensor:
+    """A batch, laid out as the weights are, or band after band where each goes through layers of its own."""
+    layout = torch.contiguous_format if by_band else torch.channels_last
+    return torch.stack(tuple(images)).contiguous(memory_format=layout)
