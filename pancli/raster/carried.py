@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import takewhile
+from pathlib import PurePath
 
 from affine import Affine
 from rasterio.control import GroundControlPoint
@@ -101,3 +104,27 @@ def _own(dataset: DatasetReader | WarpedVRT) -> DatasetReader:
 
 def _alike(said: Sequence[dict[str, str]]) -> dict[str, str]:
     return reduce(lambda a, b: {key: value for key, value in a.items() if b.get(key) == value}, said)
+
+
+def names_by_file(files: Sequence[str]) -> dict[str, str]:
+    """What bands are called that come in a file each and have no names: what the files' names do not share.
+
+    Nothing where that is not one name for each.
+
+    >>> names_by_file(["s3://scenes/LC08_T1_B2.TIF", "s3://scenes/LC08_T1_B10.TIF"])
+    {'s3://scenes/LC08_T1_B2.TIF': 'B2', 's3://scenes/LC08_T1_B10.TIF': 'B10'}
+    >>> names_by_file(["red/ms.tif", "green/ms.tif"]), names_by_file(["red-10m.tif", "red_edge-10m.tif"])
+    ({}, {'red-10m.tif': 'red', 'red_edge-10m.tif': 'red_edge'})
+    """
+    names = [PurePath(file).stem for file in files]
+    before = _shared(names)
+    after = _shared([name[before:][::-1] for name in names])
+    own = [name[before : len(name) - after] for name in names]
+    told = len(set(own)) == len(own) > 1 and all(re.fullmatch(r"[\w .-]+", name) for name in own)
+    return dict(zip(files, own, strict=True)) if told else {}
+
+
+def _shared(names: Sequence[str]) -> int:
+    """How many letters names begin with in common, up to a separator."""
+    parts = zip(*(re.split(r"(?<=[_. -])", name) for name in names), strict=False)
+    return sum(len(alike[0]) for alike in takewhile(lambda part: len(set(part)) == 1, parts))

@@ -20,7 +20,14 @@ from shapely.geometry import Polygon, box
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
-from pancli.raster.carried import GroundModel, band_imagery, ground_model, scene_imagery, scene_tags
+from pancli.raster.carried import (
+    GroundModel,
+    band_imagery,
+    ground_model,
+    names_by_file,
+    scene_imagery,
+    scene_tags,
+)
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, crs_name, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
@@ -189,6 +196,8 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         bands = _stack(sources, options)
         numbers, available = _places(sources, bands, options.bidx)
         datasets = [dataset for _, dataset in sources]
+        alone = [name.path for name, dataset in sources if len(image_bands(dataset, name)) == 1]
+        called = names_by_file(alone)
         ground, lost = ground_model(pan_data, pan_name.path)
         gate = Gate()
         stack.callback(gate.close)
@@ -196,7 +205,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             pan_grid=pan_grid,
             ms_grid=ms_grid,
             placement=placement,
-            bands=tuple(_band_info(band) for band in bands),
+            bands=tuple(_band_info(band, called.get(band.path)) for band in bands),
             numbers=tuple(numbers),
             available=available,
             pan_path=pan,
@@ -374,14 +383,14 @@ def _colour(told: ColorInterp) -> ColorInterp:
     return {ColorInterp.palette: ColorInterp.gray, ColorInterp.alpha: ColorInterp.undefined}.get(told, told)
 
 
-def _band_info(band: Band) -> BandInfo:
+def _band_info(band: Band, called: str | None = None) -> BandInfo:
     dataset, i = band.dataset, band.index - 1
     return BandInfo(
         source=band.path,
         index=band.index,
         dtype=band.dtype,
         nodata=band.nodata,
-        description=dataset.descriptions[i],
+        description=dataset.descriptions[i] or called,
         scale=dataset.scales[i],
         offset=dataset.offsets[i],
         units=dataset.units[i],

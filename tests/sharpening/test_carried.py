@@ -210,6 +210,23 @@ def test_what_a_band_says_of_itself_follows_it(tmp_path, reproject):
         assert "STATISTICS_MEAN" not in fused.tags(1)
 
 
+@pytest.mark.parametrize("reproject", [False, True])
+def test_bands_without_names_are_called_as_their_files(tmp_path, reproject):
+    """One that has a name keeps it; others are called what the names of all files do not share."""
+    scene = make_scene(tmp_path)
+    names, files = ("LC08_B2", "LC08_B3", "LC08_nir", "LC08_B10"), []
+    for name, band in zip(names, scene.ms_image, strict=True):
+        own = ["near infrared"] if name == "LC08_nir" else []
+        files.append(str(write(tmp_path / f"{name}.TIF", band, scene.ms_transform, names=own)))
+    if reproject:
+        with rasterio.open(scene.pan, "r+") as dataset:
+            dataset.crs = "EPSG:25833"
+    pair, out = PairOptions(bidx=(4, 1, 3), reproject=reproject), tmp_path / "out.tif"
+    sharpen(str(scene.pan), files, out, SharpenOptions(method="exp", pair=pair))
+    with rasterio.open(out) as dataset:
+        assert dataset.descriptions == ("B10", "B2", "near infrared")
+
+
 def test_of_many_ms_files_only_what_they_share_is_said_of_all(tmp_path):
     scene = make_scene(tmp_path)
     files = []
