@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pancli.methods.moments import Moments
+from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import mtf_radius, reduce_masked
 from pancli.scene import TiledScene
@@ -262,7 +263,7 @@ def _pan_span(axis: AxisMap, start: int, stop: int, margin: int) -> tuple[int, i
 def _read(scene: TiledScene, ms_window: Window) -> _Patch:
     """One window with all the pan that any shift within reach can ask for."""
     placement = scene.info.placement
-    ratio = max(placement.rows.ratio, placement.cols.ratio)
+    ratio = coarsest_ratio(placement)
     margin = mtf_radius(ratio, scene.info.mean_gain) + math.ceil((REACH + 2) * ratio)
     rows, cols = (
         _pan_span(axis, *span, margin) for axis, span in zip(placement.axes, ms_window.spans, strict=True)

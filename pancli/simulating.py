@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pancli.device import find_device
 from pancli.errors import UsageError
 from pancli.raster.together import PlacedImage, check_folder, prepare_folder, write_together
 from pancli.sensors import find_sensor
-from pancli.simulation.instruments import Instrument, instrument_like, random_instrument, with_bits
+from pancli.simulation.instruments import Instrument, instrument_like, random_instrument
 from pancli.simulation.scenes import SimulatedPair, seeded_pair
 
 DTYPES = ("uint16", "uint8", "float32")
@@ -130,7 +130,7 @@ def _instrument(options: SimulateOptions, seed: int) -> Instrument:
         instrument = random_instrument(rng, options.bands, options.ratio)
     else:
         instrument = instrument_like(find_sensor(options.sensor), options.bands, rng)
-    return with_bits(instrument, min(instrument.bits, 8)) if options.dtype == "uint8" else instrument
+    return replace(instrument, bits=min(instrument.bits, 8)) if options.dtype == "uint8" else instrument
 
 
 def _images(

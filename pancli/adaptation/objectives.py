@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from pancli.adaptation.samples import Sample, Samples, full_samples, reduced_samples
 from pancli.methods.network import scene_units
+from pancli.methods.statistics import coarsest_ratio
 from pancli.methods.units import Units
 from pancli.methods.views import cut
 from pancli.metrics.structure import local_correlation
-from pancli.resampling import degrade, low_pass, mtf_radius
+from pancli.resampling import degrade_bands, low_pass, mtf_radius
 from pancli.scene import TiledScene
 from pancli.tiling import Window
 
@@ -76,17 +76,14 @@ def _full_loss(patch: Patch, sample: Sample, units: Units) -> Tensor:
 def _spectral(patch: Patch, sample: Sample, units: Units) -> Tensor:
     image, members = sample.image, list(patch.members)
     placement, gains = image.info.placement, image.info.gains
-    reach = max(mtf_radius(max(placement.rows.ratio, placement.cols.ratio), gain) for gain in gains)
+    reach = max(mtf_radius(coarsest_ratio(placement), gain) for gain in gains)
     inside = patch.window.intersect(image.tile.window)
     window = placement.ms_inside(inside.grow(-reach)).intersect(image.ms_window)
     rows, cols = window.slices_in(image.ms_window)
     ms = units.of_bands(image.ms)[members, rows, cols]
     valid = image.ms_valid[None, rows, cols].to(ms)
-    reduced = [
-        degrade(band, placement, patch.window, window, gains[member])
-        for band, member in zip(patch.fused, members, strict=True)
-    ]
-    return _mean_error(torch.stack(reduced) - ms, units.weight()[members], valid)
+    reduced = degrade_bands(patch.fused, placement, (patch.window, window), [gains[i] for i in members])
+    return _mean_error(reduced - ms, units.weight()[members], valid)
 
 
 def _mean_error(error: Tensor, weight: Tensor, valid: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, TileImage
 from pancli.methods.units import Units
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade, mtf_radius, reduce_masked, upsample
+from pancli.resampling import degrade_bands, mtf_radius, reduce_masked, upsample
 from pancli.scene import TiledScene
 from pancli.tiling import Tile, Window
 
@@ -127,8 +127,7 @@ def _observed(pan: Tensor, pan_valid: Tensor, truth: Tensor, valid: Tensor, info
     )
     placement = Placement(*axes)
     coarse = Window(0, 0, *placement.ms_shape)
-    bands = [degrade(band, placement, fine, coarse, g) for band, g in zip(truth, info.gains, strict=True)]
-    ms = torch.stack(bands)
+    ms = degrade_bands(truth, placement, (fine, coarse), info.gains)
     return TileImage(
         tile=Tile(fine, fine),
         pan=pan,

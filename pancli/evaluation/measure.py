@@ -15,13 +15,14 @@ from torch import Tensor
 from pancli.evaluation.images import EvaluationTile
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo
+from pancli.methods.statistics import coarsest_ratio
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.quality_index import block_quality, cut_blocks, sliding_quality
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.structure import SSIM_SIZE, edge_strength, local_correlation, ssim_map
 from pancli.metrics.sums import Mean
 from pancli.metrics.windows import whole_windows
-from pancli.resampling import degrade, low_pass, low_pass_radius, mtf_radius
+from pancli.resampling import degrade, degrade_bands, low_pass, low_pass_radius, mtf_radius
 from pancli.tiling import Window
 
 
@@ -112,8 +113,7 @@ class AgainstReferenceSums:
 
 def margin(info: PairInfo, block: int) -> int:
     """How far, in pan pixels, the measures look beyond a core."""
-    ratio = max(info.placement.rows.ratio, info.placement.cols.ratio)
-    filters = max(low_pass_radius(ratio, gain) for gain in info.gains)
+    filters = max(low_pass_radius(coarsest_ratio(info.placement), gain) for gain in info.gains)
     return max(filters, block, SSIM_SIZE, 4 * half_window(info))
 
 
@@ -227,14 +227,10 @@ def _reduced(image: EvaluationTile, info: PairInfo, area: Window) -> tuple[Tenso
     weight is on valid pixels.
     """
     placement, where = info.placement, image.tile.window
-    ratio = max(placement.rows.ratio, placement.cols.ratio)
-    footprint = max(mtf_radius(ratio, gain) for gain in info.gains)
+    footprint = max(mtf_radius(coarsest_ratio(placement), gain) for gain in info.gains)
     window = placement.ms_inside(image.tile.core.intersect(area.grow(-footprint))).intersect(image.ms_window)
     weight = degrade(image.valid[None].double(), placement, where, window, min(info.gains))[0]
     rows, cols = window.slices_in(image.ms_window)
     keep = image.ms_valid[rows, cols] & (weight > 0.99)
-    reduced = [
-        degrade(band, placement, where, window, gain)[keep]
-        for band, gain in zip(image.fused, info.gains, strict=True)
-    ]
-    return torch.stack(reduced), image.ms[:, rows, cols][:, keep]
+    reduced = degrade_bands(image.fused, placement, (where, window), info.gains)
+    return reduced[:, keep], image.ms[:, rows, cols][:, keep]

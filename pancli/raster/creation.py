@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rasterio.io import DatasetWriter
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
 from pancli.raster.commit import FAILURES, write_error
+from pancli.raster.source import hearing
 from pancli.raster.spec import OutputSpec
 
 BLOCK = 512
@@ -68,28 +68,12 @@ def _check_options(spec: OutputSpec) -> None:
 @contextmanager
 def _options_understood(spec: OutputSpec) -> Iterator[None]:
     """GDAL only warns of creation options it ignores, through rasterio's log: here that is a refusal."""
-    heard = _Listener()
-    logger = logging.getLogger("rasterio._env")
-    logger.addHandler(heard)
-    try:
+    with hearing() as heard:
         yield
-    finally:
-        logger.removeHandler(heard)
-    for message in heard.messages:
+    for message in heard:
         if "creation option" in message:
             text = message.partition(" in ")[2] or message
             raise OutputError(f"--co: {text.strip().rstrip('.')} (writing {spec.path})")
-
-
-class _Listener(logging.Handler):
-    """Keeps what is logged at WARNING and above."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
 
 
 def _profile(spec: OutputSpec) -> dict[str, Any]:

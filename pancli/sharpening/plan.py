@@ -34,7 +34,7 @@ _MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
-class Shift:
+class MsShift:
     """How ms was moved onto pan, in pan pixels; how it was measured, where it was."""
 
     down: float = 0.0
@@ -77,7 +77,7 @@ class Plan:
     area: Area
     spec: OutputSpec
     tile_size: int
-    shift: Shift
+    shift: MsShift
     options: SharpenOptions
     tagged: bool
     warnings: tuple[str, ...] = field(default=())
@@ -225,21 +225,21 @@ def _union(a: Window, b: Window) -> Window:
     )
 
 
-def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[Shift, list[str]]:
+def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[MsShift, list[str]]:
     if isinstance(options.coregister, tuple):
-        return Shift(*options.coregister), []
+        return MsShift(*options.coregister), []
     if options.coregister != "auto":
-        return Shift(), []
+        return MsShift(), []
     measured = measure_shift(scene)
     if measured.confident:
-        return Shift(round(measured.down, 4), round(measured.right, 4), measured), []
-    return Shift(measured=measured), [
+        return MsShift(round(measured.down, 4), round(measured.right, 4), measured), []
+    return MsShift(measured=measured), [
         "--coregister auto: the shift could not be measured with confidence "
         f"({measured.confidence:.2f}); none applied"
     ]
 
 
-def _shifted(scene: TiledScene, shift: Shift) -> TiledScene:
+def _shifted(scene: TiledScene, shift: MsShift) -> TiledScene:
     """The scene with ms moved. The area stays: ms is replicated past its border by as much as it moved."""
     if not shift.applied:
         return scene

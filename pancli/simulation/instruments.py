@@ -225,8 +225,3 @@ def instrument_like(sensor: Sensor, bands: int, rng: np.random.Generator) -> Ins
     )
     known = sensor.of_bands(instrument.band_names, range(1, bands + 1), bands)
     return replace(instrument, ms_gains=known.gains(bands))
-
-
-def with_bits(instrument: Instrument, bits: int) -> Instrument:
-    """The same instrument counting in another number of bits."""
-    return replace(instrument, bits=bits)
