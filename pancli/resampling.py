@@ -33,6 +33,9 @@ _SMALL = 192  # pan pixels: the side up to which leaving out zeros takes longer 
 _KEPT = 64  # weights along an axis, without their zeros, that are kept: some 50 kB each
 
 _TRUNCATION = 4.0  # standard deviations of the Gaussian kept on each side: 6e-5 of its mass is dropped
+# Pan pixels: the narrowest Gaussian. Truncated, it still reaches the pixels on both sides of a centre between
+# them, whatever rounding does to it; a pixel that a centre lies on has all of the weight.
+_NARROWEST = 0.500001 / _TRUNCATION
 
 
 def cubic_kernel(x: Tensor) -> Tensor:
@@ -69,8 +72,9 @@ def mtf_sigma(ratio: float, gain: float) -> float:
     """Standard deviation, in pan pixels, of the Gaussian blur whose MTF is ``gain`` at the ms Nyquist.
 
     Aiazzi et al., "MTF-tailored multiscale fusion of high-resolution MS and Pan imagery", PE&RS 2006.
+    Gains near 1 have that of the narrowest blur that finds a pixel everywhere, an eighth of one.
     """
-    return ratio * math.sqrt(-2.0 * math.log(gain)) / math.pi
+    return max(ratio * math.sqrt(-2.0 * math.log(gain)) / math.pi, _NARROWEST)
 
 
 def mtf_radius(ratio: float, gain: float) -> int:

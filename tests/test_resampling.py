@@ -105,6 +105,21 @@ def test_degradation_keeps_a_constant_up_to_the_border():
     assert torch.allclose(matrix.sum(1), torch.ones(10, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("gain", [0.98, 0.982, 0.996, 0.9999, 1 - 2**-53])
+@pytest.mark.parametrize(
+    ("ratio", "offset"), [(2.0, 0.0), (2.0, 1e-9), (3.0, 0.0), (4.0, 0.0), (4.0, 0.1), (29.9 / 14.99, 0.3)]
+)
+def test_a_constant_stays_constant_whatever_the_gain(ratio, offset, gain):
+    axis = AxisMap(1 / ratio, offset, 10)
+    matrix = degradation_matrix(axis, (1, 9), (0, int(10 * ratio)), gain)
+    assert torch.allclose(matrix.sum(1), torch.ones(8, dtype=torch.float64), atol=1e-15)
+
+
+def test_the_sharpest_gain_takes_both_pixels_beside_a_centre_between_them():
+    matrix = degradation_matrix(AxisMap(0.5, 1e-9, 10), (1, 9), (0, 20), 1 - 2**-53)
+    assert torch.allclose(matrix.topk(2).values, torch.full((8, 2), 0.5, dtype=torch.float64), atol=1e-6)
+
+
 def test_sigma_is_that_of_a_gaussian_with_this_transfer_function():
     sigma = mtf_sigma(4.0, 0.3)
     assert math.exp(-2 * (math.pi * sigma / 8) ** 2) == pytest.approx(0.3)
