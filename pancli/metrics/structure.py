@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pancli.metrics.windows import gaussian, weighted_means, window_sums
@@ -9,6 +10,7 @@ from pancli.metrics.windows import gaussian, weighted_means, window_sums
 SSIM_SIZE = 11
 _SSIM_SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
+_FLAT = 1e-12  # of a local mean: deviations as small are of float64 arithmetic
 
 
 def ssim_map(x: Tensor, y: Tensor, peak: float) -> Tensor:
@@ -63,18 +65,21 @@ def local_correlation(images: Tensor, pan: Tensor, half: int) -> Tensor:
 
     Returns:
         (B, H - 4 half + 2, W - 4 half + 2), in [-1, 1]: pixels whose windows' windows lie inside the image;
-        the first one is pixel ``2 half - 2``.
+        the first one is pixel ``2 half - 2``. Zero where either image is flat but for rounding.
     """
-    return _correlation(_less_mean(images, half), _less_mean(pan, half), half)
+    size = 2 * half
+    (x, x_flat), (y, y_flat) = (_less_mean(image, half) for image in (images, pan))
+    xy, xx, yy = (window_sums(v, size, size) for v in (x * y, x * x, y * y))
+    known = (xx > x_flat) & (yy > y_flat)
+    # Two roots: the product of two small sums may be none.
+    power = torch.where(known, xx, 1.0).sqrt() * torch.where(known, yy, 1.0).sqrt()
+    return torch.where(known, xy / power, 0.0).clamp(-1, 1)
 
 
-def _less_mean(image: Tensor, half: int) -> Tensor:
+def _less_mean(image: Tensor, half: int) -> tuple[Tensor, Tensor]:
+    """Each pixel less the mean around it; and up to which sum of its squares a window of that is flat."""
     size, first = 2 * half, half - 1
     means = window_sums(image, size, size) / size**2
-    return image[..., first : first + means.shape[-2], first : first + means.shape[-1]] - means
-
-
-def _correlation(x: Tensor, y: Tensor, half: int) -> Tensor:
-    size, floor = 2 * half, 1e-20
-    xy, xx, yy = (window_sums(v, size, size) for v in (x * y, x * x, (y * y).expand_as(x)))
-    return (xy / ((xx.clamp_min(floor) * yy.clamp_min(floor)).sqrt() + floor)).clamp(-1, 1)
+    rows, cols = (slice(first, first + side) for side in means.shape[-2:])
+    down, right = (slice(first, max(side - half, first)) for side in means.shape[-2:])
+    return image[..., rows, cols] - means, (size * _FLAT * means[..., down, right]).square()

@@ -66,3 +66,19 @@ def test_local_correlation_equals_plain_loops(pair, half):
     for row, col in ((0, 0), (5, 3), tuple(n - 1 for n in found.shape[1:])):
         expected = plain_local_correlation(x[1], pan[0], row + first, col + first, half)
         assert float(found[1, row, col]) == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-12, 1e-8, 1e9])
+def test_local_correlation_does_not_depend_on_units(pair, scale):
+    x, pan = (torch.from_numpy(v) for v in (pair[0], pair[1][:1]))
+    found = local_correlation(scale * x, scale**0.5 * pan, 2)
+    torch.testing.assert_close(found, local_correlation(x, pan, 2), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e9])
+def test_local_correlation_with_what_is_flat_but_for_rounding_is_none(pair, scale):
+    x, pan = (scale * torch.from_numpy(v) for v in (pair[0], pair[1][:1]))
+    x = torch.cat([torch.full_like(x[:, :, :11], 0.3 * scale), x[:, :, 11:]], 2)
+    found = local_correlation(x, pan, 2)
+    assert bool((found[:, :, :5] == 0).all())
+    assert bool((found[:, :, 8:] != 0).all())
