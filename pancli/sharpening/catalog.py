@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pancli.device import CPU
-from pancli.errors import UsageError
+from pancli.errors import MethodError, UsageError
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
@@ -49,8 +49,18 @@ class GdalMethod:
         """Nothing is global."""
 
     def fuse(self, image: TileImage, state: Any) -> Tensor:
-        """See :class:`pancli.methods.protocol.Method`."""
-        return torch.from_numpy(self.vrt.read(image.tile.window)).to(image.pan.device)
+        """See :class:`pancli.methods.protocol.Method`.
+
+        Raises:
+            MethodError: GDAL spread NaN over valid pixels, as its interpolation does even where it is tagged.
+        """
+        fused = torch.from_numpy(self.vrt.read(image.tile.window)).to(image.pan.device)
+        if bool((fused.isnan().any(0) & image.valid).any()):
+            raise MethodError(
+                "GDAL spreads the NaN of gaps over valid pixels beside them; give the gaps a number "
+                "(gdalwarp -srcnodata nan -dstnodata -9999), or use --method brovey"
+            )
+        return fused
 
 
 def method_names() -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from pancli.errors import MethodError
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.sharpening.catalog import method_names
@@ -51,6 +52,17 @@ def test_nan_is_masked_without_a_tag(tmp_path):
     assert (mask == expected_mask()).all()
     assert dataset.nodata is None
     assert np.isfinite(fused).all()
+
+
+@pytest.mark.parametrize("nodata", [None, np.nan])
+def test_gdal_which_spreads_nan_says_what_to_do(tmp_path, nodata):
+    scene = spoil(tmp_path / "a", np.nan, nodata=nodata, dtype="float32")
+    with pytest.raises(MethodError, match=r"gdalwarp .* --method brovey"):
+        run(scene, tmp_path / "a.tif", "gdal")
+    numbered = spoil(tmp_path / "b", -9999, nodata=-9999, dtype="float32")
+    fused, mask, _ = run(numbered, tmp_path / "b.tif", "gdal")
+    assert (mask == expected_mask()).all()
+    assert fused[:, mask].min() > 0
 
 
 def test_nodata_given_counts_without_a_tag(tmp_path):
