@@ -17,7 +17,7 @@ import typer
 
 from pancli.cli.options import Quiet
 from pancli.cli.sharpening import takes_sharpening_options
-from pancli.cli.showing import warn
+from pancli.cli.showing import plain_console, warn
 from pancli.errors import InputError
 
 if TYPE_CHECKING:
@@ -222,7 +222,6 @@ def _showing(count: int, stdout: TextIO, *, quiet: bool) -> Iterator[_Show]:
 
 @contextmanager
 def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -231,7 +230,7 @@ def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True, markup=False, highlight=False)
+    console = plain_console(stderr=True)
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("batch", total=count)
 

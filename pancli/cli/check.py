@@ -18,7 +18,7 @@ from pancli.cli.options import (
     SensorName,
     pair_options,
 )
-from pancli.cli.showing import warn
+from pancli.cli.showing import plain_console, warn
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,9 +75,7 @@ def _split_files(files: list[str], pan: str | None, ms: list[str]) -> tuple[str,
 
 
 def _print(report: PairReport) -> None:
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
+    console = plain_console()
     if report.files:
         console.print(_files_table(report.files))
     if report.bands:

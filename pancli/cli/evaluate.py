@@ -22,7 +22,7 @@ from pancli.cli.options import (
     pair_options,
 )
 from pancli.cli.progress import tile_progress
-from pancli.cli.showing import warn
+from pancli.cli.showing import plain_console, warn
 from pancli.metrics.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ def _show(report: EvaluationReport, *, as_json: bool) -> None:
 
 
 def _print_table(report: EvaluationReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -128,7 +127,7 @@ def _print_table(report: EvaluationReport) -> None:
     table.add_column("definition", overflow="fold")
     for key, figure in report.figures.items():
         table.add_row(key, "-" if figure.value is None else f"{figure.value:.5f}", figure.variant)
-    console = Console(markup=False, highlight=False)
+    console = plain_console()
     console.print(table)
     height, width = report.shapes["evaluated"]
     console.print(

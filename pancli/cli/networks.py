@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pancli.cli.options import Json
-from pancli.cli.showing import wide_console
+from pancli.cli.showing import plain_console, wide_console
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +62,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_one(row: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -74,7 +73,7 @@ def _print_one(row: dict[str, Any]) -> None:
             for label, text in _lines(key, value):
                 table.add_row(label, text)
         table.add_row("", "")
-    Console(markup=False, highlight=False).print(table)
+    plain_console().print(table)
 
 
 def _lines(key: str, value: Any) -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import typer
 
+from pancli.cli.showing import plain_console
+
 
 @contextmanager
 def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
@@ -23,11 +25,15 @@ def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, in
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=plain_console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
 
         def update(stage: str, done: int, total: int) -> None:

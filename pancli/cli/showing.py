@@ -20,11 +20,16 @@ def warn(warnings: Iterable[str]) -> None:
         typer.echo(f"pancli: warning: {warning}", err=True)
 
 
+def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Where text is shown as it is: names of files may look like markup, or like codes of emoji."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
+
+
 def wide_console(width: int = _WIDTH) -> Console:
     """Where tables go, so many columns wide where nobody looks.
 
     Into a pipe or a file Rich takes 80 and would cut numbers off.
     """
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else width)
+    return plain_console(width=None if sys.stdout.isatty() else width)

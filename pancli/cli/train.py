@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import Device, Quiet
-from pancli.cli.showing import warn
+from pancli.cli.showing import plain_console, warn
 
 if TYPE_CHECKING:
     from pancli.training.run import Told
@@ -118,18 +118,17 @@ def _describe(told: Told) -> str:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[Told], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     pace = _Pace()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=plain_console(stderr=True), transient=True) as progress:
         task, stage = progress.add_task(name, total=None, rate=""), ""
 
         def update(told: Told) -> None:

@@ -133,9 +133,9 @@ def test_usage_errors_exit_two_and_name_the_option(pancli, args, word):
     assert word in result.stderr
 
 
-def test_brackets_in_names_are_printed_as_they_are(pancli, pair, tmp_path):
-    odd = write(tmp_path / "a[red]b.tif", np.asarray(pair.ms_image), pair.ms_transform)
-    assert "[red]b.tif" in pancli(pair.pan, odd).stdout.replace("\n", "")
+def test_names_like_markup_or_emoji_are_printed_as_they_are(pancli, pair, tmp_path):
+    odd = write(tmp_path / "a:rocket:[red]b.tif", np.asarray(pair.ms_image), pair.ms_transform)
+    assert "a:rocket:[red]b.tif" in pancli(pair.pan, odd).stdout.replace("\n", "")
 
 
 @pytest.mark.parametrize(
