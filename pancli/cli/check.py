@@ -18,7 +18,7 @@ from pancli.cli.options import (
     SensorName,
     pair_options,
 )
-from pancli.cli.showing import plain_console, warn
+from pancli.cli.showing import warn, wide_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,7 +75,7 @@ def _split_files(files: list[str], pan: str | None, ms: list[str]) -> tuple[str,
 
 
 def _print(report: PairReport) -> None:
-    console = plain_console()
+    console = wide_console()
     if report.files:
         console.print(_files_table(report.files))
     if report.bands:
@@ -83,7 +83,7 @@ def _print(report: PairReport) -> None:
         console.print(_bands_table(report.bands))
     if report.refusal is None:
         console.print()
-        console.print("\n".join(_summary(report)))
+        console.print("\n".join(_summary(report)), soft_wrap=True)
 
 
 def _files_table(files: tuple[FileReport, ...]) -> Table:
@@ -91,7 +91,7 @@ def _files_table(files: tuple[FileReport, ...]) -> Table:
 
     table = Table(box=None, pad_edge=False)
     for title in ("", "file", "columns x rows", "pixel", "CRS"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in ("columns x rows", "pixel"))
     for file in files:
         down, across = file.pixel_size
         table.add_row(
@@ -108,17 +108,21 @@ def _bands_table(bands: tuple[BandReport, ...]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("band", "type", "nodata"):
-        table.add_column(title, overflow="fold")
+    table.add_column("band", overflow="fold")
+    for title in ("type", "nodata"):
+        table.add_column(title, no_wrap=True)
     for title in ("min", "1 %", "99 %", "max"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for band in bands:
-        numbers = (band.minimum, band.low, band.high, band.maximum)
-        nodata = "-" if band.nodata is None else f"{band.nodata}"
-        table.add_row(
-            band.name, band.dtype, nodata, *("-" if value is None else f"{value:.6g}" for value in numbers)
-        )
+        numbers = (band.nodata, band.minimum, band.low, band.high, band.maximum)
+        table.add_row(band.name, band.dtype, *map(_number, numbers))
     return table
+
+
+def _number(value: float | str | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:.6g}"
 
 
 def _summary(report: PairReport) -> list[str]:

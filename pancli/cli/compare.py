@@ -169,7 +169,8 @@ def _print_table(report: CompareReport) -> None:
     higher = [TITLES[key] for key in report.shown if HIGHER_IS_BETTER[key]]
     console.print(
         f"\n* best, exp aside; higher is better for {', '.join(higher)}, lower for the rest; "
-        f"sensor {report.sensor}"
+        f"sensor {report.sensor}",
+        soft_wrap=True,
     )
 
 

@@ -22,7 +22,7 @@ from pancli.cli.options import (
     pair_options,
 )
 from pancli.cli.progress import tile_progress
-from pancli.cli.showing import plain_console, warn
+from pancli.cli.showing import warn, wide_console
 from pancli.metrics.profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -127,10 +127,11 @@ def _print_table(report: EvaluationReport) -> None:
     table.add_column("definition", overflow="fold")
     for key, figure in report.figures.items():
         table.add_row(key, "-" if figure.value is None else f"{figure.value:.5f}", figure.variant)
-    console = plain_console()
+    console = wide_console()
     console.print(table)
     height, width = report.shapes["evaluated"]
     console.print(
         f"\n{report.valid_pixels} valid of {width} x {height} pixels, {report.blocks[0]} of "
-        f"{report.blocks[1]} blocks; sensor {report.sensor}, profile {report.profile}"
+        f"{report.blocks[1]} blocks; sensor {report.sensor}, profile {report.profile}",
+        soft_wrap=True,
     )

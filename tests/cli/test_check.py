@@ -133,6 +133,25 @@ def test_usage_errors_exit_two_and_name_the_option(pancli, args, word):
     assert word in result.stderr
 
 
+def test_numbers_and_lines_are_whole_where_nobody_looks(pancli, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    scene = make_scene(tmp_path / "small", size=(256, 256), dtype="float32")
+    for path, image, transform in (
+        (scene.pan, scene.pan_image, scene.pan_transform),
+        (scene.ms, scene.ms_image, scene.ms_transform),
+    ):
+        least = float(np.finfo(np.float32).min)
+        write(path, image * np.float32(-1.23456e-9), transform, nodata=least, names=["a long name of a band"])
+    printed = pancli(scene.pan, scene.ms).stdout
+    (row,) = (line for line in printed.splitlines() if line.startswith("pan "))
+    assert row.split()[2] == "-3.40282e+38"
+    numbers = [float(word) for word in row.split()[3:]]
+    assert numbers == pytest.approx(sorted(numbers))
+    assert numbers[0] == pytest.approx(-1.23456e-9 * scene.pan_image.max(), rel=1e-5)
+    (shift,) = (line for line in printed.splitlines() if line.startswith("shift "))
+    assert shift.endswith("windows")
+
+
 def test_names_like_markup_or_emoji_are_printed_as_they_are(pancli, pair, tmp_path):
     odd = write(tmp_path / "a:rocket:[red]b.tif", np.asarray(pair.ms_image), pair.ms_transform)
     assert "a:rocket:[red]b.tif" in pancli(pair.pan, odd).stdout.replace("\n", "")
