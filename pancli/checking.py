@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,23 @@ from pancli.errors import InputError, PairError, PancliError
 from pancli.fill import SAMPLE_GRID, SAMPLE_SIDE, Read, fill_warnings
 from pancli.methods.alignment import UNASKED
 from pancli.methods.protocol import PairInfo
+from pancli.methods.statistics import ms_grid_margin, no_valid_pixel
 from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
 from pancli.raster.grid import Grid, crs_name
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import SourceName, gdal_env, open_source
 from pancli.registration import REACH, ShiftReport, measure_shift
-from pancli.scene import open_scene
+from pancli.scene import TiledScene, open_scene
 from pancli.sensors import Sensor, find_sensor
-from pancli.tiling import Window, sample_starts
+from pancli.tiling import Tile, Window, plan_tiles, sample_starts
 
 NOTICEABLE_SHIFT = 0.5
 """Pan pixels between pan and ms from which a fused image shows it."""
 
 _SATURATED = 0.005  # share of a band's pixels at full scale that is worth a warning
+_WHOLE = SAMPLE_SIDE * SAMPLE_GRID  # pixels: the side up to which all of an image is read
+_FITTED = 128  # pan pixels: the side of what is interpolated at once
 _FULL_SCALES = tuple(2.0**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16))
 
 
@@ -112,7 +115,8 @@ class PairReport:
 
     Attributes:
         files: Pan, then every ms file, as far as they can be opened.
-        refusal: What ``sharpen`` would say instead of sharpening, or None. Then the rest is missing.
+        refusal: What ``sharpen`` would say instead of sharpening, or None. Then the rest is missing, unless
+            it is what masks leave of the pixels that is refused: by every method but ``exp``.
         ratio: Pan pixels per ms pixel, (down, across).
         bands: Pan, then the ms bands in the order they are stacked.
         coverage: Overlap and masks.
@@ -186,10 +190,12 @@ def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairR
     pan_sample = _sample(pair.read_pan, pair.pan_grid.shape, 1)
     ms_sample = _sample(pair.read_ms, pair.ms_grid.shape, len(pair.bands))
     info = PairInfo(len(pair.bands), placement, sensor.of_bands(*pair.taken))
-    shift = measure_shift(open_scene(pair, info, overlap, overlap))
+    scene = open_scene(pair, info, overlap, overlap)
+    shift = measure_shift(scene)
     bands = _describe_bands(pair, pan_sample, ms_sample)
     return PairReport(
         files=files,
+        refusal=_refusal(scene, pan_sample, ms_sample),
         ratio=(placement.rows.ratio, placement.cols.ratio),
         bands=bands,
         coverage=_coverage(pair, overlap, pan_sample, ms_sample),
@@ -199,6 +205,7 @@ def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairR
             *_shift_warnings(shift, placement),
             *_mask_warnings("PAN", pan_sample, pair.read_pan, pair.pan_grid),
             *_mask_warnings("MS", ms_sample, pair.read_ms, pair.ms_grid),
+            *_apart_warnings(scene, pan_sample, ms_sample),
             *_saturation_warnings(bands),
         ),
     )
@@ -235,15 +242,48 @@ class _Sample:
 
 def _sample(read: Read, shape: tuple[int, int], bands: int) -> _Sample:
     image = Window(0, 0, *shape)
-    rows, cols = (sample_starts(size, SAMPLE_SIDE, SAMPLE_GRID) for size in shape)
     values, total, known = [np.zeros((bands, 0), np.float32)], 0, 0
-    for window in (
-        Window(row, col, SAMPLE_SIDE, SAMPLE_SIDE).intersect(image) for row in rows for col in cols
-    ):
+    for window in _windows(image):
         pixels, valid = read(window)
         values.append(pixels.reshape(bands, *valid.shape)[:, valid])
         total, known = total + window.size, known + int(valid.sum())
     return _Sample(np.concatenate(values, axis=1), known / total, total == image.size)
+
+
+def _windows(part: Window) -> Iterator[Window]:
+    """What is looked at of an image: all of it up to ``_WHOLE`` pixels a side, else windows all over it."""
+    rows, cols = (sample_starts(size, SAMPLE_SIDE, SAMPLE_GRID) for size in part.shape)
+    for row in rows:
+        for col in cols:
+            yield Window(part.row + row, part.col + col, SAMPLE_SIDE, SAMPLE_SIDE).intersect(part)
+
+
+def _refusal(scene: TiledScene, pan: _Sample, ms: _Sample) -> str | None:
+    """What fitting would say of what masks leave, where all of it can be looked at."""
+    empty = any(sample.whole and sample.valid == 0 for sample in (pan, ms))
+    if not empty and max(scene.area.shape) > _WHOLE:
+        return None
+    return str(no_valid_pixel()) if empty or not _can_fit(scene) else None
+
+
+def _can_fit(scene: TiledScene) -> bool:
+    """Whether there is an ms pixel that methods can learn from, as networks do in their first pass."""
+    gain = scene.info.mean_gain
+    margin = scene.margin(ms_grid_margin(scene.info, gain))
+    for tile in plan_tiles(scene.area, _FITTED, margin, scene.bounds):
+        image = scene.load(tile)
+        if image is not None and image.ms_core_samples(gain)[0].numel():
+            return True
+    return False
+
+
+def _apart_warnings(scene: TiledScene, pan: _Sample, ms: _Sample) -> list[str]:
+    """A warning where both images have valid pixels, but nowhere the same; of a small overlap, a refusal."""
+    if 0 in (pan.valid, ms.valid) or max(scene.area.shape) <= _WHOLE:
+        return []
+    if any(scene.load(Tile(window, window)) is not None for window in _windows(scene.area)):
+        return []
+    return ["no pixel that is valid in PAN and in MS was found in a sample of them; check nodata and masks"]
 
 
 def _describe_bands(pair: Pair, pan: _Sample, ms: _Sample) -> tuple[BandReport, ...]:

@@ -9,8 +9,9 @@ import pytest
 from affine import Affine
 
 from pancli.checking import check_pair
-from pancli.errors import UsageError
+from pancli.errors import MethodError, UsageError
 from pancli.raster.pair import Pair, PairOptions
+from pancli.sharpening import SharpenOptions, sharpen
 from tests.scenes import UTM, make_scene, write
 
 
@@ -129,6 +130,52 @@ def test_masks_without_valid_pixels_ask_for_nodata(tmp_path):
     assert report.bands[0].minimum is None
     assert report.coverage.pan_valid == 0
     json.dumps(report.as_dict(), allow_nan=False)
+
+
+def valid_halves(scene, *, pan, ms):
+    """Rewrite a float32 scene with NaN outside these columns, as shares of the width."""
+    for path, image, transform, (first, stop) in (
+        (scene.pan, scene.pan_image, scene.pan_transform, pan),
+        (scene.ms, scene.ms_image, scene.ms_transform, ms),
+    ):
+        columns = (np.arange(image.shape[-1]) + 0.5) / image.shape[-1]
+        write(path, np.where((columns > first) & (columns < stop), image, np.float32(np.nan)), transform)
+
+
+@pytest.mark.parametrize(
+    ("pan", "ms", "refused"),
+    [
+        ((0, 0.5), (0.5, 1), True),
+        ((0, 1), (1, 1), True),
+        ((1, 1), (0, 1), True),
+        ((0, 0.52), (0.5, 1), True),  # valid together, but no ms pixel has all the pan it was made of
+        ((0, 0.6), (0.4, 1), False),
+    ],
+)
+def test_masks_that_leave_nothing_are_refused_as_sharpen_does(tmp_path, pan, ms, refused):
+    scene = make_scene(tmp_path / "s", size=(96, 128), dtype="float32")
+    valid_halves(scene, pan=pan, ms=ms)
+    report = checked(scene)
+    assert report.coverage.pan_valid == pytest.approx(pan[1] - pan[0], abs=0.01)
+    said = None
+    try:
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="bandset"))
+    except MethodError as error:
+        said = str(error)
+    assert (said is not None) == refused
+    assert report.refusal == said
+
+
+def test_masks_that_leave_nothing_of_a_sample_are_a_warning(tmp_path):
+    scene = make_scene(tmp_path / "s", size=(520, 640), dtype="float32")
+    valid_halves(scene, pan=(0, 0.5), ms=(0.5, 1))
+    report = checked(scene)
+    assert report.refusal is None
+    assert warned(report, "valid in PAN and in MS", "sample")
+    valid_halves(scene, pan=(0, 0.6), ms=(0.4, 1))
+    assert not warned(checked(scene), "valid in PAN and in MS")
+    valid_halves(scene, pan=(0, 1), ms=(1, 1))
+    assert "nothing to fit" in checked(scene).refusal
 
 
 def test_pixels_at_full_scale_are_reported_as_saturated(tmp_path):

@@ -81,9 +81,9 @@ def _print(report: PairReport) -> None:
     if report.bands:
         console.print()
         console.print(_bands_table(report.bands))
-    if report.refusal is None:
+    if lines := _summary(report):
         console.print()
-        console.print("\n".join(_summary(report)), soft_wrap=True)
+        console.print("\n".join(lines), soft_wrap=True)
 
 
 def _files_table(files: tuple[FileReport, ...]) -> Table:
@@ -143,7 +143,8 @@ def _summary(report: PairReport) -> list[str]:
             f"shift    {found if shift.confident else 'not known'}; "
             f"confidence {shift.confidence:.2f}, {shift.used} of {len(shift.windows)} windows"
         )
-    lines.append("This pair can be sharpened.")
+    if report.refusal is None:
+        lines.append("This pair can be sharpened.")
     return lines
 
 

@@ -71,6 +71,15 @@ def test_a_refused_pair_exits_one_with_the_reason_on_stderr(pancli, pair):
     assert json.loads(as_json.stdout)["refusal"] in as_json.stderr
 
 
+def test_a_pair_of_which_masks_leave_nothing_exits_one_and_tells_what_it_found(pancli, pair):
+    write(pair.ms, np.full_like(pair.ms_image, np.nan), pair.ms_transform)
+    result = pancli(pair.pan, pair.ms)
+    assert result.exit_code == 1
+    assert "pancli: nothing to fit: 0 pixels are valid" in result.stderr
+    assert "valid    100 % of PAN, 0 % of MS\n" in result.stdout
+    assert "can be sharpened" not in result.stdout
+
+
 def test_a_missing_file_exits_one_without_a_traceback(pancli, pair, tmp_path):
     result = pancli(tmp_path / "none.tif", pair.ms)
     assert result.exit_code == 1
