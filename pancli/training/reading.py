@@ -18,6 +18,7 @@ from pancli.networks.weights import is_plain_name
 from pancli.training.recipe import (
     DECAYS,
     DISTANCES,
+    LEAST_MS,
     OPTIMISERS,
     PRECISIONS,
     REDUCTIONS,
@@ -141,6 +142,10 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
         yield from _source_rules(source)
     yield from _degradation_rules(recipe.degradation)
     yield from _schedule_rules("schedule", recipe.schedule)
+    if any(source.kind != "referenced" for source in recipe.sources):
+        least = recipe.degradation.least_side
+        wanted = f"{least} or more, for {LEAST_MS} ms pixels a side at the largest of degradation.ratios"
+        yield "schedule: region", recipe.schedule.region >= least, wanted
     yield from _optimiser_rules("optimiser", recipe.optimiser)
     yield from _loss_rules("loss", recipe.loss)
     taught = recipe.distillation is not None and not recipe.distillation.weights

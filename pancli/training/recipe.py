@@ -13,6 +13,9 @@ REDUCTIONS = ("mean", "sum")
 TEACHERS = ("encoder", "vae")
 PRECISIONS = ("float32", "bfloat16")
 
+LEAST_MS = 2
+"""ms pixels along an axis of a region: one alone has no spread, which units are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -64,6 +67,11 @@ class Degradation:
     blunt: float = 0.0
     misfit: float = 0.0
     gain_error: float = 0.0
+
+    @property
+    def least_side(self) -> int:
+        """Shortest side of a truth of which ms has :data:`LEAST_MS` pixels, wherever its grid lies."""
+        return math.ceil(max(self.ratios) * (LEAST_MS + self.phase))
 
 
 @dataclass(frozen=True, slots=True)

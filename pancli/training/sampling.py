@@ -15,7 +15,7 @@ from pancli.networks.registry import find_network
 from pancli.tiling import Window
 from pancli.training.images import Image, Room, pan_under
 from pancli.training.patches import Batch, cut_patch, random_corners, random_group
-from pancli.training.recipe import Recipe, Schedule, Source
+from pancli.training.recipe import LEAST_MS, Recipe, Schedule, Source
 from pancli.training.regions import (
     Region,
     choose_window,
@@ -63,14 +63,15 @@ class Sampler:
 
         Raises:
             RecipeError: An image is missing or not as expected, or the network takes no such patches.
-            TrainingError: An image is smaller than a patch, or has nowhere a region without nodata.
+            TrainingError: An image is smaller than a patch, so small that ms shows nothing, or has nowhere a
+                region without nodata.
         """
         traits = find_network(recipe.network).TRAITS
         _check_traits(recipe, traits)
         images = tuple(load_images(source, data, recipe.validation) for source in recipe.sources)
         for source, held in zip(recipe.sources, images, strict=True):
             for image in held:
-                _check_image(image, source, recipe.schedule.patch, traits)
+                _check_image(image, source, recipe, traits)
         region = recipe.schedule.region
         rooms = tuple(
             tuple(Room.of(image, _side(image, region, source)) for image in held)
@@ -151,18 +152,24 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
         )
 
 
-def _check_image(image: Image, source: Source, patch: int, traits: Traits) -> None:
-    """Refuse an image that no patch can be cut from.
+def _check_image(image: Image, source: Source, recipe: Recipe, traits: Traits) -> None:
+    """Refuse an image that no patch, or no region that shows anything, can be cut from.
 
     Raises:
         RecipeError: Its ratio is not the network's.
         TrainingError: It is too small.
     """
-    referenced = source.kind == "referenced"
+    referenced, patch = source.kind == "referenced", recipe.schedule.patch
     whole = Window(0, 0, *image.bands.shape[1:])
     known = (pan_under(image.placement, whole)[0] if referenced else whole).shape
     if min(known) < patch:
         raise TrainingError(f"no patch of {patch} pixels fits into {image.name} of {known} pixels")
+    side = min(*whole.shape, _side(image, recipe.schedule.region, source))
+    if side < (LEAST_MS if referenced else recipe.degradation.least_side):
+        raise TrainingError(
+            f"{image.name}: a region would have fewer than {LEAST_MS} ms pixels a side; raise "
+            "schedule.region, lower degradation.ratios, or leave the image out"
+        )
     if referenced and traits.ratio is not None and abs(image.ratio - traits.ratio) > RATIO_SLACK:
         raise RecipeError(
             f"{image.name} has ratio {image.ratio:.4g}, but the network takes {traits.ratio} alone"

@@ -141,6 +141,28 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
         read_recipe(make_recipe(tmp_path, text.replace(old, new, 1)))
 
 
+@pytest.mark.parametrize(
+    ("kind", "ratios", "least"),
+    [
+        ("pairs", "[2.0, 4.0]", 10),
+        ("simulated", "[8.0]", 20),
+        ("truth", "[2.2]", 8),
+        ("referenced", "[8.0]", 8),
+    ],
+)
+def test_regions_have_two_ms_pixels_a_side_wherever_their_grid_lies(tmp_path, kind, ratios, least):
+    """Those that are referenced have a ratio of their own."""
+    names = "" if kind == "simulated" else 'names = ["*"]'
+    text = f'name = "small"\n[degradation]\nratios = {ratios}\n[[sources]]\nkind = "{kind}"\n{names}\n'
+    for side in (least - 1, least):
+        path = make_recipe(tmp_path, f"{text}[schedule]\nsteps = 1\npatch = 8\nregion = {side}\n")
+        if side == least:
+            assert read_recipe(path).schedule.region == least
+        else:
+            with pytest.raises(RecipeError, match=f"schedule: region must be {least} or|side of a region"):
+                read_recipe(path)
+
+
 def test_what_is_computed_is_not_told_as_a_key(tmp_path):
     with pytest.raises(RecipeError, match="known: back_projections, bands, .*version$") as caught:
         read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "sede = 7")))

@@ -144,6 +144,17 @@ def test_the_mtf_that_is_told_is_a_little_wrong_where_asked():
     assert (min(told), max(told)) == (LOWEST_GAIN, SHARPEST)
 
 
+@pytest.mark.parametrize("ratio", [2.0, 2.2, 4.0, 8.0])
+def test_the_least_region_has_two_ms_pixels_a_side_and_units(ratio):
+    degradation = replace(EXACT, ratios=(ratio,))
+    truth = smooth(side=degradation.least_side)
+    seen = [observe(truth[:1], truth, degradation, generator(seed)) for seed in range(20)]
+    assert min(min(region.placement.ms_shape) for region in seen) == 2
+    for region in seen:
+        assert region.ms.isfinite().all()
+        assert region.moments.scatter.isfinite().all()
+
+
 def test_pan_that_does_not_fit_lies_elsewhere_or_shows_what_is_not_there_and_a_truth_may_be_less_sharp():
     truth = torch.cat((smooth(), torch.randn(4, *smooth().shape[1:], generator=generator(1))))
     told = []

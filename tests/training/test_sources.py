@@ -326,6 +326,19 @@ def test_a_pair_that_patches_do_not_fit_onto_is_refused(tmp_path):
         Sampler.load(read_recipe(make_recipe(tmp_path, text)), tmp_path)
 
 
+@pytest.mark.parametrize(("kind", "side"), [("pairs", 9), ("truth", 9), ("referenced", 1)])
+def test_an_image_that_ms_would_have_one_pixel_of_is_refused(tmp_path, kind, side):
+    """At ratio 4, or at its own of 16."""
+    image = np.ones((4, side, 40))
+    np.save(tmp_path / "a-truth.npy", image)
+    np.save(tmp_path / "a-ms.npy", image)
+    np.save(tmp_path / "a-pan.npy", np.ones((side * 16, 640)))
+    np.save(tmp_path / "a-reference.npy", np.ones((4, side * 16, 640)))
+    text = OWN.replace('"pairs"', f'"{kind}"').replace("patch = 16", "patch = 8")
+    with pytest.raises(TrainingError, match="a: a region would have fewer than 2 ms pixels a side; raise"):
+        Sampler.load(read_recipe(make_recipe(tmp_path, text)), tmp_path)
+
+
 def test_a_shift_turns_with_its_batch():
     """What is measured of a turned pair is what was measured, turned."""
     truth = smooth()
