@@ -56,7 +56,7 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
     try:
         values = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of UTF-8, or of a number with thousands of digits
         raise RecipeError(f"{path} is not TOML: {error}") from error
     if _COMPUTED & set(values):
         raise RecipeError(f"{path}: 'sha256' is computed, not given; remove it")
@@ -96,6 +96,8 @@ def _build(kind: type, values: Any, where: str) -> Any:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML's; what is beyond has no float either
+        raise RecipeError(f"{where}: expected a number of 64 bits, got one of {value.bit_length()}")
     if isinstance(hint, types.UnionType):  # a table that may be missing
         hint = typing.get_args(hint)[0]
     if is_dataclass(hint) and isinstance(hint, type):
