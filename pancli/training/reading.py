@@ -176,6 +176,10 @@ def _ratios(ratios: Sequence[float]) -> bool:
     return all(1.5 <= ratio <= 8 for ratio in ratios or (0,))
 
 
+def _is_weight(value: float) -> bool:
+    return 0 <= value < math.inf  # false of what is no number, too
+
+
 def _source_rules(source: Source) -> Iterator[Rule]:
     yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
     yield "sources: weight", 0 < source.weight < math.inf, "above 0, and finite"
@@ -199,7 +203,7 @@ def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:
 def _schedule_rules(where: str, schedule: Schedule) -> Iterator[Rule]:
     decay = schedule.decay
     yield f"{where}: learning_rate", 0 < schedule.learning_rate < math.inf, "above 0"
-    yield f"{where}: weight_decay", schedule.weight_decay >= 0, "0 or more"
+    yield f"{where}: weight_decay", _is_weight(schedule.weight_decay), "0 or more, and finite"
     yield f"{where}: clip", schedule.clip > 0, "above 0"
     yield f"{where}: settle", 0 <= schedule.settle <= 1, "0 to 1"
     yield f"{where}: patch", 8 <= schedule.patch <= schedule.region, "8 to the side of a region"
@@ -223,14 +227,14 @@ def _optimiser_rules(where: str, optimiser: Optimiser) -> Iterator[Rule]:
 
 def _loss_rules(where: str, loss: Loss) -> Iterator[Rule]:
     weights = (loss.l1, loss.mse, loss.sam, loss.gradient, loss.ms, loss.pan)
-    holds = min(weights) >= 0 and 0 < max(weights) < math.inf
-    yield f"{where}: weights", holds, "0 or more, one of them above 0"
+    holds = all(map(_is_weight, weights)) and max(weights) > 0
+    yield f"{where}: weights", holds, "0 or more and finite, one of them above 0"
     yield _one_of(f"{where}: reduction", loss.reduction, REDUCTIONS)
 
 
 def _teacher_rules(teacher: Teacher, schedule: Schedule) -> Iterator[Rule]:
     yield _one_of("teacher: kind", teacher.kind, TEACHERS)
-    yield "teacher: constraint", 0 <= teacher.constraint < math.inf, "0 or more"
+    yield "teacher: constraint", _is_weight(teacher.constraint), "0 or more, and finite"
     yield "teacher: warm_up", 0 <= teacher.warm_up <= 1, "0 to 1"
     for name in ("patch", "region", "threads", "prefetch"):
         same = getattr(teacher.schedule, name) == getattr(schedule, name)
@@ -242,8 +246,8 @@ def _teacher_rules(teacher: Teacher, schedule: Schedule) -> Iterator[Rule]:
 
 def _distillation_rules(distillation: Distillation) -> Iterator[Rule]:
     yield _one_of("distillation: distance", distillation.distance, DISTANCES)
-    yield "distillation: features", all(weight >= 0 for weight in distillation.features), "0 or more"
-    yield "distillation: output", 0 <= distillation.output < math.inf, "0 or more"
+    yield "distillation: features", all(map(_is_weight, distillation.features)), "0 or more, and finite"
+    yield "distillation: output", _is_weight(distillation.output), "0 or more, and finite"
     yield "distillation: decay", 0 <= distillation.decay <= 1, "0 to 1"
     first = not (distillation.weights and distillation.initialise)
     yield "distillation: initialise", first, "false where weights teach; --init begins from any"
@@ -259,5 +263,5 @@ def _distillation_rules(distillation: Distillation) -> Iterator[Rule]:
 
 def _mutual_rules(mutual: Mutual) -> Iterator[Rule]:
     for name in ("sam", "gradient", "weight"):
-        yield f"mutual: {name}", 0 <= getattr(mutual, name) < math.inf, "0 or more"
+        yield f"mutual: {name}", _is_weight(getattr(mutual, name)), "0 or more, and finite"
     yield "mutual: warm_up", 0 <= mutual.warm_up < 1, "0 or more, below 1"
