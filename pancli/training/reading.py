@@ -182,7 +182,7 @@ def _is_weight(value: float) -> bool:
 
 def _source_rules(source: Source) -> Iterator[Rule]:
     yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
-    yield "sources: weight", 0 < source.weight < math.inf, "above 0, and finite"
+    yield "sources: weight", 1e-9 <= source.weight <= 1e9, "1e-9 to 1e9"  # as float32 they are summed
     yield "sources: names", source.kind == "simulated" or bool(source.names), "not empty"
 
 
