@@ -74,10 +74,15 @@ def _inherit(values: dict[str, Any]) -> None:
     if not isinstance(teacher, dict):
         return
     for name in ("schedule", "optimiser"):
-        own, student = teacher.get(name, {}), values.get(name, {})
-        if isinstance(own, dict) and isinstance(student, dict):
-            teacher[name] = {**student, **own}
+        teacher[name] = _over(values.get(name, {}), teacher.get(name, {}))
     teacher.setdefault("loss", values.get("loss", {"l1": 1.0}))
+
+
+def _over(student: Any, own: Any) -> Any:
+    """A table of the teacher's over the student's, and so the tables in it."""
+    if not (isinstance(student, dict) and isinstance(own, dict)):
+        return own
+    return student | {key: _over(student.get(key), value) for key, value in own.items()}
 
 
 def _build(kind: type, values: Any, where: str) -> Any:

@@ -188,6 +188,15 @@ def test_a_teacher_trains_as_its_student_where_it_does_not_say_otherwise(tmp_pat
     assert recipe.teacher.loss == recipe.loss == Loss(mse=2.0, reduction="sum")
 
 
+def test_so_do_tables_in_its_tables(tmp_path):
+    text = TAUGHT.replace("steps = 4", "steps = 4\ndecay = {kind = 'steps', factor = 0.2, period = 100}")
+    text = text.replace("learning_rate = 2e-3", "decay = {factor = 0.5}")
+    recipe = read_recipe(make_recipe(tmp_path, text))
+    assert recipe.teacher is not None
+    assert recipe.teacher.schedule.decay == Decay("steps", factor=0.5, period=100)
+    assert recipe.schedule.decay == Decay("steps", factor=0.2, period=100)
+
+
 def test_what_is_not_said_is_as_it_always_was(tmp_path):
     recipe = read_recipe(make_recipe(tmp_path))
     assert (recipe.loss, recipe.optimiser, recipe.precision) == (Loss(l1=1.0), Optimiser("adamw"), "float32")
