@@ -188,7 +188,12 @@ def _is_weight(value: float) -> bool:
 def _source_rules(source: Source) -> Iterator[Rule]:
     yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
     yield "sources: weight", 1e-9 <= source.weight <= 1e9, "1e-9 to 1e9"  # as float32 they are summed
-    yield "sources: names", source.kind == "simulated" or bool(source.names), "not empty"
+    if source.kind != "simulated":
+        yield "sources: names", bool(source.names), "not empty"
+        return
+    wanted = "left out of kind 'simulated', which reads no files; 'referenced' reads those of pancli simulate"
+    for name in ("folder", "names", "nodata"):
+        yield f"sources: {name}", getattr(source, name) in ("", (), None), wanted
 
 
 def _degradation_rules(degradation: Degradation) -> Iterator[Rule]:

@@ -26,7 +26,7 @@ class Source:
             truth on pan's grid, as ``pancli degrade`` and ``pancli simulate`` write them), "truth" (a
             multiband image; pan is made from it), or "simulated" (scenes with exact truth, made on the fly).
         weight: How often it is drawn, relative to the others.
-        folder: Holds the images, relative to the data folder.
+        folder: Holds the images, relative to the data folder; this and what follows not of kind "simulated".
         names: Which of them; a name may be a pattern such as "*", which leaves out what is validated on.
         nodata: Value of invalid pixels, over the files' tags.
     """

@@ -64,6 +64,21 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ('names = ["b"]', "names = [1]", "names: expected str"),
         ('names = ["b"]', "names = []", "names must be not empty"),
         ("weight = 2.0", "weight = 0", "weight must be 1e-9 to 1e9"),
+        (
+            'kind = "truth"\nfolder = "real"\nnames = ["b"]',
+            'kind = "simulated"\nfolder = "real"',
+            "folder must be left out of kind 'simulated', .*; 'referenced' reads those of pancli simulate",
+        ),
+        (
+            'kind = "truth"\nfolder = "real"\nnames = ["b"]',
+            'kind = "simulated"\nnames = ["b"]',
+            "names must be left out of kind 'simulated'",
+        ),
+        (
+            'kind = "truth"\nfolder = "real"\nnames = ["b"]',
+            'kind = "simulated"\nnodata = 0',
+            "nodata must be left out of kind 'simulated'",
+        ),
         ('kind = "truth"', 'kind = "video"', "'video' must be one of pairs, referenced, truth, simulated"),
         ("[validation]", "[degradation]\nms_gains = [0.5, 0.2]\n[validation]", "two rising numbers"),
         ("[validation]", "[degradation]\nms_gains = [0.5]\n[validation]", "expected a list of 2"),
