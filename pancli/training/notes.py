@@ -102,7 +102,8 @@ class Metrics:
                 return
             head, *rows = self.path.read_text().splitlines(keepends=True) or [""]
             # Another recipe's columns may be others, and a header may have been cut off.
-            if (not over and step == 0) or head != ",".join(self._columns()) + "\n":
+            told = next(csv.reader([head]), [])
+            if (not over and step == 0) or not head.endswith("\n") or told != self._columns():
                 self.path.unlink()
                 return
             self._replace([head, *self._kept(rows, over, stage, step)])

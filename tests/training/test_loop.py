@@ -22,12 +22,14 @@ from pancli.training import run as running
 from pancli.training.checkpoint import read_progress, save_checkpoint
 from pancli.training.initial import load_initial
 from pancli.training.loop import train
+from pancli.training.notes import Metrics, Row
 from pancli.training.reading import read_recipe
 from pancli.training.recipe import Decay, Optimiser, Source, Validation
 from pancli.training.run import CHECKPOINT, Terms, Told
 from pancli.training.sampling import Sampler
 from pancli.training.stages import Workshop
 from pancli.training.steps import Waiting, make_batches, take_step
+from pancli.training.validation import Figures
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 
 
@@ -498,6 +500,15 @@ def test_metrics_whose_header_was_cut_off_begin_anew(data, recipe, done, text):
     assert not path.exists()
     train(recipe, data, done, Terms(fresh=True))
     assert path.read_text().splitlines()[0] == header
+
+
+def test_metrics_of_a_folder_with_a_comma_in_its_name_are_kept(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.csv", ('Oslo, "north" ratio 2',))
+    figures = {metrics.groups[0]: Figures(30.0, 1.0, 1.0, 1.0)}
+    for step in (2, 4):
+        metrics.note(Row("student", step, 1.0, 0.1, "tiny", figures))
+    metrics.keep((), "student", 2)
+    assert metrics.psnrs("student", "tiny") == [(2, (30.0,))]
 
 
 def test_metrics_that_cannot_be_written_are_told(tmp_path, data, recipe):
