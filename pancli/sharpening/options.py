@@ -92,6 +92,8 @@ class SharpenOptions:
         _one_of("--adapt-loss", self.adapt_loss, tuple(LOSSES))
         if self.adapt is not None:
             AdaptTerms(self.adapt, self.adapt_loss)
+        elif self.adapt_loss != SharpenOptions.adapt_loss:
+            raise UsageError(f"--adapt-loss {self.adapt_loss}: says what --adapt learns from; give both")
         if isinstance(self.quicklook, Path) and self.quicklook.suffix.lower() != ".png":
             raise UsageError(f"--quicklook {self.quicklook}: it is written as PNG; name it so (.png)")
         if self.aoi is not None and self.bbox is not None:

@@ -186,6 +186,7 @@ def test_a_folder_that_cannot_be_made_is_refused(scenes):
         (["{list}", "--out-name", "{{name}}"], 2, "--out-name"),
         (["{list}", "--out-name", "{{stem}}.tif"], 2, "'{stem}.tif' goes with --out-dir"),
         (["{list}", "--adapt-loss", "magic"], 2, "--adapt-loss magic: must be one of reduced, full"),
+        (["{list}", "--adapt-loss", "full"], 2, "--adapt-loss full: says what --adapt"),
         (["{list}", "{list}"], 2, "one list too many"),
         (["--layout", "heap", "{folder}"], 2, "--layout"),
         (["--layout", "pairs", "{folder}"], 2, "--out-dir"),

@@ -157,6 +157,7 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{ms}", "{out}", "-j", "\u00b2"], 2, "--num-threads"),
         (["{pan}", "{ms}", "{out}", "--method", "m" * 300 + ".safetensors"], 1, "is too long"),
         (["{pan}", "{ms}", "{out}", "--back-project", "6"], 2, "--back-project 6: must be from 0 to 5"),
+        (["{pan}", "{ms}", "{out}", "--adapt-loss", "full"], 2, "--adapt-loss full: says what --adapt"),
         (["{pan}", "{ms}", "{out}", "--back-project", "-1"], 2, "--back-project -1"),
         (["{pan}", "{ms}", "{out}", "--method", "magic"], 2, "magic"),
         (["{pan}", "{ms}", "{out}", "--device", "abacus"], 2, "--device abacus"),
