@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pancli.errors import UsageError
 from pancli.training.checkpoint import Progress
 from pancli.training.notes import Metrics
 from pancli.training.ranks import Ranks
@@ -46,7 +47,7 @@ class Terms:
     Attributes:
         ranks: The processes that train as one, and where this one computes.
         fresh: Start again even where a checkpoint is.
-        max_minutes: Stop, saved, after so long; None for never.
+        max_minutes: Stop, saved, after so long, 0 after one step; None for never.
         workers: Processes that make batches; None for the recipe's ``prefetch``, in threads.
         init: Weights to begin from: a file, or the name of weights that ship; None for random ones.
         tensorboard: Write TensorBoard's files.
@@ -58,6 +59,10 @@ class Terms:
     workers: int | None = None
     init: str | None = None
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_minutes is not None and not self.max_minutes >= 0:
+            raise UsageError(f"--max-minutes {self.max_minutes:g}: must be a number of minutes, 0 or more")
 
 
 @dataclass

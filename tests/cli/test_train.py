@@ -46,6 +46,14 @@ def test_train_goes_on_where_it_stopped(job):
     assert "done" in run("train", *job).stdout
 
 
+@pytest.mark.parametrize("minutes", ["nan", "-3"])
+def test_train_refuses_a_time_that_is_none(job, tmp_path, minutes):
+    result = run("train", *job, "--max-minutes", minutes)
+    assert result.exit_code == 2
+    assert result.stderr == f"pancli: --max-minutes {minutes}: must be a number of minutes, 0 or more\n"
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_starts_again_when_asked(job):
     run("train", *job)
     assert "stopped at step 1 of 4" in run("train", *job, "--fresh", "--max-minutes", 0).stdout
