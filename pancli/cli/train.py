@@ -77,12 +77,11 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     with joined(find_device(device)) as ranks:
         quiet = quiet or not ranks.first
         terms = Terms(ranks, fresh, max_minutes, workers, init, tensorboard)
+        on_warning = _warn_now if ranks.first else None
         with _progress(plan.name, quiet=quiet) as on_step:
-            on_warning = None if quiet else _warn_now
             run = train(plan, data or recipe.parent, folder, terms, on_step, on_warning)
     if quiet:
         return
-    warn(run.warnings)
     state = "done"
     if not run.done:
         step, steps = run.progress.step, run.stage.schedule.steps

@@ -48,6 +48,11 @@ class Image:
         """Pan pixels per pixel of the bands; 1 where there is no pan."""
         return self.placement.ratio
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The warnings, with the name."""
+        return tuple(f"{self.name}: {warning}" for warning in self.warnings)
+
 
 @dataclass(frozen=True)
 class Room:

@@ -67,6 +67,9 @@ def train(
     initial = None if terms.init is None else load_initial(terms.init, recipe)
     workshop = Workshop(recipe, terms.ranks.device, folder, initial)
     run = _start(workshop, data, terms)
+    if on_warning is not None:
+        for warning in run.warnings:
+            on_warning(warning)
     clock = Clock.start(started, run.progress.seconds, terms.max_minutes)
     names = stage_names(recipe)
     with shortage_told(terms.ranks.device), _board(run) as board:

@@ -105,9 +105,10 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How images were placed, where that was a guess."""
-        held = [image for images in self.sampler.images for image in images]
-        return tuple(f"{image.name}: {warning}" for image in held for warning in image.warnings)
+        """How images that are trained or measured on were placed, where that was a guess; each once."""
+        trained = [warning for images in self.sampler.images for image in images for warning in image.told]
+        measured = [warning for case in self.cases for warning in case.warnings]
+        return tuple(dict.fromkeys(trained + measured))
 
     def weights(self, stem: str) -> Path:
         """The best weights of that name so far."""

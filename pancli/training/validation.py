@@ -54,12 +54,14 @@ class Case:
         scene: Pan and ms.
         truth: (B, H, W).
         peak: The sensor's largest number.
+        warnings: How it was placed, where that was a guess, with its name.
     """
 
     group: str
     scene: TiledScene
     truth: Tensor
     peak: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _reduced(image: Image, ratio: float, validation: Validation) -> Case:
     squares = Window(0, 0, side, side), Window(0, 0, small, small)
     lower = degrade(truth, Placement(axis, axis), *squares, gain)
     scene = array_scene(reduced.numpy(), lower.numpy())
-    return Case(_group(validation, ratio), scene, truth, 2.0**validation.bits - 1)
+    return Case(_group(validation, ratio), scene, truth, 2.0**validation.bits - 1, image.told)
 
 
 def _referenced(image: Image, validation: Validation) -> Case:
@@ -130,7 +132,7 @@ def _referenced(image: Image, validation: Validation) -> Case:
     pan, ms, reference, placement = referenced_parts(image, middle_window(Room.of(image, side)))
     truth, bands = (_chosen(part, image, validation) for part in (reference, ms))
     scene = array_scene(pan[0].numpy(), bands.numpy(), placement)
-    return Case(_group(validation, image.ratio), scene, truth, 2.0**validation.bits - 1)
+    return Case(_group(validation, image.ratio), scene, truth, 2.0**validation.bits - 1, image.told)
 
 
 def _group(validation: Validation, ratio: float) -> str:

@@ -175,21 +175,39 @@ def test_train_refuses_weights_that_are_not_there(job):
     assert "--init gcpnat: is neither a weights file nor one of " in result.stderr
 
 
-def test_train_warns_of_images_placed_by_a_guess(tmp_path):
-    scene = make_scene(tmp_path / "a", size=(160, 160))
-    with without_georeferencing():
-        for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
-            write(path, image, None, crs=None)
+@pytest.fixture
+def unplaced(tmp_path):
+    """Arguments of a run of one step on a pair without georeferencing, beside which there is another."""
+    for name in "ab":
+        scene = make_scene(tmp_path / name, size=(160, 160))
+        with without_georeferencing():
+            for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
+                write(path, image, None, crs=None)
     text = (
-        'name = "mine"\nsources = [{kind = "pairs", names = ["*"]}]\n'
+        'name = "mine"\nsources = [{kind = "pairs", names = ["a"]}]\n'
         "schedule = {steps = 1, regions = 1, region = 32, patches = 1, patch = 16, threads = 1}\n"
     )
-    result = run("train", make_recipe(tmp_path, text), "--out", tmp_path / "run", "--device", "cpu")
+    return [make_recipe(tmp_path, text), "--out", tmp_path / "run", "--device", "cpu"]
+
+
+def test_train_warns_of_images_placed_by_a_guess_before_it_trains(unplaced, tmp_path):
+    result = run("train", *unplaced)
     assert result.exit_code == 0, result.output
-    assert f"pancli: warning: {tmp_path / 'a'}: neither PAN nor MS is georeferenced" in result.stderr
+    said = f"pancli: warning: {tmp_path / 'a'}: neither PAN nor MS is georeferenced"
+    assert result.stderr.index(said) < result.stderr.index("step 1 of 1")
+    assert result.stderr.count("warning") == 1
     assert result.stdout == f"{tmp_path / 'run' / 'mine.safetensors'}: done\n"
     card = read_card(tmp_path / "run" / "mine.safetensors")
-    assert (card.network, card.data, card.figures) == ("gcpnet", "pairs *", {})
+    assert (card.network, card.data, card.figures) == ("gcpnet", "pairs a", {})
+
+
+def test_train_warns_of_scenes_it_is_measured_on_too_and_when_quiet(unplaced, tmp_path):
+    with unplaced[0].open("a") as recipe:
+        recipe.write('validation = {names = ["b"], ratios = [2.0, 4.0], crop = 24}\n')
+    result = run("train", *unplaced, "-q")
+    assert (result.exit_code, result.stdout) == (0, "")
+    for line, name in zip(result.stderr.splitlines(), "ab", strict=True):
+        assert line.startswith(f"pancli: warning: {tmp_path / name}: neither PAN nor MS is georeferenced")
 
 
 def test_train_warns_of_a_network_that_stands_still_while_it_trains(job, monkeypatch):
