@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pancli.errors import TrainingError
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.statistics import FEATURES
@@ -22,6 +23,7 @@ from pancli.training.teachers import Teacher
 from pancli.training.validation import Figures, measure, measure_teacher, score
 
 _METRICS = (("psnr", "PSNR dB"), ("sam", "SAM degrees"), ("ergas", "ERGAS"), ("q2n", "Q2n"))
+_SAME = 1e-3  # dB: what is measured anew may differ by so much on another machine
 
 FiguresByGroup = Mapping[str, Figures]
 
@@ -69,6 +71,38 @@ def export_unmeasured(run: Run) -> None:
         for stem in run.stage.networks:
             if stem not in run.progress.best:
                 _export(run, stem, run.stage.released(stem, run.recipe.kept), {})
+
+
+def export_missing(run: Run) -> list[str]:
+    """Export anew what a resumed run had exported and somebody has taken away, if the checkpoint holds it.
+
+    Where there are steps left, it need not: the best is then looked for among what is to come.
+
+    Returns:
+        Warnings of weights that are lost.
+
+    Raises:
+        TrainingError: Weights of a finished run are lost.
+    """
+    lost, over = [], run.progress.step == run.stage.schedule.steps
+    for stem in run.stage.networks:
+        path, best = run.weights(stem), run.progress.best.get(stem)
+        if path.exists() or (best is None and not over):
+            continue
+        network = run.stage.released(stem, run.recipe.kept)
+        figures = _measure(run, stem, network)
+        if best is None or (figures and score(figures) > best - _SAME):
+            _export(run, stem, network, figures)
+        elif over:
+            raise TrainingError(
+                f"{path} is missing, and the checkpoint holds other weights than these, the best of the run; "
+                "put the file back, or use --fresh to train again"
+            )
+        else:
+            others = {name: value for name, value in run.progress.best.items() if name != stem}
+            run.progress = replace(run.progress, best=others)
+            lost.append(f"{path}, the best so far, is missing; the best from here on takes its place")
+    return lost
 
 
 def _export(run: Run, stem: str, network: Network, figures: FiguresByGroup) -> None:

@@ -15,7 +15,7 @@ from pancli.errors import RecipeError, TrainingError
 from pancli.methods.registry import METHODS
 from pancli.networks.weights import read_card
 from pancli.training.checkpoint import Progress, load_parts, read_progress, save_checkpoint
-from pancli.training.export import export_unmeasured, validate
+from pancli.training.export import export_missing, export_unmeasured, validate
 from pancli.training.initial import given_teacher, load_initial, told_file, told_licence
 from pancli.training.notes import Board, require_tensorboard
 from pancli.training.recipe import Recipe
@@ -55,7 +55,8 @@ def train(
         UsageError: TensorBoard is asked for and not installed.
         RecipeError: The data are missing, or the checkpoint is of another recipe.
         WeightsError: The weights to begin from cannot be used.
-        TrainingError: The loss is not a number, or the checkpoint is damaged; what was saved stays.
+        TrainingError: The loss is not a number, or the checkpoint is damaged; what was saved stays. Or the
+            best weights of a finished run are gone.
         DeviceError: The device has too little memory; what was saved stays.
     """
     terms = terms or Terms()
@@ -67,8 +68,9 @@ def train(
     initial = None if terms.init is None else load_initial(terms.init, recipe)
     workshop = Workshop(recipe, terms.ranks.device, folder, initial)
     run = _start(workshop, data, terms)
+    lost = export_missing(run) if terms.ranks.first else []
     if on_warning is not None:
-        for warning in run.warnings:
+        for warning in (*run.warnings, *lost):
             on_warning(warning)
     clock = Clock.start(started, run.progress.seconds, terms.max_minutes)
     names = stage_names(recipe)

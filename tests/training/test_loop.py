@@ -428,6 +428,42 @@ def test_a_finished_run_has_nothing_to_do(data, recipe, done):
     assert steps == []
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_weights_of_a_finished_run_that_are_gone_are_made_of_the_checkpoint(
+    tmp_path, data, recipe, monkeypatch, measured
+):
+    plan = recipe if measured else replace(recipe, validation=Validation())
+    scores = iter([20.0, 20.0, 30.0, 30.0, 30.0])
+    monkeypatch.setattr(export, "score", lambda figures: next(scores))
+    path = train(plan, data, tmp_path).weights("tiny")
+    before, card = tensors(path), read_card(path)
+    path.unlink()
+    train(plan, data, tmp_path)
+    assert all(torch.equal(before[name], tensor) for name, tensor in tensors(path).items())
+    assert read_card(path) == card
+
+
+def test_those_that_the_checkpoint_does_not_hold_are_missed(tmp_path, data, recipe, monkeypatch):
+    scores = iter([30.0, 30.0, 20.0, 20.0])
+    monkeypatch.setattr(export, "score", lambda figures: next(scores))
+    train(recipe, data, tmp_path).weights("tiny").unlink()
+    with pytest.raises(TrainingError, match=r"tiny.safetensors is missing, and the checkpoint holds other"):
+        train(recipe, data, tmp_path)
+
+
+def test_those_of_a_run_that_goes_on_are_chosen_anew(tmp_path, data, recipe, monkeypatch):
+    scores = iter([30.0, 30.0, 20.0, 25.0, 25.0])
+    monkeypatch.setattr(export, "score", lambda figures: next(scores))
+    with monkeypatch.context() as patch:
+        run = train(recipe, data, tmp_path, *stop_after(patch, 3))
+    run.weights("tiny").unlink()
+    said: list[str] = []
+    run = train(recipe, data, tmp_path, on_warning=said.append)
+    assert [warning.split(",")[0] for warning in said] == [str(run.weights("tiny"))]
+    assert run.progress.best == {"tiny": 25.0}
+    assert read_card(run.weights("tiny")).budget.startswith("4 of 4 steps")
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, data, done):
     other = read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "seed = 8")))
     with pytest.raises(RecipeError, match="another recipe.*--fresh"):
