@@ -44,7 +44,7 @@ def reuse_memory() -> bool:
     """Have this process keep the memory of one tile's features for the next tile's, where a CPU computes.
 
     glibc hands blocks of more than 32 MB back to the system and fetches new ones, which the system fills with
-    zeros: that took a quarter of the CPU time of bandset. Now it keeps up to 256 MB, in one place for all
+    zeros: that took a fifth of bandset's time. Now it keeps up to 256 MB, in one place for all
     threads. Of other C libraries nothing is asked.
 
     Returns:

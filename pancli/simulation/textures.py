@@ -1,4 +1,4 @@
-"""Textures: periodic random fields with a power-law spectrum, crowns of trees, rows of crops."""
+"""Textures: periodic random fields with a power-law spectrum, crowns of trees."""
 
 from __future__ import annotations
 

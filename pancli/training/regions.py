@@ -3,7 +3,7 @@
 The degradation is Wald's ("Fusion of satellite images of different spatial resolutions", PE&RS 1997) with
 everything randomised that differs between sensors: ratio, phase of the grids, MTF of every band and of pan,
 an unknown shift, noise. Gains, offsets and band order need no randomising: the units of
-:mod:`pancli.methods.network` take them away.
+:mod:`pancli.methods.units` take them away.
 """
 
 from __future__ import annotations
