@@ -20,6 +20,9 @@ from pancli.tiling import Window
 IMAGERY = "IMAGERY"
 """GDAL's domain for what a delivery says of satellite, time, clouds and wavelengths."""
 
+PLACE_TAG = "PANCLI_BAND"
+"""Of a band of a reduced ms: which band of how many it was of ms as delivered, such as 4/8."""
+
 _DATE = "TIFFTAG_DATETIME"
 # What is said of other pixels than ours: their range, and how large they were to be printed.
 _OF_PIXELS = (
@@ -95,6 +98,24 @@ def scene_imagery(pan: DatasetReader, ms: Sequence[DatasetReader | WarpedVRT]) -
 def band_imagery(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
     """What one band's own metadata say of its wavelengths and calibration."""
     return dict(_own(dataset).tags(index, ns=IMAGERY))
+
+
+def band_tags(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
+    """What one band's tags say that is true of a band made of it, too."""
+    tags = dataset.tags(index).items()
+    return {key: value for key, value in tags if key != PLACE_TAG and not key.startswith("STATISTICS_")}
+
+
+def told_place(dataset: DatasetReader | WarpedVRT, index: int) -> tuple[int, int] | None:
+    """Which band of how many a band was of ms as delivered, or None where nothing says so.
+
+    The one band of a file of its own says nothing: of how many it is, is seen where files are stacked.
+    """
+    told = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", dataset.tags(index).get(PLACE_TAG, ""))
+    if told is None:
+        return None
+    number, count = int(told[1]), int(told[2])
+    return (number, count) if number <= count > 1 else None
 
 
 def _own(dataset: DatasetReader | WarpedVRT) -> DatasetReader:

@@ -23,10 +23,12 @@ from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_
 from pancli.raster.carried import (
     GroundModel,
     band_imagery,
+    band_tags,
     ground_model,
     names_by_file,
     scene_imagery,
     scene_tags,
+    told_place,
 )
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, crs_name, place, same_crs
@@ -75,8 +77,8 @@ class Pair:
         ms_grid: Where ms lies (after warping, if it was).
         placement: How the ms grid lies on the pan grid.
         bands: What the ms bands say of themselves, in order.
-        numbers: Which of ms's bands they are, from 1.
-        available: How many bands ms has.
+        numbers: Which of ms's bands they are, from 1; where ms was reduced, of those it had before.
+        available: How many bands ms has, or had.
         pan_nodata: Nodata value of pan as read, or None.
         point: Whether pan's tags say AREA_OR_POINT=Point.
         tags: Dataset tags that all ms files share; pan's date, where they have none.
@@ -248,10 +250,16 @@ def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
 
 
 def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[int]) -> tuple[list[int], int]:
-    """Which of ms's bands were taken, from 1, and how many there are: in its file, or in all of them."""
+    """Which of ms's bands were taken, from 1, and how many there are: in its file, or in all of them.
+
+    A reduced ms may hold some of the bands that were delivered, in any order; its tags tell.
+    """
     if len({name.path for name, _ in sources}) > 1:
         available = sum(len(image_bands(dataset, name)) for name, dataset in sources)
         return list(bidx or range(1, available + 1)), available
+    told = [place for band in bands if (place := told_place(band.dataset, band.index))]
+    if len(told) == len(bands) and len({count for _, count in told}) == 1:
+        return [number for number, _ in told], told[0][1]
     every = image_bands(sources[0][1], SourceName(sources[0][0].path))
     places = [every.index(band.index) + 1 for band in bands if band.index in every]
     return (places, len(every)) if len(places) == len(bands) else (list(range(1, len(bands) + 1)), len(bands))
@@ -395,6 +403,6 @@ def _band_info(band: Band, called: str | None = None) -> BandInfo:
         offset=dataset.offsets[i],
         units=dataset.units[i],
         colorinterp=_colour(dataset.colorinterp[i]),
-        tags={k: v for k, v in dataset.tags(band.index).items() if not k.startswith("STATISTICS_")},
+        tags=band_tags(dataset, band.index),
         imagery=band_imagery(dataset, band.index),
     )

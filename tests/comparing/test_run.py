@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,18 @@ def test_the_reduced_pair_is_read_as_it_was_asked_for(scene, tmp_path, scratch):
     rows = slice(3, None)  # the first rows lie near masked pan
     assert (reference[:, rows] == scene.ms_image[[3, 1]][:, rows]).all()
     assert (read(tmp_path / "kept" / "gsa.tif")[:, 0] == 0).all()
+
+
+def test_figures_of_a_reduced_pair_do_not_depend_on_the_order_of_its_bands(scene, scratch):
+    """Bands without names are the sensor's by their place in MS; each keeps the gain it was blurred to."""
+    asked = CompareOptions(["mtf-glp"], reduced=True, sensor="quickbird", block=8)
+    named = "".join(f",band={number}" for number in (4, 3, 2, 1))
+    found = [
+        compare(str(scene.pan), [f"{scene.ms}{bands}"], replace(asked, pair=PairOptions(bidx=bidx)))
+        for bands, bidx in (("", ()), ("", (4, 3, 2, 1)), (named, ()))
+    ]
+    first, *others = (figures(report)["mtf-glp"]["psnr"] for report in found)
+    assert others == pytest.approx([first] * 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("reduced", [False, True])

@@ -12,7 +12,7 @@ from pancli.degrading import DegradeOptions, degrade_pair
 from pancli.degrading.product import FILES
 from pancli.errors import InputError, OutputError, PairError, UsageError
 from pancli.raster.output import Output
-from pancli.raster.pair import Pair, PairOptions
+from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import without_georeferencing
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.degrading.test_reduction import loop
@@ -389,3 +389,67 @@ def test_what_is_known_of_the_acquisition_is_carried_over(tmp_path):
     for name in FILES:
         with rasterio.open(tmp_path / "low" / name) as dataset:
             assert dataset.tags(ns="IMAGERY")["CLOUDCOVER"] == "7"
+
+
+def told(folder, *names, **options):
+    """By what a sensor knows the bands of a reduced pair."""
+    ms = [f"{folder / 'ms.tif'}{name}" for name in names or ("",)]
+    with open_pair(str(folder / "pan.tif"), ms, PairOptions(**options)) as pair:
+        return pair.taken[1:]
+
+
+@pytest.mark.parametrize(
+    ("named", "bidx", "taken"),
+    [
+        ([""], (), (1, 2, 3, 4)),
+        ([""], (4, 1), (4, 1)),
+        ([",band=4,band=1"], (), (4, 1)),
+        ([",band=3", ",band=4,band=1"], (2, 1), (4, 3)),
+    ],
+)
+def test_bands_of_a_reduced_pair_are_known_by_what_they_were(tmp_path, named, bidx, taken):
+    scene, low = make_scene(tmp_path), tmp_path / "low"
+    ms = [f"{scene.ms}{name}" for name in named]
+    degrade_pair(str(scene.pan), ms, low, DegradeOptions(pair=PairOptions(bidx=bidx)))
+    assert told(low) == (taken, 4)
+    assert (
+        told(low, bidx=(2,))
+        == told(low, ",band=2")
+        == told(low, ",band=1,band=2", bidx=(2,))
+        == (taken[1:2], 4)
+    )
+    degrade_pair(str(low / "pan.tif"), [f"{low / 'ms.tif'},band=2"], tmp_path / "lower")
+    assert told(tmp_path / "lower") == (taken[1:2], 4)
+    with rasterio.open(low / "reference.tif") as dataset:
+        assert [dataset.tags(index)["PANCLI_BAND"] for index in dataset.indexes] == [f"{n}/4" for n in taken]
+
+
+def test_bands_that_were_reduced_one_by_one_are_counted_as_they_are_stacked(tmp_path):
+    scene = make_scene(tmp_path)
+    for number, band in enumerate(scene.ms_image):
+        one = write(tmp_path / f"{number}.tif", band, scene.ms_transform)
+        degrade_pair(str(scene.pan), [str(one)], tmp_path / f"low{number}")
+    lows = [str(tmp_path / f"low{number}" / "ms.tif") for number in range(4)]
+    with open_pair(str(tmp_path / "low0" / "pan.tif"), lows) as pair:
+        assert pair.taken[1:] == ((1, 2, 3, 4), 4)
+    together = put_together(lows, tmp_path / "together.tif")
+    with open_pair(str(tmp_path / "low0" / "pan.tif"), [str(together)]) as pair:
+        assert pair.taken[1:] == ((1, 2, 3, 4), 4)
+
+
+def put_together(files, path):
+    """Files of one band as one file of many, with all that each band says of itself."""
+    write(path, np.concatenate([read(file) for file in files]), grid(files[0])[1])
+    with rasterio.open(path, "r+") as dataset:
+        for index, file in enumerate(files, start=1):
+            with rasterio.open(file) as one:
+                dataset.update_tags(index, **one.tags(1))
+    return path
+
+
+def test_what_a_band_was_is_not_said_of_what_is_fused_of_it(tmp_path):
+    low = tmp_path / "low"
+    run(make_scene(tmp_path), low, pair=PairOptions(bidx=(4, 1)))
+    sharpen(str(low / "pan.tif"), [str(low / "ms.tif")], tmp_path / "f.tif", SharpenOptions(method="exp"))
+    with rasterio.open(tmp_path / "f.tif") as fused, rasterio.open(low / "pan.tif") as pan:
+        assert "PANCLI_BAND" not in fused.tags(1) | fused.tags(2) | pan.tags(1)
