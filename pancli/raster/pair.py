@@ -260,9 +260,11 @@ def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[in
     told = [place for band in bands if (place := told_place(band.dataset, band.index))]
     if len(told) == len(bands) and len({count for _, count in told}) == 1:
         return [number for number, _ in told], told[0][1]
-    every = image_bands(sources[0][1], SourceName(sources[0][0].path))
-    places = [every.index(band.index) + 1 for band in bands if band.index in every]
-    return (places, len(every)) if len(places) == len(bands) else (list(range(1, len(bands) + 1)), len(bands))
+    name, dataset = sources[0]
+    every = image_bands(dataset, SourceName(name.path))
+    if any(band.index not in every for band in bands):  # one is tagged alpha, and was named as an image band
+        every = tuple(dataset.indexes)
+    return [every.index(band.index) + 1 for band in bands], len(every)
 
 
 def _alpha_warnings(sources: Sequence[_Source]) -> list[str]:

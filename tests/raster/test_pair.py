@@ -85,6 +85,15 @@ def test_a_band_tagged_alpha_can_be_named_as_an_image_band(tmp_path):
         assert pair.warnings == ()
 
 
+def test_bands_keep_their_places_where_one_tagged_alpha_is_named(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image, scene.ms_transform, photometric="RGB", alpha="YES")
+    for bands in ((4, 3, 2, 1), (4, 1), (2,)):
+        named = str(scene.ms) + "".join(f",band={number}" for number in bands)
+        with open_pair(str(scene.pan), [named]) as pair:
+            assert (pair.numbers, pair.available) == (bands, 4 if 4 in bands else 3)
+
+
 def test_a_mask_file_counts(scene):
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(scene.pan, "r+") as dataset:
         mask = np.full(dataset.shape, 255, np.uint8)
