@@ -214,8 +214,7 @@ class _Camera:
     def __init__(self, report: CompareReport, views: Views, options: CompareOptions) -> None:
         self._report, self._views = report, views
         sensor = find_sensor(options.sensor)
-        names = [band.description for band in views.pair.bands]
-        numbers = options.pair.bidx or range(1, len(names) + 1)
+        names, numbers, _ = views.pair.taken
         self._true = true_colour(sensor, names, numbers)
         self._false = false_colour(sensor, names, numbers)
 

@@ -23,13 +23,20 @@ from pancli.sharpening.options import SharpenOptions
 _QUICKLOOK = 1024  # at most so many pixels along the longer side
 
 
-def companions(path: Path, options: SharpenOptions, sensor: Sensor, bands: int) -> tuple[Companion, ...]:
-    """The files asked for beside the output ``path`` of ``bands`` bands.
+def companions(
+    path: Path, options: SharpenOptions, sensor: Sensor, numbers: Sequence[int]
+) -> tuple[Companion, ...]:
+    """The files asked for beside the output ``path``.
+
+    Args:
+        path: The output's name.
+        options: What was asked for.
+        sensor: Whose bands are fused.
+        numbers: Which of the sensor's they are, from 1.
 
     Raises:
         UsageError: Two of them have one name.
     """
-    numbers = options.pair.bidx or range(1, bands + 1)
     picture, item = names_beside(path, options)
     made = []
     if picture is not None:
@@ -77,7 +84,8 @@ def complete(path: Path, options: SharpenOptions) -> None:
             written by pancli, and is not to be overwritten.
         UsageError: Two files have one name.
     """
-    asked = companions(path, options, find_sensor(options.sensor), len(band_names(path)))
+    numbers = options.pair.bidx or range(1, len(band_names(path)) + 1)
+    asked = companions(path, options, find_sensor(options.sensor), numbers)
     written = path.stat().st_mtime_ns
     old = [one for one in asked if not one.path.exists() or one.path.stat().st_mtime_ns < written]
     write_companions(old, path, overwrite=options.overwrite or own_beside(path, options))

@@ -138,7 +138,7 @@ def plan_sharpening(
         method = with_rounds(named, options.back_project)
         seen = sensor.of_bands(*pair.taken)
         info = PairInfo(len(pair.bands), pair.placement, seen)
-        beside = companions(path, options, sensor, info.bands)
+        beside = companions(path, options, sensor, pair.numbers)
         for companion in beside:
             check_output(companion.path, overwrite=options.overwrite)
         read = [pan, *ms, options.method, *([] if options.aoi is None else [str(options.aoi)])]

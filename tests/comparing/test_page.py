@@ -139,6 +139,19 @@ def test_one_band_makes_a_grey_picture_and_no_false_colour(tmp_path):
     assert "False colour" not in page.text
 
 
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("bidx", [(), (4, 3, 2, 1)])
+def test_colours_are_the_sensors_however_bands_were_picked(scene, tmp_path, reduced, bidx):
+    picked = "" if bidx else ",band=4,band=3,band=2,band=1"
+    options = CompareOptions(
+        ["exp"], reduced=reduced, sensor="ikonos", pair=PairOptions(bidx=bidx), block=8, report=tmp_path / "r"
+    )
+    compare(str(scene.pan), [f"{scene.ms}{picked}"], options)
+    page = Page((tmp_path / "r" / "index.html").read_text())
+    assert page.text.count("True colour (band 3, band 2, band 1)") == page.text.count("True colour (") > 0
+    assert "False colour (band 4, band 3, band 2)" in page.text
+
+
 def test_an_older_page_is_kept_unless_it_may_be_replaced(scene, tmp_path):
     page = tmp_path / "report" / "index.html"
     page.parent.mkdir()

@@ -51,6 +51,15 @@ def test_a_quicklook_is_the_output_in_its_stretch(tmp_path, driver):
     assert names(tmp_path) == ["ms.tif", "out.png", "out.tif", "pan.tif"]
 
 
+def test_a_quicklook_of_bands_named_in_any_order_has_the_sensors_colours(tmp_path):
+    scene = make_scene(tmp_path)
+    plain, png = fuse(scene, sensor="ikonos")
+    expected = look(png)
+    options = SharpenOptions(method="exp", quicklook=png, overwrite=True, sensor="ikonos")
+    sharpen(str(scene.pan), [f"{scene.ms},band=4,band=3,band=2,band=1"], plain, options)
+    np.testing.assert_array_equal(look(png), expected)
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize(
     ("told", "sensor", "bands", "chosen"),
