@@ -25,6 +25,7 @@ from pancli.comparing.pictures import heat, heat_bar, round_up, stretch
 from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult
 from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views, shrink
 from pancli.errors import OutputError
+from pancli.evaluation.figures import exact
 from pancli.pictures import false_colour, limits, true_colour
 from pancli.raster.image import read_image
 from pancli.raster.pair import Pair
@@ -135,18 +136,18 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
         "--back-project": None if options.back_project is None else f"{options.back_project}",
         "--reduced": options.reduced,
         "--reference": options.reference,
-        "--ratio": None if options.ratio is None else f"{options.ratio:g}",
+        "--ratio": None if options.ratio is None else exact(options.ratio),
         "--sensor": None if options.sensor == "generic" else options.sensor,
         "--coregister": None
         if shift == "none"
         else shift
         if isinstance(shift, str)
-        else f"{shift[0]:g},{shift[1]:g}",
+        else ",".join(map(exact, shift)),
         "--bidx": ",".join(map(str, pair.bidx)) or None,
         "--nodata": None if pair.nodata is None else f"{pair.nodata}",
         "--reproject": pair.reproject,
         "--block": None if options.block == CompareOptions.block else f"{options.block}",
-        "--peak": None if options.peak is None else f"{options.peak:g}",
+        "--peak": None if options.peak is None else exact(options.peak),
         "--device": None if options.device == "auto" else options.device,
     }
     words = ["pancli", "compare", pan, *ms]

@@ -29,6 +29,15 @@ class Figure:
     note: str = ""
 
 
+def exact(number: float) -> str:
+    """A number that was asked for, in as few digits as give it back.
+
+    >>> exact(2047.0), exact(1048575.0), exact(2.5)
+    ('2047', '1048575', '2.5')
+    """
+    return f"{number}".removesuffix(".0")
+
+
 def no_reference_figures(
     sums: NoReferenceSums, ratio: float, block: int, *, radians: bool = False
 ) -> dict[str, Figure]:
@@ -131,14 +140,14 @@ def psnr_figure(sums: ReferenceSums, peak: float | None, variant: str) -> Figure
         return Figure(None, variant, _NO_PEAK)
     value = sums.psnr(peak)
     known = value if math.isfinite(value) else None
-    return Figure(known, f"{variant}, peak {peak:g}", "the images are equal: it is infinite")
+    return Figure(known, f"{variant}, peak {exact(peak)}", "the images are equal: it is infinite")
 
 
 def ssim_figure(value: float | None, peak: float | None, variant: str) -> Figure:
     """SSIM with the peak in its variant; not defined where no peak is known, or no window valid."""
     if peak is None:
         return Figure(None, variant, _NO_PEAK)
-    return Figure(value, f"{variant}, peak {peak:g}", "no window is fully valid")
+    return Figure(value, f"{variant}, peak {exact(peak)}", "no window is fully valid")
 
 
 def sam_figure(sums: ReferenceSums, variant: str, *, radians: bool = False) -> Figure:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pancli.errors import OutputError
-from pancli.evaluation.figures import Figure
+from pancli.evaluation.figures import Figure, exact
 
 _ROLES = ("fused", "pan", "ms", "reference")
 FIRST_COLUMNS = (*_ROLES, "profile", "sensor", "block")
@@ -80,7 +80,7 @@ class EvaluationReport:
             "sensor": self.sensor,
             "block": str(self.block),
             "mtf_gains": " ".join(f"{gain:g}" for gain in self.mtf_gains),
-            "peak": "" if self.peak is None else f"{self.peak:g}",
+            "peak": "" if self.peak is None else exact(self.peak),
             "radians": str(self.radians).lower(),
             "valid_pixels": str(self.valid_pixels),
             **{k: "" if f.value is None else repr(f.value) for k, f in self.figures.items()},

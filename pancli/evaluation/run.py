@@ -10,7 +10,7 @@ import torch
 
 from pancli.device import find_device, shortage_told
 from pancli.errors import PairError
-from pancli.evaluation.figures import Figure, against_reference_figures, no_reference_figures
+from pancli.evaluation.figures import Figure, against_reference_figures, exact, no_reference_figures
 from pancli.evaluation.images import Images, open_images
 from pancli.evaluation.maps import DistortionMap
 from pancli.evaluation.measure import (
@@ -254,7 +254,7 @@ def _beyond(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
     if sums is None or peak is None or sums.highest <= peak:
         return []
     return [
-        f"the reference goes up to {sums.highest:g}, beyond the peak of {peak:g} that PSNR and SSIM are "
+        f"the reference goes up to {sums.highest:g}, beyond the peak of {exact(peak)} that PSNR and SSIM are "
         "told; give --peak"
     ]
 

@@ -185,6 +185,13 @@ def test_the_command_makes_the_same_comparison():
     assert command_line("p", ["m"], laid) == "pancli compare p m --methods exp --coregister pan"
 
 
+def test_the_command_has_every_digit_it_was_given():
+    shifted = CompareOptions(methods=["exp"], peak=1048575.0, coregister=(0.1234567, -12345678.5))
+    assert command_line("p", ["m"], shifted).endswith("--coregister 0.1234567,-12345678.5 --peak 1048575")
+    reduced = CompareOptions(methods=["exp"], reduced=True, ratio=2.0000001)
+    assert command_line("p", ["m"], reduced).endswith("--reduced --ratio 2.0000001")
+
+
 def test_of_one_band_the_map_is_of_what_it_has(tmp_path):
     scene = make_scene(tmp_path, bands=1)
     options = CompareOptions(methods=["exp", "gsa"], block=8, report=tmp_path / "report")

@@ -330,6 +330,9 @@ def test_a_row_tells_by_what_it_was_measured(scene, fused, truth):
     told = [{key: row[key] for key in ("peak", "radians", "mtf_gains")} for row in rows]
     assert told[1] == {"peak": "255", "radians": "true", "mtf_gains": "0.15 0.15 0.15 0.15"}
     assert all(told[0][key] != told[1][key] for key in told[0])
+    wide = run(scene, fused, truth, peak=1048575.0)
+    assert wide.as_row()["peak"] == "1048575"
+    assert wide.figures["psnr"].variant.endswith("peak 1048575")
 
 
 def test_the_map_takes_the_place_of_no_input(scene, fused, truth):

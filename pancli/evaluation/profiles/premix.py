@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pancli.errors import UsageError
-from pancli.evaluation.figures import Figure, ergas_figure, psnr_figure, ssim_figure
+from pancli.evaluation.figures import Figure, ergas_figure, exact, psnr_figure, ssim_figure
 from pancli.evaluation.images import EvaluationTile, Images
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles.torchmetrics import (
@@ -60,13 +60,15 @@ def premix_figures(images: Images, _options: EvaluateOptions, peak: float | None
     highest = max(float(part.max()) for part in (image.pan, image.ms, image.reference) if part is not None)
     if highest > peak:
         raise UsageError(
-            f"--profile premix cuts images at the largest digital number, {peak:g}, and these go up to "
+            f"--profile premix cuts images at the largest digital number, {exact(peak)}, and these go up to "
             f"{highest:g}; give --peak"
         )
     figures = _no_reference(image, peak)
     if image.reference is not None:
         fused, reference = _unit(image.fused, peak), _unit(image.reference, peak)
-        figures |= _against_reference(fused, reference, ratio, f"premix, of numbers / {peak:g} in [0, 1]")
+        figures |= _against_reference(
+            fused, reference, ratio, f"premix, of numbers / {exact(peak)} in [0, 1]"
+        )
     return figures
 
 
@@ -79,7 +81,7 @@ def _no_reference(image: EvaluationTile, peak: float) -> dict[str, Figure]:
     low_pan = interpolate(pan[None], ms.shape[1:], mode="bicubic", align_corners=True)[0]
     high = relations(torch.cat([fused, pan]), _global_quality)
     low = relations(torch.cat([ms, low_pan]), _global_quality)
-    where = f"premix, one Q of whole images / {peak:g}, float32"
+    where = f"premix, one Q of whole images / {exact(peak)}, float32"
     return qnr_figures(
         high,
         low,
