@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,6 +95,9 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         check_csv(csv)
     with tile_progress("eval", quiet=quiet or as_json) as progress:
         report = evaluate(fused, pan, ms, reference, options, progress)
+    if map_path is not None and report.bands == 1:
+        alone = "--map: D_lambda and QNR take two bands, so that the map of one shows D_S alone"
+        report = replace(report, warnings=(*report.warnings, alone))
     _show(report, as_json=as_json)
     if csv is not None:
         append_row(csv, report.as_row())

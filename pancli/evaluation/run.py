@@ -104,7 +104,7 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     figures = _figures(images, sums, options, peak)
     if local is not None and options.map_path is not None:
         local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
-    warnings = (*_negatives(sums.alone), *_beyond(sums.against, peak), *_flat_maps(images, options))
+    warnings = (*_negatives(sums.alone), *_beyond(sums.against, peak))
     return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, peak, warnings)
 
 
@@ -257,9 +257,3 @@ def _beyond(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
         f"the reference goes up to {sums.highest:g}, beyond the peak of {exact(peak)} that PSNR and SSIM are "
         "told; give --peak"
     ]
-
-
-def _flat_maps(images: Images, options: EvaluateOptions) -> list[str]:
-    if options.map_path is None or images.info.bands > 1:
-        return []
-    return ["--map: D_lambda and QNR take two bands, so that the map of one shows D_S alone"]

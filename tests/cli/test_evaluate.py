@@ -77,6 +77,15 @@ def test_a_map_is_written(run, tmp_path):
     assert (tmp_path / "map.tif").exists()
 
 
+def test_of_one_band_it_is_said_what_a_map_shows(scene, fused, tmp_path):
+    files = [f"{fused},band=1", "--pan", scene.pan, "--ms", f"{scene.ms},band=1"]
+    for extra, told in (([], 0), (["--map", tmp_path / "map.tif"], 1)):
+        arguments = map(str, ["eval", *files, *extra, "--json"])
+        result = CliRunner().invoke(build(), list(arguments))
+        assert result.stderr.count("the map of one shows D_S alone") == told
+        assert sum("--map" in warning for warning in json.loads(result.stdout)["warnings"]) == told
+
+
 def test_help_names_every_profile():
     shown = CliRunner().invoke(build(), ["eval", "--help"]).stdout
     assert f"--profile {'|'.join(PROFILES)}" in shown

@@ -195,7 +195,8 @@ def test_the_command_has_every_digit_it_was_given():
 def test_of_one_band_the_map_is_of_what_it_has(tmp_path):
     scene = make_scene(tmp_path, bands=1)
     options = CompareOptions(methods=["exp", "gsa"], block=8, report=tmp_path / "report")
-    compare(str(scene.pan), [str(scene.ms)], options)
+    report = compare(str(scene.pan), [str(scene.ms)], options)
+    assert not [warning for warning in report.warnings if "--map" in warning]
     page = Page((tmp_path / "report" / "index.html").read_text())
     assert "D_S of blocks of 8 pixels" in page.text
     assert "QNR of blocks" not in page.text
