@@ -247,7 +247,8 @@ def _negatives(sums: NoReferenceSums) -> list[str]:
     if not sums.negative:
         return []
     share = 100 * sums.negative / sums.moments.count
-    return [f"{share:.2g} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
+    told = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
+    return [f"{told} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
 
 
 def _beyond(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:

@@ -272,6 +272,14 @@ def test_what_is_not_defined_is_said(scene, truth, tmp_path):
     json.dumps(report.as_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize(("rows", "share"), [(160, "100"), (159, "99"), (12, "7.5")])
+def test_the_share_of_negative_pixels_is_a_plain_number(scene, truth, rows, share):
+    image = read(truth)
+    image[:, :rows] -= 5000
+    write(truth, image, scene.pan_transform)
+    assert f"{share} % of the valid pixels of FUSED are negative" in " ".join(run(scene, truth).warnings)
+
+
 def test_a_device_without_enough_memory_is_told(scene, fused, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. GPU 0 has none left")
