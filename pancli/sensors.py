@@ -110,6 +110,22 @@ class Sensor:
         gains = self.told_gains(names, numbers, available)
         return replace(self, ms_gains=self._mean_gains(len(numbers)) if gains is None else gains)
 
+    def doubts(self, names: Sequence[str | None], numbers: Sequence[int], available: int) -> list[str]:
+        """A warning where :meth:`of_bands` takes the mean of gains that differ.
+
+        Args:
+            names: As :meth:`told_gains` takes them.
+            numbers: The same.
+            available: The same.
+        """
+        if len(set(self.ms_gains)) == 1 or self.told_gains(names, numbers, available) is not None:
+            return []
+        (mean,) = self._mean_gains(1)
+        return [
+            f"{self.name} has {len(self.ms_gains)} bands but MS has {available}, not named as its own; "
+            f"their mean gain {mean:.3g} is taken for each"
+        ]
+
 
 def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
     names = ("blue", "green", "red", "nir")

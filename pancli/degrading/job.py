@@ -50,14 +50,7 @@ class Job:
 
 def choose_gains(sensor: Sensor, pair: Pair) -> tuple[tuple[float, ...], list[str]]:
     """One gain per band, by name where the bands are named as the sensor's; and what is doubtful."""
-    bands, warnings = len(pair.bands), []
-    gains = sensor.of_bands(*pair.taken).gains(bands)
-    if sensor.told_gains(*pair.taken) is None and len(set(sensor.ms_gains)) > 1:
-        _, _, available = pair.taken
-        warnings.append(
-            f"{sensor.name} has {len(sensor.ms_gains)} bands but MS has {available}, not named as its own; "
-            f"their mean gain {gains[0]:.3g} is taken for each"
-        )
+    gains, warnings = sensor.of_bands(*pair.taken).gains(len(pair.bands)), sensor.doubts(*pair.taken)
     own, ratio = sensor.ratio, pair.placement.ratio
     if own is not None and abs(ratio / own - 1) > 0.1:
         warnings.append(

@@ -87,3 +87,9 @@ class EvaluateOptions:
                 f"--mtf-gain has {len(self.mtf_gain)} gains but MS has {bands} bands; give 1 or {bands}"
             )
         return replace(sensor, ms_gains=self.mtf_gain)
+
+    def doubts(self, pair: Pair) -> list[str]:
+        """Warnings about the gains that :meth:`find_sensor` finds, where figures depend on them."""
+        if self.mtf_gain or "--mtf-gain" not in PROFILES[self.profile].takes:
+            return []
+        return find_sensor(self.sensor).doubts(*pair.taken)

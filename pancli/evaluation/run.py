@@ -235,7 +235,12 @@ def _report(
         peak=measured.peak,
         radians=options.radians,
         files=files,
-        warnings=(*images.pair.warnings, *_undefined(measured.figures), *measured.warnings),
+        warnings=(
+            *images.pair.warnings,
+            *options.doubts(images.pair),
+            *_undefined(measured.figures),
+            *measured.warnings,
+        ),
     )
 
 

@@ -200,6 +200,12 @@ def test_a_warning_is_told_once(scene, scratch):
     assert sum("psnr is not defined" in warning for warning in found) == 1
 
 
+def test_gains_that_are_doubted_while_reducing_and_measuring_are_told_once(scene, scratch):
+    asked = {"reduced": True, "sensor": "worldview3", "pair": PairOptions(bidx=(4, 2))}
+    found = [warning for warning in run(scene, **asked).warnings if "mean gain" in warning]
+    assert [warning.partition(",")[0] for warning in found] == ["worldview3 has 8 bands but MS has 4"]
+
+
 def test_what_stops_every_method_is_refused_before_any_runs(scene, truth, tmp_path, scratch):
     def never(*_):
         raise AssertionError("something ran")

@@ -272,6 +272,25 @@ def test_what_is_not_defined_is_said(scene, truth, tmp_path):
     json.dumps(report.as_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, True),
+        ({"profile": "dlpan", "peak": None}, True),
+        ({"mtf_gain": (0.3,)}, False),
+        ({"profile": "torchmetrics", "block": EvaluateOptions.block}, False),  # takes no gains
+        ({"sensor": "quickbird"}, False),
+        ({"sensor": "pleiades"}, False),
+    ],
+)
+def test_gains_of_bands_that_cannot_be_told_are_doubted(scene, truth, options, told):
+    said = run(scene, truth, **{"sensor": "worldview2", **options}).warnings
+    doubt = (
+        "worldview2 has 8 bands but MS has 4, not named as its own; their mean gain 0.34 is taken for each"
+    )
+    assert said.count(doubt) == sum("mean gain" in warning for warning in said) == told
+
+
 @pytest.mark.parametrize(("rows", "share"), [(160, "100"), (159, "99"), (12, "7.5")])
 def test_the_share_of_negative_pixels_is_a_plain_number(scene, truth, rows, share):
     image = read(truth)
