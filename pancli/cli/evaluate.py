@@ -77,7 +77,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     gains, pair = _parse_gains(mtf_gain), pair_options(nodata, bidx, reproject)
 
     from pancli.evaluation import EvaluateOptions, evaluate
-    from pancli.evaluation.report import append_row, check_csv
+    from pancli.evaluation.report import append_row, check_csv, csv_columns
 
     options = EvaluateOptions(
         sensor=sensor,
@@ -92,7 +92,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         device=device,
     )
     if csv is not None:
-        check_csv(csv)
+        check_csv(csv, csv_columns(profile, reference=reference is not None))
     with tile_progress("eval", quiet=quiet or as_json) as progress:
         report = evaluate(fused, pan, ms, reference, options, progress)
     if map_path is not None and report.bands == 1:

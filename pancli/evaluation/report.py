@@ -15,8 +15,20 @@ from pancli.errors import OutputError
 from pancli.evaluation.figures import Figure, exact
 
 _ROLES = ("fused", "pan", "ms", "reference")
-FIRST_COLUMNS = (*_ROLES, "profile", "sensor", "block")
-"""Of a row, whatever is measured."""
+_QNR = ("qnr", "d_lambda", "d_s")
+_FAMILY = (*_QNR, "hqnr", "d_lambda_k")
+_CONSISTENCY = ("consistency_ergas", "consistency_sam")
+_FIGURES = {
+    "pancli": (
+        (*_FAMILY, "rqnr", "d_s_r", "d_rho", *_CONSISTENCY),
+        ("psnr", "ssim", "sam", "ergas", "scc", "q", "q2n", "rmse", "cc"),
+    ),
+    "dlpan": (_FAMILY, ("sam", "ergas", "scc", "q", "q2n")),
+    "gcpnet": (_QNR, ("psnr", "ssim", "sam", "ergas", "scc", "q")),
+    "premix": (_QNR, ("psnr", "ssim", "sam", "ergas", "q", "rmse", "cc")),
+    "torchmetrics": (_QNR, ("psnr", "ssim", "sam", "ergas", "scc", "q", "rmse")),
+}
+"""By profile, what it measures without a reference, and what beside that with one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ class EvaluationReport:
         }
 
     def as_row(self) -> dict[str, str]:
-        """For ``--csv``: the same columns for every image evaluated with the same options."""
+        """For ``--csv``: :func:`csv_columns`, for every image evaluated with the same options."""
         return {
             **{role: self.files.get(role, "") for role in _ROLES},
             "profile": self.profile,
@@ -85,6 +97,18 @@ class EvaluationReport:
             "valid_pixels": str(self.valid_pixels),
             **{k: "" if f.value is None else repr(f.value) for k, f in self.figures.items()},
         }
+
+
+def csv_columns(profile: str, *, reference: bool) -> list[str]:
+    """Of the row of an evaluation, as :meth:`EvaluationReport.as_row` has them, before anything is measured.
+
+    Args:
+        profile: Whose definitions.
+        reference: Whether there is one.
+    """
+    alone, against = _FIGURES[profile]
+    by_what = ("profile", "sensor", "block", "mtf_gains", "peak", "radians", "valid_pixels")
+    return [*_ROLES, *by_what, *alone, *(against if reference else ())]
 
 
 def append_row(path: Path, row: dict[str, str]) -> None:
@@ -124,12 +148,12 @@ def _ends_in_a_line(path: Path) -> bool:
         return file.read() == b"\n"
 
 
-def check_csv(path: Path, columns: Sequence[str] = FIRST_COLUMNS) -> None:
+def check_csv(path: Path, columns: Sequence[str]) -> None:
     """Refuse early what could not be appended to at the end.
 
     Args:
         path: Of the file, which need not exist.
-        columns: Those that its header begins with.
+        columns: Those that rows will have.
 
     Raises:
         OutputError: A directory, in a folder that does not exist, or a file with other columns.
@@ -146,7 +170,7 @@ def check_csv(path: Path, columns: Sequence[str] = FIRST_COLUMNS) -> None:
                 there = next(csv.reader(file), [])
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise OutputError(f"--csv {path}: cannot be read ({_why(error)})") from error
-        if there and there[: len(columns)] != list(columns):
+        if there and there != list(columns):
             raise OutputError(
                 f"--csv {path}: has the columns {', '.join(there)}, not {', '.join(columns)}; "
                 "name another file"

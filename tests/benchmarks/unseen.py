@@ -26,7 +26,7 @@ import rasterio
 import torch
 
 from pancli.comparing import CompareOptions, compare
-from pancli.comparing.report import CompareReport
+from pancli.comparing.report import CompareReport, csv_columns
 from pancli.evaluation.report import append_row, check_csv
 from pancli.sensors import GENERIC
 from tests.benchmarks.hyperspectral import RATIO, make_pair
@@ -146,12 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for kind, figures in (("truth", _AGAINST_TRUTH), ("full", _WITHOUT)):
         if asked.only in (None, kind):
             chosen = [trial for trial in planned if trial.judged == (kind == "truth")]
-            _print(_run(chosen, asked, asked.out / f"unseen-{kind}.csv"), figures)
+            table = asked.out / f"unseen-{kind}.csv"
+            check_csv(table, csv_columns("reference" if kind == "truth" else "full"))
+            _print(_run(chosen, asked, table), figures)
 
 
 def _run(trials: Sequence[Trial], asked: argparse.Namespace, table: Path) -> dict[str, list[_Figures]]:
     """The figures of every method, pair after pair, by set."""
-    check_csv(table, ("pan", "ms", "reference", "mode"))
     found: dict[str, list[_Figures]] = {}
     for trial in trials:
         page = asked.report and trial.group not in found

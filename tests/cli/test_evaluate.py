@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pancli.cli.app import build
+from pancli.evaluation import evaluate
 from pancli.metrics.profiles import PROFILES
 from tests.scenes import write
 
@@ -118,9 +119,27 @@ def test_mistakes_are_one_line_and_an_exit_code(run, extra, code, message):
     assert "Traceback" not in result.output
 
 
-def test_figures_are_shown_even_where_the_csv_file_has_other_columns(run, tmp_path):
+@pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)])
+def test_a_csv_file_of_other_figures_is_refused_before_anything_is_measured(
+    run, fused, tmp_path, monkeypatch, first, second
+):
+    path, against = tmp_path / "rows.csv", ["--reference", fused]
+    assert run("-q", "--csv", path, *(against if first else ())).exit_code == 0
+    before = path.read_bytes()
+    monkeypatch.setattr("pancli.evaluation.evaluate", lambda *_: pytest.fail("measured"))
+    result = run("-q", "--csv", path, *(against if second else ()))
+    assert result.exit_code == 1 and "has the columns fused, pan" in result.stderr
+    assert path.read_bytes() == before
+
+
+def test_figures_are_shown_even_where_the_csv_file_gets_other_columns_meanwhile(run, tmp_path, monkeypatch):
     path = tmp_path / "rows.csv"
-    path.write_text("fused,pan,ms,reference,profile,sensor,block,others\n")
+
+    def measure(*arguments):
+        path.write_text("others\n")
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("pancli.evaluation.evaluate", measure)
     result = run("--json", "--csv", path)
-    assert result.exit_code == 1 and "block, others but this row" in result.stderr
+    assert result.exit_code == 1 and "has the columns others but this row" in result.stderr
     assert json.loads(result.stdout)["qnr"] is not None

@@ -10,6 +10,7 @@ from pancli.errors import PairError, UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
 from pancli.evaluation.profiles import WHOLE_PROFILES
 from pancli.evaluation.profiles import whole as whole_images
+from pancli.evaluation.report import csv_columns
 from pancli.metrics.profiles import PROFILES
 from tests.evaluation.landscape import AT, landscape, landscape_files, reduce
 from tests.scenes import write
@@ -47,6 +48,8 @@ def test_figures_have_known_keys_and_say_whose_they_are(files, profile):
     assert all(np.isfinite(figure.value) for figure in report.figures.values())
     alone = run({**files, "reference": None}, profile)
     assert set(alone.figures) == set(report.figures) & KEYS
+    assert list(report.as_row()) == csv_columns(profile, reference=True)
+    assert list(alone.as_row()) == csv_columns(profile, reference=False)
 
 
 def test_the_truth_is_perfect_against_itself(files, profile):

@@ -15,7 +15,7 @@ from affine import Affine
 
 from pancli.errors import DeviceError, OutputError, PairError, UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
-from pancli.evaluation.report import append_row, check_csv
+from pancli.evaluation.report import append_row, check_csv, csv_columns
 from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
 from pancli.metrics.windows import whole_windows
@@ -338,15 +338,23 @@ def test_a_last_line_without_an_end_is_ended(tmp_path):
 
 
 def test_a_file_of_other_columns_is_refused_before_anything_is_measured(tmp_path):
-    path = tmp_path / "rows.csv"
-    check_csv(path)
+    path, alone = tmp_path / "rows.csv", csv_columns("pancli", reference=False)
+    check_csv(path, alone)
     path.write_text("method,foo\n")
     with pytest.raises(OutputError, match="has the columns method, foo, not fused, pan"):
-        check_csv(path)
-    check_csv(path, ("method",))
+        check_csv(path, alone)
+    check_csv(path, ("method", "foo"))
+    with pytest.raises(OutputError, match="has the columns method, foo, not method;"):
+        check_csv(path, ("method",))
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(OutputError, match="cannot be read"):
-        check_csv(path)
+        check_csv(path, alone)
+
+
+def test_columns_are_known_before_they_are_filled(scene, fused, truth):
+    for reference in (None, truth):
+        row = run(scene, fused, reference).as_row()
+        assert list(row) == csv_columns("pancli", reference=reference is not None)
 
 
 def test_a_row_tells_by_what_it_was_measured(scene, fused, truth):
@@ -416,4 +424,4 @@ def test_a_constant_that_arithmetic_blurs_is_a_constant(scene, fused, truth, tmp
 def test_a_csv_file_that_may_not_be_written_is_refused_early(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(OutputError, match="cannot be written; its owner does not let you"):
-        check_csv(tmp_path / "rows.csv")
+        check_csv(tmp_path / "rows.csv", ["a"])
