@@ -11,7 +11,8 @@ from pancli.batch.entries import Entry, check_outputs
 from pancli.batch.processes import run_processes
 from pancli.batch.scene import SceneResult, make_scene, plan_scene
 from pancli.device import find_device
-from pancli.errors import InputError, OutputError, UsageError
+from pancli.errors import InputError, UsageError
+from pancli.raster.together import prepare_folder
 from pancli.sensors import find_sensor
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.catalog import check_method
@@ -92,7 +93,7 @@ def run_batch(
     """
     terms = terms or BatchTerms()
     if terms.folder is not None:
-        _make_folder(terms.folder)
+        prepare_folder(terms.folder, (), overwrite=False)
     if terms.engine == "ray":
         yield from run_cluster(
             entries,
@@ -122,10 +123,3 @@ def plan_batch(
     terms = terms or BatchTerms()
     for entry in entries:
         yield plan_scene(entry, options, resume=terms.resume, made=terms.folder)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error

@@ -18,9 +18,10 @@ from pancli.degrading.product import FILES as REDUCED_FILES
 from pancli.degrading.reduction import plan_reduction
 from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
+from pancli.evaluation.images import meeting
 from pancli.evaluation.run import check_block
 from pancli.raster.aligned import open_aligned
-from pancli.raster.pair import Pair, PairOptions, open_pair
+from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import spare_inputs
 from pancli.raster.together import prepare_folder
 from pancli.sharpening import SharpenReport, sharpen
@@ -94,16 +95,9 @@ def _check_measuring(pan: str, ms: Sequence[str], options: CompareOptions) -> No
         area = plan_reduction(pair, options.ratio).reference if options.reduced else pair.overlap()
         check_block(area, options.block)
         if options.reference is not None:
-            _check_reference(pair, options.reference, options.pair)
-
-
-def _check_reference(pair: Pair, reference: str, options: PairOptions) -> None:
-    with open_aligned(reference, "the reference", pair.pan_grid, options) as image:
-        if image.bands != len(pair.bands):
-            raise PairError(
-                f"the reference {image.path} has {image.bands} bands but MS has {len(pair.bands)}; "
-                "pick MS bands with --bidx, or name the reference's as FILE,band=N"
-            )
+            where, role = (pair.pan_grid, options.pair.nodata), "the reference"
+            with open_aligned(options.reference, role, *where) as image:
+                meeting(role, image, len(pair.bands), area)
 
 
 def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:

@@ -107,7 +107,7 @@ def open_views(
         pair = stack.enter_context(open_pair(pan, ms, options))
 
         def aligned(path: str, role: str) -> AlignedImage:
-            return stack.enter_context(open_aligned(path, role, pair.pan_grid, options))
+            return stack.enter_context(open_aligned(path, role, pair.pan_grid, options.nodata))
 
         bands = len(pair.bands)
         images = {method: aligned(every_band(path, bands), method) for method, path in fused.items()}

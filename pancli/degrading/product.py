@@ -18,7 +18,7 @@ from pancli.errors import PairError, UsageError
 from pancli.raster.carried import PLACE_TAG
 from pancli.raster.grid import Grid
 from pancli.raster.pair import BandInfo, Pair
-from pancli.raster.spec import DTYPES, OutputBand, OutputSpec
+from pancli.raster.spec import DTYPES, OutputSpec
 
 FILES = ("pan.tif", "ms.tif", "reference.tif")
 
@@ -73,10 +73,7 @@ def _spec(
     return OutputSpec(
         path=path,
         grid=grid,
-        bands=tuple(
-            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags, b.imagery)
-            for b in bands
-        ),
+        bands=tuple(band.output for band in bands),
         dtype=dtype,
         nodata=_nodata([band.nodata for band in bands], dtype, asked=options.pair.nodata is not None),
         masked=pair.masked,

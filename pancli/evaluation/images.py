@@ -131,11 +131,11 @@ def open_images(
     """
     device = find_device(options.device)
     with ExitStack() as stack:
-        pair = stack.enter_context(open_pair(pan, ms, options.pair))
-        opened = stack.enter_context(open_aligned(fused, "FUSED", pair.pan_grid, options.pair))
+        pair, nodata = stack.enter_context(open_pair(pan, ms, options.pair)), options.pair.nodata
+        opened = stack.enter_context(open_aligned(fused, "FUSED", pair.pan_grid, nodata))
         truth = None
         if reference is not None:
-            truth = stack.enter_context(open_aligned(reference, "the reference", pair.pan_grid, options.pair))
+            truth = stack.enter_context(open_aligned(reference, "the reference", pair.pan_grid, nodata))
         sensor = options.find_sensor(pair)
         area = _common_area(pair, opened, truth)
         info = PairInfo(len(pair.bands), pair.placement, sensor)
@@ -146,17 +146,32 @@ def _common_area(pair: Pair, fused: AlignedImage, reference: AlignedImage | None
     area = pair.overlap()
     roles = [("FUSED", fused)] + ([] if reference is None else [("the reference", reference)])
     for role, image in roles:
-        if image.bands != len(pair.bands):
-            raise PairError(
-                f"{role} {image.path} has {image.bands} bands but MS has {len(pair.bands)}; "
-                "pick MS bands with --bidx, or name the image's as FILE,band=N"
-            )
-        met = area.intersect(image.window)
-        if met.size == 0:
-            raise PairError(
-                f"{role} {image.path} does not meet PAN and MS: it covers rows {image.window.row} to "
-                f"{image.window.row_stop} and columns {image.window.col} to {image.window.col_stop} of PAN's "
-                f"grid, they rows {area.row} to {area.row_stop} and columns {area.col} to {area.col_stop}"
-            )
-        area = met
+        area = meeting(role, image, len(pair.bands), area)
     return area
+
+
+def meeting(role: str, image: AlignedImage, bands: int, area: Window) -> Window:
+    """Where an image covers an area of pan's grid.
+
+    Args:
+        role: What to call it in messages.
+        image: What is measured, or measured against.
+        bands: How many it must have: as many as ms.
+        area: Of pan's grid.
+
+    Raises:
+        PairError: It has another number of bands, or does not meet the area.
+    """
+    if image.bands != bands:
+        raise PairError(
+            f"{role} {image.path} has {image.bands} bands but MS has {bands}; "
+            "pick MS bands with --bidx, or name the image's as FILE,band=N"
+        )
+    met = area.intersect(image.window)
+    if met.size == 0:
+        raise PairError(
+            f"{role} {image.path} does not meet PAN and MS: it covers rows {image.window.row} to "
+            f"{image.window.row_stop} and columns {image.window.col} to {image.window.col_stop} of PAN's "
+            f"grid, they rows {area.row} to {area.row_stop} and columns {area.col} to {area.col_stop}"
+        )
+    return met

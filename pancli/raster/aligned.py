@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pancli.errors import PairError
-from pancli.raster.bands import Band, BoolArray, Gate, open_band, read_bands
+from pancli.raster.bands import Band, BoolArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.grid import Grid, crs_name, same_crs
-from pancli.raster.pair import PairOptions
 from pancli.raster.source import SourceName, gdal_env, image_bands, open_source
 from pancli.tiling import Window
 
@@ -40,11 +39,6 @@ class AlignedImage:
         """How many it has, masks not counted."""
         return len(self._bands)
 
-    @property
-    def masked(self) -> bool:
-        """Whether any pixel can be invalid."""
-        return any(band.masked for band in self._bands)
-
     def read(self, window: Window) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """(B, h, w) values and (h, w) validity of a window of the grid, which must lie inside the image.
 
@@ -59,26 +53,23 @@ class AlignedImage:
 
 
 @contextmanager
-def open_aligned(
-    path: str, role: str, grid: Grid, options: PairOptions | None = None
-) -> Iterator[AlignedImage]:
+def open_aligned(path: str, role: str, grid: Grid, nodata: Nodata) -> Iterator[AlignedImage]:
     """Open an image that shares its pixels with ``grid``, or with a part of it.
 
     Args:
         path: Path, URI, or ``path,band=N``.
         role: What to call it in messages.
         grid: The pan grid.
-        options: Nodata; what they say of bands is for ms alone.
+        nodata: Overrides the file's tag.
 
     Raises:
         InputError: It cannot be opened.
         PairError: Its pixels are not the grid's.
     """
-    override = None if options is None else options.nodata
     name = SourceName.parse(path)
     with gdal_env(), open_source(name) as dataset:
         window = _locate(Grid.of(dataset), grid, f"{role} {name.path}")
-        bands = tuple(open_band(dataset, index, name, override) for index in image_bands(dataset, name))
+        bands = tuple(open_band(dataset, index, name, nodata) for index in image_bands(dataset, name))
         gate = Gate()
         try:
             yield AlignedImage(name.path, window, bands[0].dtype, bands, gate)

@@ -33,6 +33,7 @@ from pancli.raster.carried import (
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, crs_name, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
+from pancli.raster.spec import OutputBand
 from pancli.tiling import Window
 
 
@@ -66,6 +67,12 @@ class BandInfo:
     colorinterp: ColorInterp
     tags: dict[str, str]
     imagery: dict[str, str]
+
+    @property
+    def output(self) -> OutputBand:
+        """The same of a band that is made of it."""
+        told = self.description, self.scale, self.offset, self.units
+        return OutputBand(*told, self.colorinterp, self.tags, self.imagery)
 
 
 @dataclass(frozen=True)

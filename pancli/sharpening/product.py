@@ -15,7 +15,7 @@ from pancli.errors import UsageError
 from pancli.methods.protocol import Method
 from pancli.raster.grid import Grid
 from pancli.raster.pair import Pair
-from pancli.raster.spec import OutputBand, OutputSpec
+from pancli.raster.spec import OutputSpec
 from pancli.sharpening.options import SharpenOptions
 from pancli.tiling import Window
 
@@ -41,10 +41,7 @@ def describe_output(
     return OutputSpec(
         path=path,
         grid=_output_grid(pair, window),
-        bands=tuple(
-            OutputBand(b.description, b.scale, b.offset, b.units, b.colorinterp, b.tags, b.imagery)
-            for b in pair.bands
-        ),
+        bands=tuple(band.output for band in pair.bands),
         dtype=dtype,
         nodata=_output_nodata(pair, options, dtype),
         masked=partial or pair.masked,

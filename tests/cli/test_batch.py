@@ -172,7 +172,8 @@ def test_a_dry_run_plans_every_scene_and_makes_nothing(scenes):
 def test_a_folder_that_cannot_be_made_is_refused(scenes):
     refused = pancli("batch", write_list(scenes), *GSA, "--out-dir", scenes / "list.txt" / "out")
     assert refused.exit_code == 1
-    assert refused.stderr == f"pancli: {scenes / 'list.txt' / 'out'}: cannot be made (Not a directory)\n"
+    folder = scenes / "list.txt" / "out"
+    assert refused.stderr == f"pancli: cannot create folder {folder}: Not a directory; name another\n"
 
 
 @pytest.mark.parametrize(

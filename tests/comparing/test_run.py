@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from affine import Affine
 
 import pancli.comparing
 from pancli.comparing import CompareOptions, compare
@@ -218,6 +219,10 @@ def test_what_stops_every_method_is_refused_before_any_runs(scene, truth, tmp_pa
         run(scene, never, reference="none.tif")
     with pytest.raises(PairError, match="has 8 bands but MS has 4"):
         run(scene, never, reference=str(wide))
+    beyond = scene.pan_transform * Affine.translation(1000, 0)
+    apart = write(tmp_path / "apart.tif", scene.truth, beyond)
+    with pytest.raises(PairError, match="does not meet PAN and MS"):
+        run(scene, never, reference=str(apart))
     with pytest.raises(PairError, match="too few"):
         run(scene, never, reduced=True, ratio=100.0)
 
