@@ -137,9 +137,11 @@ def save_weights(network: Network, card: Card, path: Path) -> None:
 
     Raises:
         OutputError: As :func:`save_tensors`.
+        WeightsError: The card is none that could be read again.
     """
     tensors = _plain(network.state_dict())
     text = json.dumps(card.as_dict(), sort_keys=True)
+    _parse_card({"card": text}, path)
     save_tensors(path, tensors, {"card": text, "content_sha256": _hash(tensors, text)})
 
 

@@ -173,13 +173,14 @@ def _sources(recipe: Recipe) -> str:
 
 
 def _measured(methods: Mapping[str, FiguresByGroup]) -> dict[str, dict[str, float]]:
-    """Measurement -> method -> value."""
+    """Measurement -> method -> value; what is no number is left out, as ERGAS where the truth is zero."""
     measured: dict[str, dict[str, float]] = {}
     for method, found in methods.items():
         for group, values in found.items():
             for metric, unit in _METRICS:
-                entry = measured.setdefault(f"{group}, {unit}", {})
-                entry[method] = round(getattr(values, metric), 3)
+                value = round(getattr(values, metric), 3)
+                if math.isfinite(value):
+                    measured.setdefault(f"{group}, {unit}", {})[method] = value
     return measured
 
 

@@ -2,9 +2,11 @@
 
 import errno
 import json
+import math
 import os
 import pickle
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,15 @@ def test_a_card_with_a_value_that_none_can_have_is_refused(saved, change):
     with_card(saved, **change)
     with pytest.raises(WeightsError, match=f"made.safetensors: the card's .*{next(iter(change))}"):
         read_card(saved)
+
+
+@pytest.mark.parametrize("change", [{"figures": {"ERGAS": {"exp": math.nan}}}, {"name": "a/b"}, {"bands": 0}])
+def test_a_card_that_could_not_be_read_again_is_not_written(saved, change):
+    network, card = load_weights(saved)
+    before = saved.read_bytes()
+    with pytest.raises(WeightsError, match=f"made.safetensors: the card's .*{next(iter(change))}"):
+        save_weights(network, replace(card, **change), saved)
+    assert saved.read_bytes() == before
 
 
 def test_a_name_too_long_for_a_file_is_refused(saved, tmp_path):

@@ -7,6 +7,7 @@ import stat
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -372,6 +373,18 @@ def test_what_is_exported_loads_and_its_card_is_filled(recipe, whole):
     figures = card.figures["real ratio 2, PSNR dB"]
     assert set(figures) == {"exp", "gsa", "mtf-glp-hpm", "tiny"}
     assert network.nominal_pixels == 256
+
+
+def test_what_cannot_be_measured_is_left_off_the_card(tmp_path, recipe):
+    """ERGAS of a band that is zero all over is 0/0."""
+    data = make_data(tmp_path / "data")
+    ms = np.load(data / "real" / "v-ms.npy")
+    ms[2] = 0
+    np.save(data / "real" / "v-ms.npy", ms)
+    run = train(recipe, data, tmp_path / "run")
+    card = read_card(run.weights("tiny"))
+    assert set(card.figures) == {f"real ratio 2, {what}" for what in ("PSNR dB", "SAM degrees", "Q2n")}
+    assert all("tiny" in found for found in card.figures.values())
 
 
 def test_the_best_weights_are_kept(tmp_path, data, recipe, monkeypatch):
