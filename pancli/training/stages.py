@@ -103,6 +103,8 @@ class Workshop:
             teacher = self._given(self.recipe.distillation)
             return self._distilled(network, teacher, self.recipe.distillation)
         if name == "teacher":
+            # Its student is refused now: another recipe could not use what was trained for this one.
+            self._feature_widths(network, self.recipe.distillation)
             return self._teacher(network, self.recipe.teacher)
         trained = self._trained(self.recipe.teacher)
         if self.recipe.distillation.initialise:
@@ -231,10 +233,9 @@ class Workshop:
         trained: nn.Module = network
         adapters: nn.ModuleList | None = None
         if distillation.features:
-            side = self.recipe.schedule.patch
-            widths = feature_widths(network, side, distillation.features)
+            widths = self._feature_widths(network, distillation)
             source = teacher.supervised.network if isinstance(teacher, Given) else network
-            theirs = feature_widths(source, side, distillation.features)
+            theirs = self._feature_widths(source, distillation)
             if distillation.adapters:
                 adapters = nn.ModuleList(map(_adapter, widths, theirs))
                 trained = nn.ModuleDict({"network": network, "adapters": adapters})
@@ -245,6 +246,9 @@ class Workshop:
         self._place(trained)
         supervised = self._supervised(network)
         return self._student(network, trained, Distilled(supervised, teacher, distillation, adapters))
+
+    def _feature_widths(self, network: Network, distillation: Distillation) -> list[int]:
+        return feature_widths(network, self.recipe.schedule.patch, distillation.features)
 
     def _student(self, network: Network, trained: nn.Module, objective: Objective) -> Stage:
         schedule = self.recipe.schedule
