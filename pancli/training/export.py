@@ -119,6 +119,8 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         figures: What it reaches on the validation scenes.
     """
     recipe = run.recipe
+    own = name == recipe.name  # a peer began from random weights, beside a network that may not have
+    origins = run.origins if own else [f"taught by what {origin}" for origin in run.origins]
     return Card(
         name=name,
         network=next(key for key, kind in NETWORKS.items() if type(network) is kind),
@@ -139,9 +141,9 @@ def make_card(run: Run, name: str, network: Network, figures: FiguresByGroup) ->
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         figures=_measured({**run.baselines, name: figures}),
         limits=recipe.limits,
-        licence=recipe.licence or "; ".join((NOT_STATED, *run.origins)),
+        licence=recipe.licence or "; ".join((NOT_STATED, *origins)),
         teacher=_teacher(recipe, run.progress.taught_by),
-        began_from=run.progress.began_from,
+        began_from=run.progress.began_from if own else "",
         back_projections=recipe.back_projections,
     )
 

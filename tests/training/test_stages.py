@@ -14,7 +14,7 @@ from pancli.methods.registry import METHODS
 from pancli.metrics.reference import ReferenceSums
 from pancli.networks.msinn import MSINN
 from pancli.networks.protocol import Outcome
-from pancli.networks.weights import load_weights, save_weights
+from pancli.networks.weights import load_weights, read_card, save_weights
 from pancli.resampling import degrade
 from pancli.scene import fuse_scene
 from pancli.tiling import Window
@@ -508,6 +508,17 @@ def test_both_peers_are_measured_and_exported(tmp_path, mutual):
         ("4", "tiny"),
         ("4", "tiny-ssml-spatial"),
     ]
+
+
+def test_only_the_network_that_began_from_weights_says_so(tmp_path, mutual):
+    short = replace(mutual, schedule=replace(mutual.schedule, steps=1))
+    first = train(replace(short, mutual=None), data(tmp_path), tmp_path / "first").weights("tiny")
+    run = train(short, data(tmp_path), tmp_path / "run", Terms(init=str(first)))
+    own, peer = (read_card(run.weights(stem)) for stem in ("tiny", "tiny-ssml-spatial"))
+    assert own.began_from.startswith("tiny, version 1, SHA-256 ")
+    assert own.licence == "not stated; began from tiny, not stated"
+    assert peer.began_from == ""
+    assert peer.licence == "not stated; taught by what began from tiny, not stated"
 
 
 def test_peers_of_other_inputs_are_refused(tmp_path, mutual):
