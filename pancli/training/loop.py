@@ -55,8 +55,8 @@ def train(
         UsageError: TensorBoard is asked for and not installed.
         RecipeError: The data are missing, or the checkpoint is of another recipe.
         WeightsError: The weights to begin from cannot be used.
-        TrainingError: The loss is not a number, or the checkpoint is damaged; what was saved stays. Or the
-            best weights of a finished run are gone.
+        TrainingError: The loss is not a number, the checkpoint is damaged, or a process that makes batches
+            ended; what was saved stays. Or the best weights of a finished run are gone.
         DeviceError: The device has too little memory; what was saved stays.
     """
     terms = terms or Terms()

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -34,6 +35,9 @@ def make_batches(
         ahead: How many threads make them where there are no workers; much of the work is Python's, so that
             two are hardly faster than one.
         workers: Processes that make them; None for threads.
+
+    Raises:
+        TrainingError: One of the processes ended.
     """
     count = workers or ahead
     with _pool(sampler, ahead, workers) as (pool, make):
@@ -58,6 +62,11 @@ def _pool(
         pool, make = ProcessPoolExecutor(workers, spawn, _begin_worker, (sampler,)), _make_in_worker
     try:
         yield pool, make
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a process that makes batches ended, as for want of memory; give fewer --workers, and the same "
+            "command goes on from what was saved"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
 
 from pancli.device import CPU
-from pancli.errors import RecipeError, UsageError
+from pancli.errors import RecipeError, TrainingError, UsageError
+from pancli.training import steps
 from pancli.training.checkpoint import read_progress
 from pancli.training.loop import train
 from pancli.training.ranks import Ranks, joined
 from pancli.training.reading import read_recipe
 from pancli.training.run import Terms
 from pancli.training.sampling import Sampler
+from pancli.training.steps import make_batches
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
 from tests.training.test_loop import assert_same, tensors
 
@@ -92,6 +95,13 @@ def test_two_processes_train_what_one_does(tmp_path, data):
             torch.testing.assert_close(two[key], one[key], rtol=0, atol=1e-4, msg=f"{name}: {key}")
     rows = [(tmp_path / run / "metrics.csv").read_text().splitlines() for run in ("one", "two")]
     assert len(rows[0]) == len(rows[1]) == 5
+
+
+def test_a_process_that_ends_while_it_should_make_batches_is_told_of(monkeypatch):
+    monkeypatch.setattr(steps, "_begin_worker", os._exit)
+    sampler: Any = 1  # what it ends with
+    with pytest.raises(TrainingError, match="a process that makes batches ended, .*fewer --workers"):
+        list(make_batches(sampler, range(2), 1, workers=1))
 
 
 def test_processes_that_cannot_share_the_regions_are_refused(tmp_path, data):
