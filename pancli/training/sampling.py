@@ -140,7 +140,8 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
         )
     if recipe.mutual is not None:
         peer = find_network(recipe.mutual.peer).TRAITS
-        if (peer.ratio, peer.align, peer.window) != (traits.ratio, traits.align, traits.window):
+        same = (peer.ratio, peer.align, peer.window) == (traits.ratio, traits.align, traits.window)
+        if not same or (peer.physics and not traits.physics):  # a peer need not look at all that it is shown
             raise RecipeError(f"{recipe.network} and {recipe.mutual.peer} do not take the same inputs")
     ratios = {*recipe.degradation.ratios, *recipe.validation.ratios, recipe.largest_ratio} - {0}
     if odd := [
