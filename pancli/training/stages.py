@@ -260,7 +260,7 @@ class Workshop:
         """The modules that keep their weights.
 
         Raises:
-            RecipeError: There is no such module, or its weights are random.
+            RecipeError: There is no such module, its weights are random, or nothing is left to learn.
         """
         modules = dict(network.named_children())
         for name in self.recipe.frozen:
@@ -273,6 +273,10 @@ class Workshop:
         kept = tuple(modules[name] for name in self.recipe.frozen)
         for module in kept:
             module.requires_grad_(requires_grad=False)
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise RecipeError(
+                f"frozen: nothing of {self.recipe.network} is left to learn; leave a module out"
+            )
         return kept
 
     def _place(self, module: nn.Module) -> None:

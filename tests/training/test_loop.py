@@ -332,6 +332,13 @@ def test_what_has_no_weights_to_keep_cannot_be_frozen(tmp_path, data, recipe, re
         train(odd, data, tmp_path / "run", Terms(init="gcpnet"))
 
 
+def test_a_network_that_is_frozen_as_a_whole_is_refused(tmp_path, data, recipe):
+    all_of_it = tuple(name for name, _ in GCPNet(4, 256).named_children())
+    with pytest.raises(RecipeError, match="frozen: nothing of gcpnet is left to learn"):
+        train(replace(recipe, frozen=all_of_it), data, tmp_path / "run", Terms(init="gcpnet"))
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
 def test_weights_of_more_are_not_begun_from_by_less(tmp_path, data, recipe, refinement):
     free = replace(refinement, frozen=())
     refined = train(free, data, tmp_path / "first").weights("tiny")
