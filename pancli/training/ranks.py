@@ -23,6 +23,7 @@ from pancli.device import CPU
 from pancli.errors import UsageError
 
 _PATIENCE = datetime.timedelta(hours=2)  # validation keeps the others waiting
+_WAY_OUT = "start with torchrun, or unset WORLD_SIZE"
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,13 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     Raises:
         UsageError: The machine has fewer devices than processes, or torchrun did not start them.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _told("WORLD_SIZE") if "WORLD_SIZE" in os.environ else 1
     if count == 1:
         yield Ranks(device=device)
         return
-    try:
-        rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-    except KeyError as error:
-        raise UsageError(f"WORLD_SIZE is {count}, but {error} is not set; start with torchrun") from error
+    rank, local = _told("RANK"), _told("LOCAL_RANK")
+    if rank >= count:
+        raise UsageError(f"RANK is {rank}, but WORLD_SIZE {count}; {_WAY_OUT}")
     if device.type == "cuda":
         if local >= torch.cuda.device_count():
             raise UsageError(
@@ -106,8 +106,22 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, rank=rank, world_size=count, timeout=_PATIENCE)
+    try:
+        distributed.init_process_group(backend, rank=rank, world_size=count, timeout=_PATIENCE)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"WORLD_SIZE is {count}, but processes cannot join: {reason}; {_WAY_OUT}") from error
     try:
         yield Ranks(rank, count, device)
     finally:
         distributed.destroy_process_group()
+
+
+def _told(name: str) -> int:
+    """What torchrun tells a process of it."""
+    text = os.environ.get(name)
+    if text is None:
+        raise UsageError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {name} is not set; {_WAY_OUT}")
+    if not text.isdecimal():
+        raise UsageError(f"{name} is {text!r}, which is no whole number; {_WAY_OUT}")
+    return int(text)

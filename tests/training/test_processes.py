@@ -110,13 +110,28 @@ def test_processes_that_cannot_share_the_regions_are_refused(tmp_path, data):
         train(recipe, data, tmp_path / "run", Terms(ranks=Ranks(0, 3)))
 
 
-def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.delenv("RANK", raising=False)
-    with (
-        pytest.raises(UsageError, match="WORLD_SIZE is 2, but 'RANK' is not set; start with torchrun"),
-        joined(CPU),
-    ):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"WORLD_SIZE": "2"},
+            "WORLD_SIZE is 2, but RANK is not set; start with torchrun, or unset WORLD_SIZE",
+        ),
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', .*; start with torchrun"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x', .*; start with torchrun"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, "RANK is 2, but WORLD_SIZE 2; start"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
+            "cannot join: .*MASTER_ADDR.*; start with torchrun",
+        ),
+    ],
+)
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch, given, message):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=message), joined(CPU):
         pass
 
 
