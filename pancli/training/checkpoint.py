@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pancli.errors import TrainingError
@@ -96,7 +97,7 @@ def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
         TrainingError: The file is damaged or of other networks.
     """
     try:
-        tensors = load_tensors(path)
+        tensors = load_file(path)
         for name, part in parts.items():
             part.module.load_state_dict(_under(f"{name}.module.", tensors))
             state: dict[int, dict[str, Tensor]] = {}
@@ -106,12 +107,6 @@ def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
             part.optimiser.load_state_dict({**part.optimiser.state_dict(), "state": state})
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _damaged(path: Path, error: Exception) -> TrainingError:

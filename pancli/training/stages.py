@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Network, Traits, blank_inputs
 from pancli.networks.registry import find_network
 from pancli.networks.weights import load_weights, save_tensors
-from pancli.training.checkpoint import Part, load_tensors
+from pancli.training.checkpoint import Part
 from pancli.training.initial import Initial, named_weights
 from pancli.training.losses import least_patch
 from pancli.training.objectives import Distilled, Given, Mutually, Objective, Supervised, Teaching
@@ -186,7 +187,7 @@ class Workshop:
         """What the stage before left."""
         teacher = make_teacher(plan, self._network())
         try:
-            teacher.load_state_dict(load_tensors(self._teacher_file))
+            teacher.load_state_dict(load_file(self._teacher_file))
         except (SafetensorError, OSError, RuntimeError) as error:
             raise TrainingError(
                 f"{self._teacher_file}: cannot be taught by ({error}); use --fresh to start again"
