@@ -39,7 +39,7 @@ def exact(number: float) -> str:
 
 
 def no_reference_figures(
-    sums: NoReferenceSums, ratio: float, block: int, *, radians: bool = False
+    sums: NoReferenceSums, ratio: float, block: int, *, radians: bool
 ) -> dict[str, Figure]:
     """Distortions, QNR and its family, and the consistency with ms.
 
@@ -108,7 +108,7 @@ def _consistency(sums: ReferenceSums, ratio: float, *, radians: bool) -> dict[st
 
 
 def against_reference_figures(
-    sums: AgainstReferenceSums, ratio: float, block: int, peak: float | None, *, radians: bool = False
+    sums: AgainstReferenceSums, ratio: float, block: int, peak: float | None, *, radians: bool
 ) -> dict[str, Figure]:
     """PSNR, SSIM, SAM, ERGAS, SCC, Q, Q2n, RMSE, CC.
 
@@ -150,7 +150,7 @@ def ssim_figure(value: float | None, peak: float | None, variant: str) -> Figure
     return Figure(value, f"{variant}, peak {exact(peak)}", "no window is fully valid")
 
 
-def sam_figure(sums: ReferenceSums, variant: str, *, radians: bool = False) -> Figure:
+def sam_figure(sums: ReferenceSums, variant: str, *, radians: bool) -> Figure:
     """The mean spectral angle; not defined where every pixel's spectrum is zero."""
     if sums.angled == 0:
         return Figure(None, variant, "every spectrum is zero")

@@ -117,7 +117,7 @@ def draw_region(
     return observe(both[:1], both[1:], degradation, generator)
 
 
-def referenced_region(image: Image, window: Window, side: int, device: torch.device = CPU) -> Region:
+def referenced_region(image: Image, window: Window, side: int, device: torch.device) -> Region:
     """A window of a referenced image's bands, as it was observed already.
 
     Args:
