@@ -149,7 +149,7 @@ class BackProjected:
 
     def fuse(self, image: TileImage, state: BackProjectedState) -> Tensor:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self.finish(image, state, *self._fused(self.widened(image, state), state))
+        return self.finish(image, state, *self.begin(self.widened(image, state), state))
 
     def finish(
         self, image: TileImage, state: BackProjectedState, fused: Tensor, trust: Tensor | None
@@ -179,7 +179,7 @@ class BackProjected:
         """How far, in pan pixels, all rounds look."""
         return self.rounds * radius_per_round(info.placement, min(state.gains))
 
-    def _fused(self, image: TileImage, state: BackProjectedState) -> tuple[Tensor, Tensor | None]:
+    def begin(self, image: TileImage, state: BackProjectedState) -> tuple[Tensor, Tensor | None]:
         """What the method makes, and how far a network trusts in what then is lacking."""
         if isinstance(self.method, NetworkMethod):
             return self.method.fuse_with_trust(image, state.method)

@@ -29,7 +29,7 @@ def in_turn(method: Method, state: Any) -> Callable[[TileImage], Tensor]:
     Tiles may be left out, and become smaller: what is not known is fused.
     """
     if isinstance(method, BackProjected) and isinstance(method.method, NetworkMethod):
-        return Turns(method, method.method, state)
+        return Turns(method, state)
     return partial(method.fuse, state=state)
 
 
@@ -96,8 +96,8 @@ def unknown(wanted: Window, known: Sequence[Window]) -> tuple[Window, list[tuple
 class Turns:
     """A network that is followed by rounds, from tile to tile of one scene; see the module."""
 
-    def __init__(self, method: BackProjected, network: NetworkMethod, state: BackProjectedState) -> None:
-        self._method, self._network, self._state = method, network, state
+    def __init__(self, method: BackProjected, state: BackProjectedState) -> None:
+        self._method, self._state = method, state
         self._left: list[Known] = []
         self._above: list[Known] = []
 
@@ -113,8 +113,7 @@ class Turns:
         window, known = wide.tile.window, (*self._above, *self._left)
         rest, used = unknown(wide.tile.core, [part.window for part in known])
         if rest.size:
-            image = replace(wide, tile=Tile(rest, window))
-            fused, trust = self._network.fuse_with_trust(image, self._state.method)
+            fused, trust = self._method.begin(replace(wide, tile=Tile(rest, window)), self._state)
         else:
             fused, trust = wide.upsampled.clone(), None
         for index, where in used:
@@ -135,6 +134,6 @@ class Turns:
         self._left = [made.part(right).copy()]
         # What lies above the tiles to come is needed once more; what lay above this one is not.
         self._above = [k for k in self._above if k.window.row_stop > rows[0] and k.window.spans[1] != cols]
-        kept = made.part(below).copy()
-        if sum(known.size for known in (*self._above, kept)) <= _MOST:
-            self._above.append(kept)
+        shared = made.part(below)
+        if sum(known.size for known in (*self._above, shared)) <= _MOST:
+            self._above.append(shared.copy())

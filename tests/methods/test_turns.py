@@ -88,7 +88,7 @@ def test_what_is_kept_is_bounded_and_of_a_wider_scene_the_rest_is_fused_again(ca
     for most in (0, 10**6, turns._MOST):
         with monkeypatch.context() as patch:
             patch.setattr(turns, "_MOST", most)
-            seen, fuse = cores(patch), Turns(method, method.method, method.fit(scene))
+            seen, fuse = cores(patch), Turns(method, method.fit(scene))
             for tile in tiles:
                 fuse(scene.load(tile))
                 held = [known.fused.untyped_storage().nbytes() for known in (*fuse._above, *fuse._above)]
@@ -102,7 +102,7 @@ def test_what_is_kept_is_bounded_and_of_a_wider_scene_the_rest_is_fused_again(ca
 def test_what_was_needed_for_the_last_time_is_let_go(case, left_out, kept):
     """What lies above a tile that is left out is not needed in the row after, where little is shared."""
     scene, method = case.scene(), method_of("bandset-small", rounds=1)
-    fuse, counts = Turns(method, method.method, method.fit(scene)), []
+    fuse, counts = Turns(method, method.fit(scene)), []
     for index, tile in enumerate(tiles_of(scene, method, 64)):
         if index not in left_out:
             fuse(scene.load(tile))
