@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pancli.errors import InputError, PairError, PancliError
 from pancli.fill import SAMPLE_GRID, SAMPLE_SIDE, Read, fill_warnings
 from pancli.methods.alignment import UNASKED
 from pancli.methods.protocol import PairInfo
-from pancli.methods.statistics import ms_grid_margin, no_valid_pixel
+from pancli.methods.statistics import ms_grid_margin, ms_grid_samples, no_valid_pixel
 from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
 from pancli.raster.grid import Grid, crs_name
@@ -23,7 +23,7 @@ from pancli.raster.source import SourceName, gdal_env, open_source
 from pancli.registration import REACH, ShiftReport, measure_shift
 from pancli.scene import TiledScene, open_scene
 from pancli.sensors import Sensor, find_sensor
-from pancli.tiling import Tile, Window, plan_tiles, sample_starts
+from pancli.tiling import Tile, Window, sample_starts
 
 NOTICEABLE_SHIFT = 0.5
 """Pan pixels between pan and ms from which a fused image shows it."""
@@ -268,13 +268,9 @@ def _refusal(scene: TiledScene, pan: _Sample, ms: _Sample) -> str | None:
 
 def _can_fit(scene: TiledScene) -> bool:
     """Whether there is an ms pixel that methods can learn from, as networks do in their first pass."""
-    gain = scene.info.mean_gain
-    margin = scene.margin(ms_grid_margin(scene.info, gain))
-    for tile in plan_tiles(scene.area, _FITTED, margin, scene.bounds):
-        image = scene.load(tile)
-        if image is not None and image.ms_core_samples(gain)[0].numel():
-            return True
-    return False
+    margin = ms_grid_margin(scene.info, scene.info.mean_gain)
+    tiles = replace(scene, fit_tile=_FITTED).tiles(margin)
+    return any(ms_grid_samples(image).numel() for image in tiles)
 
 
 def _apart_warnings(scene: TiledScene, pan: _Sample, ms: _Sample) -> list[str]:

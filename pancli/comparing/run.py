@@ -95,8 +95,8 @@ def _check_measuring(pan: str, ms: Sequence[str], options: CompareOptions) -> No
         area = plan_reduction(pair, options.ratio).reference if options.reduced else pair.overlap()
         check_block(area, options.block)
         if options.reference is not None:
-            where, role = (pair.pan_grid, options.pair.nodata), "the reference"
-            with open_aligned(options.reference, role, *where) as image:
+            role, nodata = "the reference", options.pair.nodata
+            with open_aligned(options.reference, role, pair.pan_grid, nodata) as image:
                 meeting(role, image, len(pair.bands), area)
 
 

@@ -85,7 +85,7 @@ def _matching(folder: Path, pattern: str, kind: str) -> set[str]:
     try:
         files = [(path, suffix) for path in folder.glob(pattern + suffix)]
         files += [(path, f"-{role}.npy") for path in folder.glob(f"{pattern}-{role}.npy")]
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError) as error:  # the second is what pathlib says of "/..."
         raise RecipeError(f"{folder}: '{pattern}' cannot be looked for ({error})") from error
     return {path.relative_to(folder).as_posix().removesuffix(end) for path, end in files}
 
