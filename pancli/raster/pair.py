@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from affine import Affine
-from rasterio import warp
-from rasterio.dtypes import can_cast_dtype
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import CRSError
+from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
-from shapely.geometry import Polygon, box
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
@@ -30,10 +24,10 @@ from pancli.raster.carried import (
     scene_tags,
     told_place,
 )
-from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, crs_name, place, same_crs
 from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
 from pancli.raster.spec import OutputBand
+from pancli.raster.warping import Source, warp_all
 from pancli.tiling import Window
 
 
@@ -174,10 +168,6 @@ class Pair:
             return read_bands(self._ms, window, np.float32)
 
 
-_PIECES = 32  # into which a long side is cut before it is reprojected, so that it may bend
-_SNAP = 1e-6  # of an ms pixel
-
-
 @contextmanager
 def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -> Iterator[Pair]:
     """Open a pair for reading by window.
@@ -199,7 +189,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         pan_grid = Grid.of(pan_data)
         sources = [(name, stack.enter_context(open_source(name))) for name in map(SourceName.parse, ms)]
         if options.reproject:
-            sources = _warp_all(stack, sources, pan_grid, options.nodata)
+            sources = warp_all(stack, sources, pan_grid, options.nodata)
         ms_grid = _common_grid(sources)
         placement, warnings = place(pan_grid, ms_grid)
         bands = _stack(sources, options)
@@ -231,9 +221,6 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         )
 
 
-_Source = tuple[SourceName, "DatasetReader | WarpedVRT"]
-
-
 def _only_band(dataset: DatasetReader, name: SourceName) -> int:
     bands = image_bands(dataset, name)
     if len(bands) != 1:
@@ -244,7 +231,7 @@ def _only_band(dataset: DatasetReader, name: SourceName) -> int:
     return bands[0]
 
 
-def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
+def _stack(sources: Sequence[Source], options: PairOptions) -> list[Band]:
     bands = [
         open_band(dataset, index, name, options.nodata)
         for name, dataset in sources
@@ -256,7 +243,7 @@ def _stack(sources: Sequence[_Source], options: PairOptions) -> list[Band]:
     return [bands[number - 1] for number in options.bidx] if options.bidx else bands
 
 
-def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[int]) -> tuple[list[int], int]:
+def _places(sources: Sequence[Source], bands: Sequence[Band], bidx: Sequence[int]) -> tuple[list[int], int]:
     """Which of ms's bands were taken, from 1, and how many there are: in its file, or in all of them.
 
     A reduced ms may hold some of the bands that were delivered, in any order; its tags tell.
@@ -274,7 +261,7 @@ def _places(sources: Sequence[_Source], bands: Sequence[Band], bidx: Sequence[in
     return [every.index(band.index) + 1 for band in bands], len(every)
 
 
-def _alpha_warnings(sources: Sequence[_Source]) -> list[str]:
+def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
     """8-bit files of four bands are often tagged alpha on the fourth without meaning it."""
     found = []
     for name, dataset in sources:
@@ -288,7 +275,7 @@ def _alpha_warnings(sources: Sequence[_Source]) -> list[str]:
     return found
 
 
-def _common_grid(sources: Sequence[_Source]) -> Grid:
+def _common_grid(sources: Sequence[Source]) -> Grid:
     grids = [(name.path, Grid.of(dataset)) for name, dataset in sources]
     first_path, first = grids[0]
     for path, grid in grids[1:]:
@@ -301,98 +288,6 @@ def _common_grid(sources: Sequence[_Source]) -> Grid:
                 "resample one onto the other (gdalwarp) or sharpen them apart"
             )
     return first
-
-
-def _warp_all(stack: ExitStack, sources: list[_Source], pan: Grid, nodata: Nodata) -> list[_Source]:
-    """The ms files as virtual warps onto pan's CRS and axes, near their own resolution."""
-    grids = [Grid.of(dataset) for _, dataset in sources]
-    first = grids[0]
-    if all(same_crs(grid.crs, pan.crs) and _aligned(pan, grid) for grid in grids):
-        return sources
-    if first.crs is None or pan.crs is None:
-        raise PairError("--reproject needs a CRS on both images; assign the missing one (gdal_edit -a_srs)")
-    for name, dataset in sources:
-        if any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in name.bands):
-            raise PairError(
-                f"--reproject: {name.path} has a band tagged alpha, which GDAL would take for a mask; "
-                "tag it as what it is (gdal_edit -colorinterp_4 undefined)"
-            )
-    try:
-        transform, shape = _warp_target(first, pan)
-        return [
-            (name, stack.enter_context(_warped(data, pan, transform, shape, nodata)))
-            for name, data in sources
-        ]
-    except (CRSError, *FAILURES) as error:
-        raise PairError(
-            f"--reproject: MS cannot be brought from {first.describe()} to {pan.describe()} ({error})"
-        ) from error
-
-
-def _warped(
-    dataset: DatasetReader | WarpedVRT, pan: Grid, transform: Affine, shape: tuple[int, int], nodata: Nodata
-) -> WarpedVRT:
-    told: dict[str, float | None] = {}
-    if nodata == "none":
-        told = {"src_nodata": None, "nodata": None}
-    elif nodata is not None and can_cast_dtype([nodata], dataset.dtypes[0]):
-        told = {"src_nodata": nodata, "nodata": nodata}  # for others GDAL would take a wider type
-    known = dataset.nodata if not told else told["nodata"]
-    return WarpedVRT(
-        dataset,
-        crs=pan.crs,
-        transform=transform,
-        height=shape[0],
-        width=shape[1],
-        resampling=Resampling.cubic,
-        add_alpha=known is None and not _has_alpha(dataset),
-        **told,
-    )
-
-
-def _has_alpha(dataset: DatasetReader | WarpedVRT) -> bool:
-    return ColorInterp.alpha in dataset.colorinterp
-
-
-def _aligned(pan: Grid, ms: Grid) -> bool:
-    to_ms = ~ms.transform * pan.transform
-    return bool(abs(to_ms.b) * pan.shape[0] < 1e-3 and abs(to_ms.d) * pan.shape[1] < 1e-3)
-
-
-def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
-    """A grid along pan's axes with pixels as large as ms's are there, covering ms where it lies on pan.
-
-    Everything is measured where pan lies: of an ms image of half the globe only that can be placed.
-
-    Raises:
-        PairError: They do not meet.
-    """
-    under = _outline(box(0, 0, *pan.shape[::-1]), pan, ms)
-    if under is None:
-        raise PairError(f"--reproject: PAN at {pan.describe()} lies outside what MS's CRS can show")
-    ratio = math.sqrt(math.prod(pan.shape) / under.area)
-    seen = under.intersection(box(0, 0, *ms.shape[::-1]))
-    covered = None if seen.area == 0 else _outline(seen.convex_hull, ms, pan)
-    if covered is None:
-        raise PairError(f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {ms.describe()}")
-    first, last = covered.bounds[:2], covered.bounds[2:]
-    left, top = (math.floor(max(edge, 0) / ratio + _SNAP) for edge in first)
-    right, bottom = (
-        math.ceil(min(edge, side) / ratio - _SNAP) for edge, side in zip(last, pan.shape[::-1], strict=True)
-    )
-    shifted = Affine.translation(left * ratio, top * ratio)
-    shape = max(bottom - top, 1), max(right - left, 1)
-    return pan.transform * shifted * Affine.scale(ratio), shape
-
-
-def _outline(pixels: Polygon, grid: Grid, other: Grid) -> Polygon | None:
-    """An outline in one grid's pixels, as it lies in another's; None where that cannot be told."""
-    longest = max(pixels.bounds[2] - pixels.bounds[0], pixels.bounds[3] - pixels.bounds[1])
-    corners = np.asarray(pixels.segmentize(longest / _PIECES).exterior.coords)
-    ground = np.asarray(warp.transform(grid.crs, other.crs, *(grid.transform * corners.T)))
-    edges = np.column_stack(~other.transform * ground)
-    outline = Polygon(edges) if np.isfinite(edges).all() else None
-    return outline if outline is not None and outline.is_valid and outline.area > 0 else None
 
 
 def _colour(told: ColorInterp) -> ColorInterp:

@@ -18,7 +18,8 @@ from rasterio.transform import array_bounds
 
 from pancli.errors import PairError, PancliError
 from pancli.raster.grid import Grid
-from pancli.raster.pair import PairOptions, _warp_target
+from pancli.raster.pair import PairOptions
+from pancli.raster.warping import _warp_target
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from tests.scenes import SAME, UTM, displacement, make_scene, read, write
 

@@ -1,0 +1,133 @@
+"""``--reproject``: ms in another CRS or at another angle, which GDAL warps onto pan's axes as it is read."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+
+import numpy as np
+from affine import Affine
+from rasterio import warp
+from rasterio.dtypes import can_cast_dtype
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import CRSError
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from shapely.geometry import Polygon, box
+
+from pancli.errors import PairError
+from pancli.raster.bands import Nodata
+from pancli.raster.commit import FAILURES
+from pancli.raster.grid import Grid, same_crs
+from pancli.raster.source import SourceName
+
+Source = tuple[SourceName, "DatasetReader | WarpedVRT"]
+"""An open file, and as what it was named."""
+
+_PIECES = 32  # into which a long side is cut before it is reprojected, so that it may bend
+_SNAP = 1e-6  # of an ms pixel
+
+
+def warp_all(stack: ExitStack, sources: list[Source], pan: Grid, nodata: Nodata) -> list[Source]:
+    """The ms files as virtual warps onto pan's CRS and axes, near their own resolution.
+
+    Args:
+        stack: Closes the warps.
+        sources: The files, on one grid.
+        pan: Its grid.
+        nodata: Overrides the files' tags.
+
+    Returns:
+        The files as they are where they lie along pan's axes already.
+
+    Raises:
+        PairError: They cannot be brought there.
+    """
+    grids = [Grid.of(dataset) for _, dataset in sources]
+    first = grids[0]
+    if all(same_crs(grid.crs, pan.crs) and _aligned(pan, grid) for grid in grids):
+        return sources
+    if first.crs is None or pan.crs is None:
+        raise PairError("--reproject needs a CRS on both images; assign the missing one (gdal_edit -a_srs)")
+    for name, dataset in sources:
+        if any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in name.bands):
+            raise PairError(
+                f"--reproject: {name.path} has a band tagged alpha, which GDAL would take for a mask; "
+                "tag it as what it is (gdal_edit -colorinterp_4 undefined)"
+            )
+    try:
+        transform, shape = _warp_target(first, pan)
+        return [
+            (name, stack.enter_context(_warped(data, pan, transform, shape, nodata)))
+            for name, data in sources
+        ]
+    except (CRSError, *FAILURES) as error:
+        raise PairError(
+            f"--reproject: MS cannot be brought from {first.describe()} to {pan.describe()} ({error})"
+        ) from error
+
+
+def _warped(
+    dataset: DatasetReader | WarpedVRT, pan: Grid, transform: Affine, shape: tuple[int, int], nodata: Nodata
+) -> WarpedVRT:
+    told: dict[str, float | None] = {}
+    if nodata == "none":
+        told = {"src_nodata": None, "nodata": None}
+    elif nodata is not None and can_cast_dtype([nodata], dataset.dtypes[0]):
+        told = {"src_nodata": nodata, "nodata": nodata}  # for others GDAL would take a wider type
+    known = dataset.nodata if not told else told["nodata"]
+    return WarpedVRT(
+        dataset,
+        crs=pan.crs,
+        transform=transform,
+        height=shape[0],
+        width=shape[1],
+        resampling=Resampling.cubic,
+        add_alpha=known is None and not _has_alpha(dataset),
+        **told,
+    )
+
+
+def _has_alpha(dataset: DatasetReader | WarpedVRT) -> bool:
+    return ColorInterp.alpha in dataset.colorinterp
+
+
+def _aligned(pan: Grid, ms: Grid) -> bool:
+    to_ms = ~ms.transform * pan.transform
+    return bool(abs(to_ms.b) * pan.shape[0] < 1e-3 and abs(to_ms.d) * pan.shape[1] < 1e-3)
+
+
+def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
+    """A grid along pan's axes with pixels as large as ms's are there, covering ms where it lies on pan.
+
+    Everything is measured where pan lies: of an ms image of half the globe only that can be placed.
+
+    Raises:
+        PairError: They do not meet.
+    """
+    under = _outline(box(0, 0, *pan.shape[::-1]), pan, ms)
+    if under is None:
+        raise PairError(f"--reproject: PAN at {pan.describe()} lies outside what MS's CRS can show")
+    ratio = math.sqrt(math.prod(pan.shape) / under.area)
+    seen = under.intersection(box(0, 0, *ms.shape[::-1]))
+    covered = None if seen.area == 0 else _outline(seen.convex_hull, ms, pan)
+    if covered is None:
+        raise PairError(f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {ms.describe()}")
+    first, last = covered.bounds[:2], covered.bounds[2:]
+    left, top = (math.floor(max(edge, 0) / ratio + _SNAP) for edge in first)
+    right, bottom = (
+        math.ceil(min(edge, side) / ratio - _SNAP) for edge, side in zip(last, pan.shape[::-1], strict=True)
+    )
+    shifted = Affine.translation(left * ratio, top * ratio)
+    shape = max(bottom - top, 1), max(right - left, 1)
+    return pan.transform * shifted * Affine.scale(ratio), shape
+
+
+def _outline(pixels: Polygon, grid: Grid, other: Grid) -> Polygon | None:
+    """An outline in one grid's pixels, as it lies in another's; None where that cannot be told."""
+    longest = max(pixels.bounds[2] - pixels.bounds[0], pixels.bounds[3] - pixels.bounds[1])
+    corners = np.asarray(pixels.segmentize(longest / _PIECES).exterior.coords)
+    ground = np.asarray(warp.transform(grid.crs, other.crs, *(grid.transform * corners.T)))
+    edges = np.column_stack(~other.transform * ground)
+    outline = Polygon(edges) if np.isfinite(edges).all() else None
+    return outline if outline is not None and outline.is_valid and outline.area > 0 else None
