@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pancli.errors import MethodError
+from pancli.methods.coarser import coarser, coarser_margin
 from pancli.methods.moments import Moments
-from pancli.methods.protocol import PairInfo, TileImage
+from pancli.methods.protocol import TileImage
 from pancli.methods.units import Units
-from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade_bands, mtf_radius, reduce_masked, upsample
+from pancli.placement import Placement
 from pancli.scene import TiledScene
 from pancli.tiling import Tile, Window
 
@@ -84,9 +84,7 @@ def pan_window(placement: Placement, ms: Window) -> Window:
 
 
 def reduced_samples(scene: TiledScene) -> Samples:
-    """Windows by Wald's protocol: pan on the ms grid, ms one ratio coarser, the ms itself as the truth.
-
-    Wald, Ranchin, Mangolini, "Fusion of satellite images of different spatial resolutions", PE&RS 1997.
+    """Windows by Wald's protocol, as :func:`pancli.methods.coarser.coarser` makes them.
 
     Raises:
         MethodError: There are too few.
@@ -103,42 +101,13 @@ def reduced_samples(scene: TiledScene) -> Samples:
 
 def _reduced(scene: TiledScene, window: Window) -> Sample | None:
     info = scene.info
-    reach = mtf_radius(info.placement.ratio, info.sensor.pan_gain)
-    around = pan_window(info.placement, window).grow(scene.margin(reach)).intersect(scene.bounds)
+    reach = scene.margin(coarser_margin(info))
+    around = pan_window(info.placement, window).grow(reach).intersect(scene.bounds)
     image = scene.load(Tile(around, around))
     if image is None or window.intersect(image.ms_window) != window:
         return None
-    where = around, window
-    pan, whole = reduce_masked(image.pan, image.valid, info.placement, where, (info.sensor.pan_gain,))
-    rows, cols = window.slices_in(image.ms_window)
-    valid = image.ms_valid[rows, cols] & whole
-    if not bool(valid.any()):
-        return None
-    truth = image.ms[:, rows, cols]
-    return Sample(_observed(pan.float(), whole, truth, valid, info), truth)
-
-
-def _observed(pan: Tensor, pan_valid: Tensor, truth: Tensor, valid: Tensor, info: PairInfo) -> TileImage:
-    """What a sensor a ratio coarser would have made of a window of ms."""
-    fine = Window(0, 0, *truth.shape[1:])
-    axes = (
-        AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))
-        for axis, size in zip(info.placement.axes, fine.shape, strict=True)
-    )
-    placement = Placement(*axes)
-    coarse = Window(0, 0, *placement.ms_shape)
-    ms = degrade_bands(truth, placement, (fine, coarse), info.gains)
-    return TileImage(
-        tile=Tile(fine, fine),
-        pan=pan,
-        pan_valid=pan_valid,
-        upsampled=upsample(ms, placement, coarse, fine),
-        ms=ms,
-        valid=valid,
-        ms_valid=torch.ones(coarse.shape, dtype=torch.bool, device=ms.device),
-        ms_window=coarse,
-        info=PairInfo(info.bands, placement, info.sensor),
-    )
+    found = coarser(image, window, info.gains)
+    return None if found is None else Sample(*found)
 
 
 def _moments(image: TileImage) -> Moments:

@@ -26,6 +26,7 @@ from pancli.methods.alignment import (
     scene_shift,
     unasked,
 )
+from pancli.methods.coarser import CoarserScene
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
@@ -36,6 +37,8 @@ from pancli.networks.weights import Card, load_weights
 from pancli.resampling import low_pass_radius
 from pancli.tiling import Tile, Window
 
+_FEWEST = 256  # ms pixels of a scene a ratio coarser, below which nothing is learnt there
+_BELIEVED = 0.5  # share of what is learnt there that is taken for true
 _BATCH = 8  # blended windows that go through a network together
 
 
@@ -79,12 +82,14 @@ class NetworkState:
         groups: Indices of bands.
         contexts: One per group.
         measured: What was measured of the pair, for networks that see physics; else None.
+        strength: (B,), what the network adds is multiplied by; None for as it is.
     """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
     measured: Measured | None = None
+    strength: Tensor | None = None
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -169,11 +174,19 @@ class NetworkMethod:
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
-        """Units in one pass, then one pass per statistic, each of which needs those before it.
+        """Units in one pass, one per statistic, and how strong detail must be, a ratio coarser.
 
         Raises:
             MethodError: The scene has no valid pixel.
         """
+        state = self._known(scene)
+        if state.measured is None:
+            return state
+        laid = Aligned(scene, state.measured.found)
+        return replace(state, strength=self._strength(laid, state.measured))
+
+    def _known(self, scene: Scene) -> NetworkState:
+        """What is known of a scene before the network has fused any of it: each statistic needs the last."""
         measured = None
         if self.network.TRAITS.physics:
             measured = Measured.of(scene)
@@ -191,6 +204,28 @@ class NetworkMethod:
         width = info.bands if self.network.TRAITS.any_bands else self.card.bands
         groups = scene_groups(units, info.bands, width)
         return NetworkState(units, groups, tuple(() for _ in groups), measured)
+
+    def _strength(self, scene: Scene, measured: Measured) -> Tensor:
+        """(B,), what the network adds is multiplied by: half-way to what is best a ratio coarser.
+
+        Where ms was made by picking pixels nothing can be learnt there: its truth may be blunter than ms.
+        """
+        strength = torch.ones(scene.info.bands)
+        if measured.shown > HIGHEST_GAIN:
+            return strength
+        coarser = CoarserScene.of(scene, measured.gains)
+        if coarser.samples < _FEWEST:
+            return strength
+        state = self._known(coarser)
+        both, square = torch.zeros(2, scene.info.bands, dtype=torch.float64)
+        for image, truth in coarser.pairs:
+            made = torch.stack((self.fuse(image, state), truth))
+            # Nothing is added where pan or ms is masked, so that such pixels do not count.
+            added, wanted = (made - image.upsampled).double()
+            both += (added * wanted).sum((1, 2)).cpu()
+            square += added.square().sum((1, 2)).cpu()
+        best = torch.where(square > 0, both / square, 1.0).float()
+        return strength + _BELIEVED * (best.clamp(0, 2) - 1)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
@@ -260,7 +295,10 @@ class NetworkMethod:
             for part in self._outcomes(image, state, (window,))
         )
         assert residual is not None
-        return residual * image.pan_valid[image.tile.inner], trust
+        residual = residual * image.pan_valid[image.tile.inner]
+        if state.strength is not None:
+            residual = residual * state.strength.to(residual)[:, None, None]
+        return residual, trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
         """The residual over a tile's window, of overlapping windows of one side."""

@@ -212,7 +212,7 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
         progress("fit", 0, 0)
         state, scene = fit_in_memory(plan.method, plan.scene)
     pan_shift = _pan_shift(plan, state)
-    spec = replace(plan.spec, tags={**plan.spec.tags, **_tags(plan.method, state, pan_shift)})
+    spec = replace(plan.spec, tags={**plan.spec.tags, **_tags(plan, state, pan_shift)})
     with atomic_output(spec) as output:
         with clock.stage("fuse"):
             side, tally = _fuse_tiles(plan, state, output, clock, progress)
@@ -236,17 +236,25 @@ def _pan_shift(plan: Plan, state: Any) -> Shift | None:
     return round(down + more[0], 3), round(right + more[1], 3)
 
 
+def _network_state(plan: Plan, state: Any) -> NetworkState | None:
+    """What a network fitted; None of other methods."""
+    fitted = state.method if isinstance(plan.method, BackProjected) else state
+    return fitted if isinstance(fitted, NetworkState) else None
+
+
 def _measured(plan: Plan, state: Any) -> Measured | None:
     """What a network that sees physics measured; None of other methods."""
-    network = state.method if isinstance(plan.method, BackProjected) else state
-    return network.measured if isinstance(network, NetworkState) else None
+    network = _network_state(plan, state)
+    return None if network is None else network.measured
 
 
-def _tags(method: Method, state: Any, pan_shift: Shift | None) -> dict[str, str]:
+def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
     """What was found in the scene itself."""
-    tags = {}
-    if isinstance(method, BackProjected):
-        tags = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(method.rounds)}
+    tags, network = {}, _network_state(plan, state)
+    if isinstance(plan.method, BackProjected):
+        tags = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(plan.method.rounds)}
+    if network is not None and network.strength is not None:
+        tags["PANCLI_DETAIL_STRENGTH"] = ",".join(f"{strength:.4g}" for strength in network.strength.tolist())
     if pan_shift is not None:
         tags["PANCLI_PAN_SHIFT"] = f"{pan_shift[0]:g},{pan_shift[1]:g}"
     return tags

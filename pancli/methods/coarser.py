@@ -1,0 +1,181 @@
+"""A pair one ratio coarser, by Wald's protocol: pan on the ms grid, ms reduced once more, ms as the truth.
+
+Wald, Ranchin, Mangolini, "Fusion of satellite images of different spatial resolutions", PE&RS 1997. What is
+learnt of a scene there is taken for true at its own resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
+from pancli.methods.statistics import coarsest_ratio
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade_bands, mtf_radius, reduce_masked, upsample
+from pancli.tiling import Tile, Window
+
+_SIDE = 128  # ms pixels, of a part of a scene
+_MOST = 64  # parts times bands: all are held at once
+_COUNTS = (2, 16)  # between which the number of parts is
+
+
+class Coarser(NamedTuple):
+    """A window of ms as the pair that it is at reduced resolution.
+
+    Attributes:
+        image: Whose pan lies on the ms grid, counted from the window's first pixel; all of it is core.
+        truth: (B, H, W), what is to be made of it.
+    """
+
+    image: TileImage
+    truth: Tensor
+
+
+@dataclass(frozen=True)
+class CoarserScene:
+    """Parts of a scene a ratio coarser; see :class:`pancli.methods.protocol.Scene`.
+
+    Attributes:
+        scene: The scene.
+        pairs: At most 16, of 128 x 128 pixels of its ms, evenly spread; fewer where there are many bands.
+            They do not depend on the tiles that there is memory for.
+    """
+
+    scene: Scene
+    pairs: tuple[Coarser, ...]
+
+    @classmethod
+    def of(cls, scene: Scene, gains: Sequence[float]) -> CoarserScene:
+        """Look at parts of a scene.
+
+        Args:
+            scene: The scene.
+            gains: MTF at the Nyquist frequency of the new ms grid, one per band.
+        """
+        info = scene.info
+        count = min(max(_MOST // info.bands, _COUNTS[0]), _COUNTS[1])
+        sample = Sample(count, math.ceil(_SIDE * coarsest_ratio(info.placement)))
+        parts: dict[tuple[int, int], list[_Piece]] = defaultdict(list)
+        for image in scene.tiles(coarser_margin(info), sample):
+            window = image.ms_core()
+            origin = next(iter(parts.values()))[0].window if parts else window
+            for part, piece in _cut(window, origin):
+                parts[part].append(_on_ms_grid(image, piece))
+        found = (_observed(_joined(pieces), info, gains) for pieces in parts.values())
+        return cls(scene, tuple(pair for pair in found if pair is not None))
+
+    @property
+    def info(self) -> PairInfo:
+        """Bands, placement, sensor; every part has a grid of its own, as large as itself."""
+        return self.pairs[0].image.info if self.pairs else self.scene.info
+
+    @property
+    def samples(self) -> int:
+        """How many pixels of the new ms can be learnt from."""
+        return sum(pair.image.ms_core_samples(self.info.mean_gain)[1].shape[1] for pair in self.pairs)
+
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
+        """All parts, whatever is asked for: they are few, and beyond them nothing is known."""
+        return (pair.image for pair in self.pairs)
+
+
+def coarser_margin(info: PairInfo) -> int:
+    """Pan pixels that :func:`coarser` needs around what a window of the ms grid covers."""
+    return mtf_radius(info.placement.ratio, info.sensor.pan_gain)
+
+
+def coarser(image: TileImage, window: Window, gains: Sequence[float]) -> Coarser | None:
+    """What a camera a ratio coarser would have made of a window of the ms grid.
+
+    Args:
+        image: A tile that reaches :func:`coarser_margin` beyond the window.
+        window: Within ``image.ms_window``.
+        gains: MTF at the Nyquist frequency of the new ms grid, one per band.
+
+    Returns:
+        None where no pixel is valid, or the new ms would have none at all.
+    """
+    return _observed(_on_ms_grid(image, window), image.info, gains)
+
+
+class _Piece(NamedTuple):
+    """Both images on a window of the ms grid: (1, h, w) and (B, h, w), and where they are valid."""
+
+    window: Window
+    pan: Tensor
+    pan_valid: Tensor
+    ms: Tensor
+    valid: Tensor
+
+
+def _on_ms_grid(image: TileImage, window: Window) -> _Piece:
+    info, where = image.info, (image.tile.window, window)
+    pan, whole = reduce_masked(image.pan, image.valid, info.placement, where, (info.sensor.pan_gain,))
+    inside = window.slices_in(image.ms_window)
+    return _Piece(window, pan.float(), whole, image.ms[:, *inside], image.ms_valid[inside] & whole)
+
+
+def _cut(window: Window, origin: Window) -> Iterator[tuple[tuple[int, int], Window]]:
+    """The parts that a window of the ms grid belongs to, counted from an origin, and what lies in each."""
+    spans = []
+    for (start, stop), (zero, _) in zip(window.spans, origin.spans, strict=True):
+        parts = range((start - zero) // _SIDE, (stop - zero - 1) // _SIDE + 1)
+        edges = [(part, zero + part * _SIDE) for part in parts]
+        spans.append([(part, max(edge, start), min(edge + _SIDE, stop)) for part, edge in edges])
+    for row, top, bottom in spans[0]:
+        for col, left, right in spans[1]:
+            yield (row, col), Window.from_bounds(top, bottom, left, right)
+
+
+def _joined(pieces: Sequence[_Piece]) -> _Piece:
+    """Pieces that share no pixel as one; what none of them covers is not valid."""
+    first, *others = pieces
+    if not others:
+        return first
+    spans = [piece.window.spans for piece in pieces]
+    bounds = [side for axis in zip(*spans, strict=True) for side in (min(axis)[0], max(s[1] for s in axis))]
+    whole = Window.from_bounds(*bounds)
+    joined = _Piece(whole, *(_blank(image, whole.shape) for image in first[1:]))
+    for piece in pieces:
+        for image, part in zip(joined[1:], piece[1:], strict=True):
+            image[..., *piece.window.slices_in(whole)] = part
+    return joined
+
+
+def _blank(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A larger image of one's mean, or a mask without a valid pixel."""
+    if image.dtype == torch.bool:
+        return image.new_zeros(shape)
+    return image.mean((-2, -1), keepdim=True).repeat(1, *shape)
+
+
+def _observed(piece: _Piece, info: PairInfo, gains: Sequence[float]) -> Coarser | None:
+    fine = Window(0, 0, *piece.window.shape)
+    axes = (
+        AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))
+        for axis, size in zip(info.placement.axes, fine.shape, strict=True)
+    )
+    placement = Placement(*axes)
+    coarse = Window(0, 0, *placement.ms_shape)
+    if coarse.size == 0 or not bool(piece.valid.any()):
+        return None
+    ms = degrade_bands(piece.ms, placement, (fine, coarse), gains)
+    image = TileImage(
+        tile=Tile(fine, fine),
+        pan=piece.pan,
+        pan_valid=piece.pan_valid,
+        upsampled=upsample(ms, placement, coarse, fine),
+        ms=ms,
+        valid=piece.valid,
+        ms_valid=torch.ones(coarse.shape, dtype=torch.bool, device=ms.device),
+        ms_window=coarse,
+        info=PairInfo(info.bands, placement, info.sensor),
+    )
+    return Coarser(image, piece.ms)
