@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from pancli.degrading.job import Job
 from pancli.degrading.options import DegradeOptions
 from pancli.encoding import fits
 from pancli.errors import PairError, UsageError
-from pancli.raster.carried import PLACE_TAG
 from pancli.raster.grid import Grid
 from pancli.raster.pair import BandInfo, Pair
 from pancli.raster.spec import DTYPES, OutputSpec
@@ -36,25 +34,16 @@ def describe_outputs(
     coarse = Grid(fine.crs, transform, reduction.cells.ms_shape)
     made = _tags(job, options)
     kept = {k: v for k, v in pair.tags.items() if not k.startswith("PANCLI_")} | made
-    bands = _placed(pair)
     layers = (
         (fine, (pair.pan_band,), made),
-        (coarse, bands, kept),
-        (fine, bands, kept),
+        (coarse, pair.bands, kept),
+        (fine, pair.bands, kept),
     )
     pan, ms, reference = (
         _spec(folder / name, grid, bands, tags, options, pair)
         for name, (grid, bands, tags) in zip(FILES, layers, strict=True)
     )
     return pan, ms, reference
-
-
-def _placed(pair: Pair) -> list[BandInfo]:
-    """The bands of ms, each with a tag that says which it was: a sensor knows them by that, or by name."""
-    return [
-        replace(band, tags={**band.tags, PLACE_TAG: f"{number}/{pair.available}"})
-        for band, number in zip(pair.bands, pair.numbers, strict=True)
-    ]
 
 
 def _spec(

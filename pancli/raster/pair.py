@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.carried import (
+    PLACE_TAG,
     GroundModel,
     band_imagery,
     band_tags,
@@ -197,6 +198,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         datasets = [dataset for _, dataset in sources]
         alone = [name.path for name, dataset in sources if len(image_bands(dataset, name)) == 1]
         called = names_by_file(alone)
+        places = [f"{number}/{available}" for number in numbers]
         ground, lost = ground_model(pan_data, pan_name.path)
         gate = Gate()
         stack.callback(gate.close)
@@ -204,7 +206,10 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             pan_grid=pan_grid,
             ms_grid=ms_grid,
             placement=placement,
-            bands=tuple(_band_info(band, called.get(band.path)) for band in bands),
+            bands=tuple(
+                _band_info(band, called.get(band.path), {PLACE_TAG: place})
+                for band, place in zip(bands, places, strict=True)
+            ),
             numbers=tuple(numbers),
             available=available,
             pan_path=pan,
@@ -295,7 +300,8 @@ def _colour(told: ColorInterp) -> ColorInterp:
     return {ColorInterp.palette: ColorInterp.gray, ColorInterp.alpha: ColorInterp.undefined}.get(told, told)
 
 
-def _band_info(band: Band, called: str | None = None) -> BandInfo:
+def _band_info(band: Band, called: str | None = None, placed: Mapping[str, str] | None = None) -> BandInfo:
+    """What a band says of itself, and which it is: sensors know what is made of it by that, or by name."""
     dataset, i = band.dataset, band.index - 1
     return BandInfo(
         source=band.path,
@@ -307,6 +313,6 @@ def _band_info(band: Band, called: str | None = None) -> BandInfo:
         offset=dataset.offsets[i],
         units=dataset.units[i],
         colorinterp=_colour(dataset.colorinterp[i]),
-        tags=band_tags(dataset, band.index),
+        tags={**band_tags(dataset, band.index), **(placed or {})},
         imagery=band_imagery(dataset, band.index),
     )

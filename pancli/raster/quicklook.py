@@ -15,6 +15,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from pancli import __version__
+from pancli.raster.carried import told_place
 from pancli.raster.source import without_georeferencing
 
 
@@ -36,6 +37,13 @@ def band_names(path: Path) -> list[str | None]:
     with without_georeferencing(), rasterio.open(path) as dataset:
         colours = [colour.name for colour in dataset.colorinterp]
         return colours if {"red", "green", "blue"} <= set(colours) else list(dataset.descriptions)
+
+
+def band_numbers(path: Path) -> list[int]:
+    """Which of ms's bands a file's are, from 1: as its tags tell, else as they are counted."""
+    with without_georeferencing(), rasterio.open(path) as dataset:
+        told = [told_place(dataset, index) for index in dataset.indexes]
+        return [index if place is None else place[0] for index, place in enumerate(told, start=1)]
 
 
 def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from pancli.errors import UsageError
 from pancli.pictures import coloured, limits, true_colour
 from pancli.raster.output import write_companions
 from pancli.raster.pair import Pair
-from pancli.raster.quicklook import band_names, is_own_png, read_small, write_png
+from pancli.raster.quicklook import band_names, band_numbers, is_own_png, read_small, write_png
 from pancli.raster.spec import Companion
 from pancli.raster.stac import acquired, is_own_item, stac_item
 from pancli.sensors import Sensor, find_sensor
@@ -23,16 +23,13 @@ from pancli.sharpening.options import SharpenOptions
 _QUICKLOOK = 1024  # at most so many pixels along the longer side
 
 
-def companions(
-    path: Path, options: SharpenOptions, sensor: Sensor, numbers: Sequence[int]
-) -> tuple[Companion, ...]:
+def companions(path: Path, options: SharpenOptions, sensor: Sensor) -> tuple[Companion, ...]:
     """The files asked for beside the output ``path``.
 
     Args:
         path: The output's name.
         options: What was asked for.
         sensor: Whose bands are fused.
-        numbers: Which of the sensor's they are, from 1.
 
     Raises:
         UsageError: Two of them have one name.
@@ -40,7 +37,7 @@ def companions(
     picture, item = names_beside(path, options)
     made = []
     if picture is not None:
-        made.append(Companion(picture, partial(draw_quicklook, sensor, numbers)))
+        made.append(Companion(picture, partial(draw_quicklook, sensor)))
     if item is not None:
         made.append(Companion(item, partial(write_stac_item, path, picture)))
     names = [path.absolute(), *(one.path.absolute() for one in made)]
@@ -84,8 +81,7 @@ def complete(path: Path, options: SharpenOptions) -> None:
             written by pancli, and is not to be overwritten.
         UsageError: Two files have one name.
     """
-    numbers = options.pair.bidx or range(1, len(band_names(path)) + 1)
-    asked = companions(path, options, find_sensor(options.sensor), numbers)
+    asked = companions(path, options, find_sensor(options.sensor))
     written = path.stat().st_mtime_ns
     old = [one for one in asked if not one.path.exists() or one.path.stat().st_mtime_ns < written]
     write_companions(old, path, overwrite=options.overwrite or own_beside(path, options))
@@ -110,16 +106,15 @@ def write_stac_item(output: Path, quicklook: Path | None, source: Path, target: 
     target.write_text(json.dumps(item, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def draw_quicklook(sensor: Sensor, numbers: Sequence[int], source: Path, target: Path) -> None:
+def draw_quicklook(sensor: Sensor, source: Path, target: Path) -> None:
     """Draw a picture of a file in the stretch of ``pancli compare``: darkest and brightest 2 % of each band.
 
     Args:
         sensor: Whose bands they are, where neither their colours nor their names tell.
-        numbers: Which of the sensor's bands they are, from 1.
         source: The file.
         target: The PNG.
     """
-    bands = true_colour(sensor, band_names(source), numbers)
+    bands = true_colour(sensor, band_names(source), band_numbers(source))
     image = read_small(source, [band + 1 for band in bands], _QUICKLOOK)
     black_white = limits(image.values, image.valid)
     write_png(target, coloured(image.values, image.valid, black_white, range(len(bands))))

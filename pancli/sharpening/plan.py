@@ -138,7 +138,7 @@ def plan_sharpening(
         method = with_rounds(named, options.back_project)
         seen = sensor.of_bands(*pair.taken)
         info = PairInfo(len(pair.bands), pair.placement, seen)
-        beside = companions(path, options, sensor, pair.numbers)
+        beside = companions(path, options, sensor)
         for companion in beside:
             check_output(companion.path, overwrite=options.overwrite)
         read = [pan, *ms, options.method, *([] if options.aoi is None else [str(options.aoi)])]
@@ -177,7 +177,12 @@ def plan_sharpening(
             shift=shift,
             options=options,
             tagged=pair.tagged,
-            warnings=(*pair.warnings, *warnings, *what_is_not_known(pair, options)),
+            warnings=(
+                *pair.warnings,
+                *sensor.doubts(*pair.taken),
+                *warnings,
+                *what_is_not_known(pair, options),
+            ),
         )
 
 

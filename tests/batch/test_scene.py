@@ -97,6 +97,21 @@ def test_pictures_and_items_stand_beside_every_output_and_are_made_of_old_ones_t
     assert output.with_suffix(".png").read_bytes() == old
 
 
+def test_a_picture_made_of_an_old_output_has_the_colours_of_one_made_with_it(tmp_path):
+    """Bands that were picked and have no names are known to a sensor by their places in MS."""
+    files = make_files(tmp_path / "scene", size=(64, 64), bands=8, names=())
+    picked = f"{files.ms},band=3,band=5,band=8,band=2"
+    entry = Entry(str(files.pan), (picked,), str(tmp_path / "out.tif"), 1)
+    asked, picture = replace(GSA, sensor="worldview2", quicklook=True), tmp_path / "out.png"
+    assert make(entry, asked).status == "done"
+    with_it = picture.read_bytes()
+    picture.unlink()
+    assert make(entry, asked).status == "skipped"
+    assert picture.read_bytes() == with_it
+    with rasterio.open(entry.output) as dataset:
+        assert [dataset.tags(band)["PANCLI_BAND"] for band in dataset.indexes] == ["3/8", "5/8", "8/8", "2/8"]
+
+
 def test_no_file_that_a_batch_did_not_make_is_replaced_beside_an_output_either(entry):
     item = Path(entry.output).with_suffix(".json")
     assert make(entry).status == "done"

@@ -80,7 +80,7 @@ def test_bands_are_chosen_by_colour_then_name_then_sensor_then_order(tmp_path, t
             dataset.colorinterp = [
                 getattr(ColorInterp, c, ColorInterp.undefined) for c in told["colours"].split()
             ]
-    draw_quicklook(find_sensor(sensor), range(1, bands + 1), path, tmp_path / "a.png")
+    draw_quicklook(find_sensor(sensor), path, tmp_path / "a.png")
     values = read(path)
     black_white = limits(values, np.ones((1, 100), bool))
     low, high = black_white.T[..., None, None]

@@ -440,3 +440,10 @@ def test_a_band_has_its_own_gain_wherever_it_is_put(scene, tmp_path, bidx, gains
     for ms in (together, apart):
         with plan_sharpening(str(scene.pan), ms, tmp_path / "out.tif", options) as plan:
             assert plan.scene.info.gains == gains
+
+
+@pytest.mark.parametrize(("sensor", "told"), [("worldview2", 1), ("quickbird", 0), ("generic", 0)])
+def test_a_mean_gain_is_not_taken_without_a_word(scene, tmp_path, sensor, told):
+    options = SharpenOptions(method="gsa", sensor=sensor)
+    said = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options).warnings
+    assert sum("not named as its own; their mean gain" in warning for warning in said) == told
