@@ -25,7 +25,7 @@ from pancli.methods.turns import in_turn
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
 from pancli.sensors import GENERIC, Sensor
-from pancli.tiling import Tile, Window, plan_tiles
+from pancli.tiling import Tile, Window, plan_tiles, spread
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
@@ -160,13 +160,8 @@ class TiledScene:
         count, blocks = sample.count, self._blocks(sample.side)
         if len(blocks) <= count:
             return self._whole()
-        chosen = []
-        for i in range(count):
-            stretch = range(i * len(blocks) // count, (i + 1) * len(blocks) // count)
-            middle = (2 * i + 1) * len(blocks) // (2 * count)
-            order = [blocks[k] for k in (*range(middle, stretch.stop), *range(stretch.start, middle))]
-            chosen.append(next((block for block in order if self._has_valid(block)), order[0]))
-        return chosen
+        stretches = spread(blocks, count)
+        return [next(filter(self._has_valid, stretch), stretch[0]) for stretch in stretches]
 
     def _has_valid(self, window: Window) -> bool:
         if not self.reader.masked:
@@ -257,11 +252,9 @@ def open_scene(
 def _typical_values(reader: Reader, info: PairInfo, area: Window) -> tuple[float, tuple[float, ...]]:
     """Mean of the valid pixels of pan, and of each ms band, over a few windows spread over the area."""
     blocks = list(area.blocks(_PROBE_SIZE))
-    count = min(len(blocks), _PROBES)
     pans: list[FloatArray] = [np.zeros(0, np.float32)]
     mss: list[FloatArray] = [np.zeros((info.bands, 0), np.float32)]
-    for i in range(count):
-        window = blocks[(2 * i + 1) * len(blocks) // (2 * count)]
+    for window, *_ in spread(blocks, min(len(blocks), _PROBES)):
         pan, valid = reader.read_pan(window)
         pans.append(pan[valid])
         ms, valid = reader.read_ms(info.placement.ms_window(window, 0))

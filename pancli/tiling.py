@@ -5,8 +5,11 @@ A tile is a *core*, written exactly once, inside a *window* that adds a margin w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,31 @@ def plan_tiles(area: Window, size: int, margin: int, bounds: Window) -> list[Til
     if size < 1 or margin < 0:
         raise ValueError(f"a tile needs size >= 1 and margin >= 0, got {size} and {margin}")
     return [Tile(core, core.grow(margin).intersect(bounds)) for core in area.blocks(size)]
+
+
+def spread(windows: Sequence[Window], count: int) -> list[list[Window]]:
+    """Share windows out into stretches of a list, each led by the one that stands for it.
+
+    Leaders are spread along rows and columns, whatever number of windows a row has: every stretch is as long,
+    and where in its columns the leader lies follows the golden ratio, which no period meets (Vogel, "A better
+    way to construct the sunflower head", 1979).
+
+    Args:
+        windows: Row after row.
+        count: How many stretches; no more than there are windows.
+
+    Returns:
+        Stretches; after its leader, in each, what could stand in for it.
+    """
+    stretches = []
+    for i in range(count):
+        stretch = windows[i * len(windows) // count : (i + 1) * len(windows) // count]
+        first, last = (pick(window.col for window in stretch) for pick in (min, max))
+        target = first + (last - first + stretch[0].width) * ((i + 0.5) * _GOLDEN % 1) - stretch[0].width / 2
+        middle = len(stretch) // 2
+        lead = min(range(len(stretch)), key=lambda k: (abs(stretch[k].col - target), abs(k - middle)))
+        stretches.append([*stretch[lead:], *stretch[:lead]])
+    return stretches
 
 
 def sample_starts(size: int, side: int, count: int) -> list[int]:

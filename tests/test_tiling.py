@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pancli.tiling import Window, plan_tiles
+from pancli.tiling import Window, plan_tiles, spread
 
 
 @given(
@@ -42,3 +42,29 @@ def test_inner_cuts_the_core_out_of_the_window():
 def test_a_tile_needs_a_size():
     with pytest.raises(ValueError, match="got 0 and 1"):
         plan_tiles(Window(0, 0, 4, 4), 0, 1, Window(0, 0, 4, 4))
+
+
+SHAPES = [(16, 16), (32, 32), (64, 16), (16, 64), (24, 24), (31, 33), (40, 40), (9, 100)]
+
+
+@pytest.mark.parametrize("count", [16, 64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_stands_for_an_area_lies_in_all_its_rows_and_columns(shape, count):
+    """Of every quarter of the columns, and of the rows, about as many; powers of two are no exception."""
+    blocks = list(Window(3, 5, 10 * shape[0] - 4, 10 * shape[1] - 7).blocks(10))
+    leaders = [stretch[0] for stretch in spread(blocks, count)]
+    for places, size in zip(([b.row - 3 for b in leaders], [b.col - 5 for b in leaders]), shape, strict=True):
+        quarters = [place // 10 * 4 // size for place in places]
+        shares = [quarters.count(quarter) / count for quarter in range(4)]
+        assert min(shares) > 0.1
+        assert max(shares) < 0.4
+        assert len(set(places)) >= min(size, count**0.5)
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 64))
+def test_every_window_is_in_one_stretch_however_few_there_are(windows, cols, count):
+    blocks = [Window(k // cols, k % cols, 1, 1) for k in range(windows)]
+    stretches = spread(blocks, min(count, windows))
+    assert len(stretches) == min(count, windows)
+    assert all(stretches)
+    assert sorted((w for stretch in stretches for w in stretch), key=blocks.index) == blocks

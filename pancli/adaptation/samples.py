@@ -16,7 +16,7 @@ from pancli.methods.protocol import TileImage
 from pancli.methods.units import Units
 from pancli.placement import Placement
 from pancli.scene import TiledScene
-from pancli.tiling import Tile, Window
+from pancli.tiling import Tile, Window, spread
 
 MOST = 30  # windows
 _EVERY = 5  # the first of so many windows is held back
@@ -70,8 +70,7 @@ def ms_windows(scene: TiledScene) -> list[Window]:
         found = list(whole.blocks(side)) if whole.size else []
         if len(found) >= 2 * _EVERY:
             break
-    count = min(len(found), MOST)
-    return [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
+    return [window for window, *_ in spread(found, min(len(found), MOST))]
 
 
 def pan_window(placement: Placement, ms: Window) -> Window:
