@@ -132,6 +132,12 @@ def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
     return tuple(SpectralBand(name, *edge) for name, edge in zip(names, edges, strict=True))
 
 
+def _red_first(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
+    """As Airbus' files have them, by Orfeo ToolBox 7, metadata interfaces of Pléiades and SPOT 6."""
+    blue, green, red, nir = _four(*edges)
+    return red, green, blue, nir
+
+
 _GEOEYE = _four((450, 510), (510, 580), (655, 690), (780, 920))
 _WORLDVIEW = (
     SpectralBand("coastal", 400, 450),
@@ -238,7 +244,7 @@ SENSORS: dict[str, Sensor] = {
             ms_gains=(0.3,) * 4,
             pan_gain=0.15,
             bits=12,
-            bands=_four((430, 550), (490, 610), (600, 720), (750, 950)),
+            bands=_red_first((430, 550), (490, 610), (600, 720), (750, 950)),
             pan_range=(480, 830),
             pan_gsd=0.7,
             ms_gsd=2.8,
@@ -249,7 +255,7 @@ SENSORS: dict[str, Sensor] = {
             ms_gains=(0.3,) * 4,
             pan_gain=0.15,
             bits=12,
-            bands=_four((450, 520), (530, 590), (625, 695), (760, 890)),
+            bands=_red_first((450, 520), (530, 590), (625, 695), (760, 890)),
             pan_range=(450, 745),
             pan_gsd=1.5,
             ms_gsd=6.0,

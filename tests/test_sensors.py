@@ -20,7 +20,9 @@ def test_every_band_has_its_gain(sensor):
 
 @real
 def test_bands_rise_and_keep_to_what_silicon_sees(sensor):
-    centres = [band.low + band.high for band in sensor.bands]
+    red_first = sensor.name in ("pleiades", "spot6", "spot7")  # as Airbus delivers them
+    rising = [sensor.bands[i] for i in ((2, 1, 0, 3) if red_first else range(len(sensor.bands)))]
+    centres = [band.low + band.high for band in rising]
     assert centres == sorted(set(centres))
     for low, high in (*((band.low, band.high) for band in sensor.bands), sensor.pan_range):
         assert 400 <= low < high <= 1040
