@@ -60,10 +60,16 @@ def open_gdal_brovey(pair: Pair) -> Iterator[GdalBrovey]:
     """Open GDAL's pansharpening of a pair.
 
     Raises:
-        MethodError: GDAL cannot pansharpen this pair, or not on the pan grid.
+        MethodError: GDAL cannot pansharpen this pair, or not on the pan grid, or not all of it, or would take
+            invalid pixels for valid ones.
     """
     if any(grid.georeferenced and grid.transform.e > 0 for grid in (pair.pan_grid, pair.ms_grid)):
         raise MethodError("GDAL cannot pansharpen images whose rows run northwards; use --method brovey")
+    if "mask" in pair.masked_by or len(pair.masked_by) > 1:
+        raise MethodError(
+            "GDAL's pansharpener tells invalid pixels by one number for all files, and these tell them by "
+            f"{', '.join(sorted(pair.masked_by))}; use --method brovey"
+        )
     try:
         with gdal_env(), rasterio.open(_vrt(pair)) as dataset:
             offset = ~pair.pan_grid.transform * dataset.transform
@@ -72,6 +78,13 @@ def open_gdal_brovey(pair: Pair) -> Iterator[GdalBrovey]:
                 raise MethodError(
                     f"GDAL puts the result {offset.f - row:.2f} rows and {offset.c - col:.2f} columns "
                     "off the PAN grid for this pair; use --method brovey"
+                )
+            there, wanted = Window(row, col, *dataset.shape), pair.overlap()
+            if there.intersect(wanted) != wanted:
+                raise MethodError(
+                    f"GDAL's result has {there.width} x {there.height} pixels where PAN and MS have "
+                    f"{wanted.width} x {wanted.height} in common, the rest would be empty; "
+                    "use --method brovey"
                 )
             yield GdalBrovey(dataset, row, col)
     except RasterioError as error:

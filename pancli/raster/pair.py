@@ -135,6 +135,13 @@ class Pair:
         """What pan says of itself."""
         return _band_info(self._pan)
 
+    @property
+    def masked_by(self) -> set[str]:
+        """How the bands of both images tell invalid pixels: by which numbers, or by a "mask" beside them."""
+        bands = [band for band in (self._pan, *self._ms) if band.tagged]
+        beside = {"mask" for band in bands if band.mask != "none" or band.alpha is not None}
+        return beside | {f"{band.nodata:g}" for band in bands if band.nodata is not None}
+
     def overlap(self) -> Window:
         """The pan pixels whose centres lie inside ms.
 

@@ -353,6 +353,13 @@ def test_gdal_is_not_given_images_that_run_northwards(tmp_path):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gdal"))
 
 
+def test_where_gdal_leaves_pixels_out_they_are_not_taken_for_black(tmp_path):
+    """Its extent is cut to whole pan pixels from where ms begins."""
+    scene = make_scene(tmp_path, size=(192, 192), ms_size=(20, 20), ms_offset=(0.5, 0.5))
+    with pytest.raises(MethodError, match=r"in common, the rest would be empty; use --method brovey"):
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gdal"))
+
+
 def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
     part, inner, outer = (tmp_path / name for name in ("part.tif", "inner.vrt", "outer.vrt"))
     part.write_bytes(scene.ms.read_bytes())

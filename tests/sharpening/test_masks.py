@@ -65,6 +65,19 @@ def test_gdal_which_spreads_nan_says_what_to_do(tmp_path, nodata):
     assert fused[:, mask].min() > 0
 
 
+def test_gdal_which_knows_one_number_for_all_files_is_not_given_masks_or_several(tmp_path):
+    scene = spoil(tmp_path / "a", 0)
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.nodata = 9999
+    with pytest.raises(MethodError, match=r"by one number for all files, .* by 0, 9999; use --method brovey"):
+        run(scene, tmp_path / "a.tif", "gdal")
+    masked = make_scene(tmp_path / "b")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked.ms, "r+") as dataset:
+        dataset.write_mask(np.arange(dataset.width) > np.zeros((dataset.height, 1)))
+    with pytest.raises(MethodError, match="by mask; use --method brovey"):
+        run(masked, tmp_path / "b.tif", "gdal")
+
+
 def test_nodata_given_counts_without_a_tag(tmp_path):
     scene = spoil(tmp_path / "a", 0, nodata=None)
     _, mask, _ = run(scene, tmp_path / "plain.tif")
