@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pancli.evaluation.measure import AgainstReferenceSums, NoReferenceSums
-from pancli.metrics.correlation import cosine, mean_correlation, unexplained
+from pancli.metrics.correlation import cosine, mean_correlation
 from pancli.metrics.no_reference import spatial_distortion, spectral_distortion
 from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.sums import Mean
@@ -56,8 +56,10 @@ def no_reference_figures(
         f"1 - Q2n of upsampled ms and of the fused image through the MTF and back, {where}",
         _no_block(sums.khan, block),
     )
+    # D_S of R-QNR: Alparone, Garzelli, Vivone, "Spatial consistency for full-scale assessment of
+    # pansharpening", IGARSS 2018.
     regression = Figure(
-        unexplained(sums.moments.covariance),
+        sums.moments.unexplained(),
         "1 - R2 of pan on the fused bands, with intercept",
         "pan is constant",
     )

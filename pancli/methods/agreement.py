@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pancli.methods.moments import Moments
+from pancli.methods.moments import Moments, least_squares
 from pancli.methods.protocol import PairInfo, TileImage
 from pancli.methods.statistics import coarsest_ratio, ms_grid_margin
 from pancli.placement import Placement
@@ -106,9 +106,9 @@ class Agreement(NamedTuple):
         """
         count, moments = self._bands, self.moments
         on = list(range(2 * count, 2 * count + 4))
-        weights: Tensor = torch.linalg.pinv(moments.scatter[on][:, on], hermitian=True, rtol=1e-10)
+        weights = least_squares(moments.scatter[on][:, on], moments.scatter[on, :count])
         std = moments.std
-        return weights @ moments.scatter[on, :count] * std[2 * count] / std[:count].clamp_min(1e-12)
+        return weights * std[2 * count] / std[:count].clamp_min(1e-12)
 
     def _left(self, variables: list[int]) -> Tensor:
         """Deviation of what the others leave of each of some variables, against its own.

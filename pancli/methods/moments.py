@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-6
+"""Relative spread that float32 arithmetic alone gives to a constant."""
+
 _PART = 2**15  # samples centred at a time: the whole would be fresh memory, tile after tile
 
 
@@ -80,11 +83,43 @@ class Moments:
         return self.covariance.diagonal().clamp_min(0).sqrt()
 
     def regress(self, target: int, on: list[int]) -> tuple[Tensor, float]:
-        """Least-squares weights and intercept of one variable on others.
+        """Least-squares weights and intercept of one variable on others, as :func:`least_squares`.
 
-        Directions that carry less than 1e-10 of the regressors' variance are left out, so that a
-        constant or repeated band costs nothing but its weight.
+        What varies by no more than float32 rounding has no weight, and none is given to explain it.
         """
-        gram = self.scatter[on][:, on]
-        weights = torch.linalg.pinv(gram, hermitian=True, rtol=1e-10) @ self.scatter[on, target]
+        scatter = self.without_rounding(ROUNDING).scatter
+        weights = least_squares(scatter[on][:, on], scatter[on, target])
         return weights, float(self.mean[target] - weights @ self.mean[on])
+
+    def unexplained(self) -> float | None:
+        """Share of the last variable's variance that no linear function of the others explains.
+
+        Returns:
+            In [0, 1]; None where the last variable is constant.
+        """
+        variance = float(self.scatter[-1, -1])
+        if variance <= 0:
+            return None
+        cross = self.scatter[:-1, -1]
+        explained = float(least_squares(self.scatter[:-1, :-1], cross) @ cross)
+        return min(max(1 - explained / variance, 0.0), 1.0)
+
+
+def least_squares(gram: Tensor, cross: Tensor) -> Tensor:
+    """Weights of variables that come nearest to others, whatever the units of each.
+
+    Solved on variables of unit deviation. Directions with less than 1e-10 of the variance of all are left
+    out, so that a constant or repeated variable costs nothing but its weight.
+
+    Args:
+        gram: (K, K), products of the centred variables with each other.
+        cross: (K,) or (K, T), their products with what is to be explained.
+
+    Returns:
+        Of cross's shape.
+    """
+    deviation = gram.diagonal().clamp_min(0).sqrt()
+    scale = torch.where(deviation > 0, 1 / deviation, 0.0)
+    to_unit = torch.outer(scale, scale)
+    inverse: Tensor = to_unit * torch.linalg.pinv(gram * to_unit, hermitian=True, rtol=1e-10)
+    return inverse @ cross

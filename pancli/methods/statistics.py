@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pancli.errors import MethodError
-from pancli.methods.moments import Moments
+from pancli.methods.moments import ROUNDING, Moments, least_squares
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.placement import Placement
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
@@ -25,7 +25,6 @@ FEATURES = Sample(16, 256)
 """What networks gather statistics on, which costs most: some run most of their layers for each stage."""
 
 _NOTHING = 1e-10  # of a correlation, or of a weight between variables of unit deviation
-_ROUNDING = 1e-6  # relative spread that float32 arithmetic alone gives to a constant
 
 
 def coarsest_ratio(placement: Placement) -> float:
@@ -76,7 +75,7 @@ def gather(scene: Scene, margin: int, *samplers: Sampler) -> list[Moments]:
         totals = [a.merge(b) for a, b in zip(totals, found, strict=True)] if totals else found
     if not totals or any(total.count == 0 for total in totals):
         raise no_valid_pixel()
-    return [total.without_rounding(_ROUNDING) for total in totals]
+    return [total.without_rounding(ROUNDING) for total in totals]
 
 
 def regress_nonnegative(moments: Moments, target: int, on: int) -> tuple[Tensor, float]:
@@ -116,7 +115,7 @@ def _least_squares_within(
     """Least squares on the used variables; what would turn negative on the way leaves."""
     while True:
         found = torch.zeros_like(weights)
-        found[used] = torch.linalg.pinv(gram[used][:, used], hermitian=True, rtol=1e-10) @ wanted[used]
+        found[used] = least_squares(gram[used][:, used], wanted[used])
         falling = used & (found <= 0)
         if not bool(falling.any()):
             return found, used

@@ -64,6 +64,19 @@ def test_a_shift_is_pans_own_where_the_rows_of_ms_run_upwards():
     assert scene_shift(upwards).shift == pytest.approx((0.9, -0.5), abs=0.06)
 
 
+@pytest.mark.parametrize(("of_pan", "of_a_band"), [(1e-6, 1.0), (1.0, 1e-8), (1e5, 1.0)])
+def test_units_do_not_hide_a_shift(of_pan, of_a_band):
+    pan, ms, _ = pair((0.9, -0.5))
+    there = scene_shift(array_scene(pan, ms)).shift
+    ms[1] *= of_a_band
+    assert scene_shift(array_scene(pan * np.float32(of_pan), ms)).shift == pytest.approx(there, abs=1e-3)
+
+
+def test_rounding_of_a_constant_pair_is_no_shift():
+    pan, ms = np.full((64, 64), 433.3, np.float32), np.full((3, 16, 16), 433.3, np.float32)
+    assert scene_shift(array_scene(pan, ms)).shift == NOWHERE
+
+
 def test_a_shift_is_not_taken_for_blur():
     scene = array_scene(*pair((0.9, -0.8), ratio=2)[:2])
     assert estimate_gain(scene) < 0.2

@@ -100,6 +100,17 @@ def test_gsa_takes_a_repeated_and_a_constant_band():
     np.testing.assert_allclose(fused[3], 7.0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("of_pan", "of_a_band"), [(1e-6, 1.0), (1.0, 1e-8)])
+def test_gsa_takes_units_that_differ(of_pan, of_a_band):
+    """One of pan, or of a band, beside which the others are large."""
+    case = make_case(4)
+    units = np.array([1.0, 1.0, of_a_band, 1.0])[:, None, None]
+    scene = scene_of(case.pan * of_pan, case.ms * units, case.placement)
+    fused = fuse_scene(METHODS["gsa"], scene, METHODS["gsa"].fit(scene)).numpy()
+    plain = fuse_scene(METHODS["gsa"], case.scene(), METHODS["gsa"].fit(case.scene())).numpy()
+    np.testing.assert_allclose(fused / units, plain, rtol=1e-4)
+
+
 def test_brovey_keeps_the_ratio_of_bands():
     scene = make_case(3).scene()
     e, _, _ = whole(scene)

@@ -64,6 +64,15 @@ def test_the_sensor_named_does_not_matter():
     assert estimate_gain(named) == estimate_gain(case.scene())
 
 
+@pytest.mark.parametrize(("of_pan", "of_a_band"), [(1e-6, 1.0), (1.0, 1e-8)])
+def test_the_units_do_not_matter(of_pan, of_a_band):
+    case = make_case()
+    ms = reduce_by_mtf(case.truth, case.placement, 0.4)
+    there = estimate_gain(scene_of(case.pan, ms, case.placement))
+    ms[3] *= of_a_band
+    assert estimate_gain(scene_of(case.pan * of_pan, ms, case.placement)) == pytest.approx(there, abs=1e-4)
+
+
 def test_masked_pixels_do_not_count():
     """Under a hole in pan there is noise in ms; holes in ms hide different numbers."""
     case, found = make_case(), []

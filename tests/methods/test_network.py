@@ -307,6 +307,16 @@ def test_units_by_hand():
     np.testing.assert_allclose(units.weight(), [1, 1, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("of_pan", "of_a_band"), [(1e-6, 1.0), (1.0, 1e-8)])
+def test_units_of_pan_and_of_a_band_do_not_show(of_pan, of_a_band):
+    pan, ms = images()
+    pan = (pan + np.roll(pan, 1, 0)) / 2  # half a pixel from ms, which is to be found
+    units = np.array([1.0, 1.0, of_a_band, 1.0], np.float32)[:, None, None]
+    method = find("bandset-small")
+    fused = fuse(method, pan * np.float32(of_pan), ms * units) / units
+    np.testing.assert_allclose(fused, fuse(method, pan, ms), rtol=1e-4)
+
+
 def test_groups_go_in_by_falling_correlation():
     generator = np.random.default_rng(0)
     pan = generator.standard_normal(5000)

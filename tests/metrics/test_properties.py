@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pancli.methods.moments import Moments
-from pancli.metrics.correlation import cosine, mean_correlation, unexplained
+from pancli.metrics.correlation import cosine, mean_correlation
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.metrics.no_reference import local_distortions, spatial_distortion, spectral_distortion
 from pancli.metrics.quality_index import block_quality, sliding_quality
@@ -40,8 +40,12 @@ def edges(x, y):
     return torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()])
 
 
+def moments(x, y):
+    return Moments.of(torch.cat([x, y]).flatten(1))
+
+
 def covariance(x, y):
-    return Moments.of(torch.cat([x, y]).flatten(1)).covariance
+    return moments(x, y).covariance
 
 
 def within(value, low, high):
@@ -61,7 +65,7 @@ def test_every_figure_stays_within_its_bounds(pair):
     within(q2n_blocks(x, y, 8), 0, 1 + 1e-6)
     for value, low in ((mean_correlation(covariance(x, y)), -1), (cosine(edges(x, y)), 0)):
         assert value is None or low - SLACK <= value <= 1 + SLACK
-    share = unexplained(covariance(x, y[:1]))
+    share = moments(x, y[:1]).unexplained()
     assert share is None or 0 <= share <= 1
     sums = ReferenceSums.of(x, y)
     within(sums.sam(), 0, 180)
@@ -98,7 +102,7 @@ def test_the_order_of_bands_does_not_matter(pair, seed):
     one, other = ReferenceSums.of(x, y), ReferenceSums.of(x[order], y[order])
     assert one.sam() == pytest.approx(other.sam(), abs=1e-7)
     assert one.rmse() == pytest.approx(other.rmse())
-    assert unexplained(covariance(x, pan)) == pytest.approx(unexplained(covariance(x[order], pan)), abs=1e-6)
+    assert moments(x, pan).unexplained() == pytest.approx(moments(x[order], pan).unexplained(), abs=1e-6)
 
 
 @given(pairs())
