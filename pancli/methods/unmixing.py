@@ -164,6 +164,9 @@ def follow_pan(sight: Tensor, shares: Tensor, missing: Tensor) -> Tensor:
     Returns:
         (K, H, W); ``shares`` itself where nothing is missing.
     """
+    size = sight.norm()  # in pan's units, beside which _TINY must be tiny
+    size = torch.where(size > 0, size, 1.0)
+    sight, missing = sight / size, missing / size
     seen = mix(sight, shares)
     level = _CLOSURE * sight.square().mean().sqrt()
     rows = torch.stack([sight, level.expand_as(sight)])

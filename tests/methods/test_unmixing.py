@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from pancli.methods import unmixing
@@ -61,6 +62,19 @@ def test_more_light_means_more_of_the_bright_and_less_of_the_dark():
     shares = torch.full((4, 1, 1), 0.25)
     moved = follow_pan(SPECTRA.float().mean(0), shares, torch.full((1, 1), 0.1))[:, 0, 0]
     assert moved[2] > 0.25 > moved[3]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e5])
+def test_the_units_of_pan_do_not_matter(unit):
+    case, method = make_case(4), METHODS["cnmf"]
+    plain, scaled = (scene_of(pan, case.ms, case.placement) for pan in (case.pan, case.pan * unit))
+    fused, same = (fuse_scene(method, scene, method.fit(scene)) for scene in (plain, scaled))
+    torch.testing.assert_close(same, fused, rtol=1e-4, atol=0)
+
+
+def test_pan_that_sees_nothing_moves_nothing():
+    shares = torch.rand(4, 5, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(follow_pan(torch.zeros(4), shares, torch.ones(5, 6)), shares)
 
 
 def test_the_fit_takes_a_bounded_sample():
