@@ -23,6 +23,9 @@ AGREEMENT = 8
 MOST_ROUNDS = 5
 """Of back-projection, after any method: more change little, and each makes the radius larger."""
 
+MOST_BANDS = 1024
+"""That a network takes at once: more than any imager has, and no network's weights are 0.5 GB at so many."""
+
 
 class Physics(NamedTuple):
     """What networks whose traits ask for it are told of a pair, besides its images.

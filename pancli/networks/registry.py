@@ -54,5 +54,5 @@ def find_network(name: str) -> type[Network]:
         WeightsError: No such network; the message lists the known ones.
     """
     if name not in NETWORKS:
-        raise WeightsError(f"unknown network '{name}'; known: {', '.join(NETWORKS)}")
+        raise WeightsError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}")
     return NETWORKS[name]

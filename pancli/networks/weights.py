@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from pancli.errors import OutputError, WeightsError
-from pancli.networks.protocol import MOST_ROUNDS, Network
+from pancli.networks.protocol import MOST_BANDS, MOST_ROUNDS, Network
 from pancli.networks.registry import find_network
 
 NOT_STATED = "not stated"
@@ -35,7 +35,10 @@ _LATER = {"teacher", "began_from", "back_projections"}  # fields that older card
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is one that float64 can hold: neither NaN nor infinite, nor an integer of 400 digits."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 _KINDS: dict[str, Callable[[Any], bool]] = {
@@ -117,14 +120,18 @@ class Card:
         """
         known = {f.name for f in fields(cls)}
         if odd := sorted((set(values) - known) | (known - set(values) - _LATER)):
-            raise WeightsError(f"the card does not fit this version of pancli (fields {', '.join(odd)})")
+            raise WeightsError(
+                f"the card does not fit this version of pancli (fields {', '.join(map(repr, odd))})"
+            )
         if not is_plain_name(values["name"]):
             raise WeightsError(f"the card's name {values['name']!r} is none that a file can have")
         for f in fields(cls):
             if f.name in values and not _KINDS[str(f.type)](values[f.name]):
                 raise WeightsError(f"the card's {f.name} {values[f.name]!r} is no {f.type}")
-        if not (values["bands"] >= 1 and 1 <= values["nominal_pixels"] <= _MOST_PIXELS):
-            raise WeightsError("the card's bands and nominal_pixels must be 1 or more")
+        if not 1 <= values["bands"] <= MOST_BANDS:
+            raise WeightsError(f"the card's bands must be 1 to {MOST_BANDS}")
+        if not 1 <= values["nominal_pixels"] <= _MOST_PIXELS:
+            raise WeightsError(f"the card's nominal_pixels must be 1 to {_MOST_PIXELS}")
         if not 0 < values["ratios"][0] <= values["ratios"][1]:
             raise WeightsError(f"the card's ratios {values['ratios']} must rise from above 0")
         if not 0 <= values.get("back_projections", 0) <= MOST_ROUNDS:
@@ -179,24 +186,27 @@ def read_card(path: Path) -> Card:
     Raises:
         WeightsError: The file is missing, is not a safetensors file, or has no card of pancli's.
     """
-    return _parse_card(_read(path, tensors=False)[0], path)
+    return _parse_card(_read_header(path), path)
 
 
 def load_weights(path: Path) -> tuple[Network, Card]:
     """The network, ready for inference, and its card.
 
     Raises:
-        WeightsError: As :func:`read_card`; or the tensors are damaged or not those of the network.
+        WeightsError: As :func:`read_card`; or the tensors are damaged, not finite, or not those of the
+            network.
     """
-    header, tensors = _read(path, tensors=True)
+    header = _read_header(path)
     card = _parse_card(header, path)
+    tensors = _read_tensors(path)
     if _hash(tensors, header["card"]) != header.get("content_sha256"):
         raise WeightsError(f"{path}: the file is damaged (hash mismatch); get it anew from where it came")
-    network = find_network(card.network)(card.bands, card.nominal_pixels)
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: the tensors are not those of {card.network}") from error
+        network = find_network(card.network)(card.bands, card.nominal_pixels)
+        _check_tensors(tensors, network, card)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    network.load_state_dict(tensors)
     return network.eval(), card
 
 
@@ -225,21 +235,51 @@ def shipped() -> dict[str, Path]:
     return {}
 
 
-def _read(path: Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read_header(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            return header, {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+            return file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: is not a safetensors file ({error})") from error
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load(path.read_bytes())
+    except KeyError as error:
+        raise WeightsError(f"{path}: has tensors of a type that no network has ({error})") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: is not a safetensors file ({error})") from error
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], network: Network, card: Card) -> None:
+    """Refuse what cannot be loaded into a network, or would make pixels that are no numbers.
+
+    Raises:
+        WeightsError: The first that does not fit, and how.
+    """
+    given, wanted = (
+        {name: f"{tensor.dtype} {tuple(tensor.shape)}" for name, tensor in held.items()}
+        for held in (tensors, network.state_dict())
+    )
+    for name in sorted(given.keys() | wanted.keys()):
+        here, there = given.get(name, "none"), wanted.get(name, "none")
+        if here != there:
+            raise WeightsError(
+                f"the tensors are not those of {card.network} for {card.bands} bands "
+                f"({name!r} is {here}, and must be {there})"
+            )
+        if not tensors[name].isfinite().all():
+            raise WeightsError(f"{name!r} has values that are not finite; export or train the weights anew")
 
 
 def _parse_card(header: Mapping[str, str], path: Path) -> Card:
     try:
         values = json.loads(header["card"])
-    except (KeyError, json.JSONDecodeError):
+        json.dumps(values, ensure_ascii=False).encode()  # what it says can be shown
+    except (KeyError, ValueError, RecursionError):  # numbers of thousands of digits, brackets in brackets
         raise WeightsError(f"{path}: has no card; only weights made by pancli train can be used") from None
     if not isinstance(values, dict):
         raise WeightsError(f"{path}: has no card; only weights made by pancli train can be used")
@@ -254,5 +294,5 @@ def _hash(tensors: Mapping[str, Tensor], card: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())  # NumPy has not all types
     return digest.hexdigest()

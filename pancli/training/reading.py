@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pancli.errors import RecipeError
-from pancli.networks.protocol import MOST_ROUNDS
+from pancli.networks.protocol import MOST_BANDS, MOST_ROUNDS
 from pancli.networks.weights import is_plain_name
 from pancli.training.recipe import (
     DECAYS,
@@ -131,7 +131,7 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     yield f"name '{recipe.name}'", plain, f"what a file can be named, and none of {', '.join(_TAKEN)}"
     yield "seed", 0 <= recipe.seed < 2**32, "0 or more, below 2^32"
     yield "sources", len(recipe.sources) > 0, "at least one"
-    yield "bands", recipe.bands >= 1, "1 or more"
+    yield "bands", 1 <= recipe.bands <= MOST_BANDS, f"1 to {MOST_BANDS}"
     yield "back_projections", 0 <= recipe.back_projections <= MOST_ROUNDS, f"0 to {MOST_ROUNDS}"
     whole = recipe.schedule.whole or not recipe.back_projections
     yield "schedule: patch", whole, "the region where back_projections are"

@@ -19,6 +19,7 @@ from pancli.errors import OutputError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.methods.network import to_channels_last
 from pancli.networks import weights
+from pancli.networks.protocol import MOST_BANDS
 from pancli.networks.registry import NETWORKS, find_network
 from pancli.networks.weights import (
     Card,
@@ -148,7 +149,11 @@ def test_a_file_without_a_card_is_refused(saved):
             read(saved)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '"card"'])
+@pytest.mark.parametrize(
+    "text",
+    ["[1, 2]", "{", '"card"', "[" * 200_000, f'{{"bands": {"9" * 5000}}}', r'{"limits": "\ud800"}'],
+    ids=["list", "brace", "string", "brackets", "digits", "surrogate"],
+)
 def test_a_card_that_is_none_is_refused(saved, text):
     rewrite(saved, card=text)
     with pytest.raises(WeightsError, match="no card"):
@@ -158,6 +163,9 @@ def test_a_card_that_is_none_is_refused(saved, text):
 def test_a_card_of_another_version_is_refused_by_field(saved):
     with_card(saved, flavour="strong")
     with pytest.raises(WeightsError, match="flavour"):
+        read_card(saved)
+    with_card(saved, **{"two\nlines": 1})
+    with pytest.raises(WeightsError, match=r"^.*made.safetensors: .*'two\\nlines'\)$"):
         read_card(saved)
 
 
@@ -179,10 +187,14 @@ def test_a_name_that_no_file_can_have_is_refused(saved, name):
         {"bands": "4"},
         {"bands": 0},
         {"bands": True},
+        {"bands": MOST_BANDS + 1},
+        {"bands": 10**9},
         {"nominal_pixels": None},
         {"nominal_pixels": 2**80},
         {"back_projections": 9},
         {"figures": {"PSNR": 30.0}},
+        {"figures": {"PSNR": {"exp": 10**400}}},
+        {"ratios": [2.0, 10**400]},
         {"limits": 7},
     ],
 )
@@ -215,23 +227,63 @@ def test_what_ends_as_weights_files_do_is_one():
 
 def test_an_unknown_network_is_refused_and_the_known_ones_named(saved):
     with_card(saved, network="hypernet")
-    with pytest.raises(WeightsError, match="'hypernet'.*bandset"):
+    with pytest.raises(WeightsError, match="made.safetensors: unknown network 'hypernet'.*bandset"):
         load_weights(saved)
     with pytest.raises(WeightsError, match="'hypernet'"):
         find_network("hypernet")
 
 
-@pytest.mark.parametrize("change", ["missing", "more", "shape"])
-def test_tensors_of_another_network_are_refused(saved, change):
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("missing", "is none, and must be torch.float32"),
+        ("more", "'conv9.weight' is torch.float32 .3,., and must be none"),
+        ("shape", r"\(24, 48, 5, 5\), and must be torch.float32 \(24"),
+        ("bfloat16", "'conv2.0.weight' is torch.bfloat16 .*, and must be torch.float32"),
+        ("float8_e4m3fn", "'conv2.0.weight' is torch.float8_e4m3fn .*, and must be torch.float32"),
+    ],
+)
+def test_tensors_of_another_network_are_refused(saved, change, says):
     tensors, _ = contents(saved)
     if change == "missing":
         del tensors["conv2.0.weight"]
     elif change == "more":
         tensors["conv9.weight"] = torch.zeros(3)
-    else:
+    elif change == "shape":
         tensors["conv2.0.weight"] = torch.zeros(24, 48, 5, 5)
+    else:
+        tensors["conv2.0.weight"] = tensors["conv2.0.weight"].to(getattr(torch, change))
     rewrite(saved, tensors)
-    with pytest.raises(WeightsError, match="not those of gcpnet"):
+    with pytest.raises(WeightsError, match=f"made.safetensors: .*not those of gcpnet for 4 bands .*{says}"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float16])
+def test_tensors_that_somebody_converted_are_refused(saved, dtype):
+    tensors, metadata = contents(saved)
+    save_file({name: tensor.to(dtype) for name, tensor in tensors.items()}, saved, metadata)
+    with pytest.raises(WeightsError, match="made.safetensors: the file is damaged"):
+        load_weights(saved)
+
+
+def test_tensors_of_a_type_that_torch_may_not_have_are_refused(saved):
+    content = saved.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    first, last = header["conv2.0.weight"]["data_offsets"]
+    header["conv2.0.weight"].update(dtype="F4", shape=[2 * (last - first)])
+    again = json.dumps(header).encode()
+    saved.write_bytes(len(again).to_bytes(8, "little") + again + content[end:])
+    with pytest.raises(WeightsError, match="made.safetensors: .*(type that no network has|damaged)"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(saved, value):
+    tensors, _ = contents(saved)
+    tensors["conv2.0.weight"][0, 0, 0, 0] = value
+    rewrite(saved, tensors)
+    with pytest.raises(WeightsError, match="made.safetensors: 'conv2.0.weight' has values that"):
         load_weights(saved)
 
 

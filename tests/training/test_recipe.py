@@ -101,6 +101,8 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ('name = "tiny"', 'name = "checkpoint"', "none of checkpoint, teacher"),
         ('name = "tiny"', 'name = "teacher"', "none of checkpoint, teacher"),
         ("seed = 7", "seed = -1", "seed must be 0 or more, below 2"),
+        ("seed = 7", "bands = 0", "bands must be 1 to 1024"),
+        ("seed = 7", "bands = 1025", "bands must be 1 to 1024"),
         ("seed = 7", "seed = 4294967296", "seed must be 0 or more, below 2"),
         ("weight = 2.0", "weight = 1e39", "weight must be 1e-9 to 1e9"),
         ("weight = 2.0", "weight = 1e-50", "weight must be 1e-9 to 1e9"),
