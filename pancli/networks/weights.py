@@ -196,9 +196,20 @@ def load_weights(path: Path) -> tuple[Network, Card]:
         WeightsError: As :func:`read_card`; or the tensors are damaged, not finite, or not those of the
             network.
     """
+    network, card, _ = load_with_hash(path)
+    return network, card
+
+
+def load_with_hash(path: Path) -> tuple[Network, Card, str]:
+    """As :func:`load_weights`; and the SHA-256 of the very file that was loaded.
+
+    Raises:
+        WeightsError: The same.
+    """
     header = _read_header(path)
     card = _parse_card(header, path)
-    tensors = _read_tensors(path)
+    # Tensors of a file that took the place of the header's do not have the hash that the header says.
+    tensors, sha256 = _read_tensors(path)
     if _hash(tensors, header["card"]) != header.get("content_sha256"):
         raise WeightsError(f"{path}: the file is damaged (hash mismatch); get it anew from where it came")
     try:
@@ -207,7 +218,7 @@ def load_weights(path: Path) -> tuple[Network, Card]:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     network.load_state_dict(tensors)
-    return network.eval(), card
+    return network.eval(), card, sha256
 
 
 def is_plain_name(name: object) -> bool:
@@ -245,9 +256,11 @@ def _read_header(path: Path) -> dict[str, str]:
         raise WeightsError(f"{path}: is not a safetensors file ({error})") from error
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """All tensors of a file, and the file's SHA-256."""
     try:
-        return load(path.read_bytes())
+        content = path.read_bytes()
+        return load(content), hashlib.sha256(content).hexdigest()
     except KeyError as error:
         raise WeightsError(f"{path}: has tensors of a type that no network has ({error})") from error
     except (SafetensorError, OSError, ValueError) as error:

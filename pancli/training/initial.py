@@ -11,7 +11,7 @@ from torch import Tensor
 from pancli.errors import RecipeError, WeightsError
 from pancli.hashing import file_sha256
 from pancli.networks.registry import find_network
-from pancli.networks.weights import Card, load_weights, shipped
+from pancli.networks.weights import Card, load_with_hash, shipped
 from pancli.training.recipe import Recipe
 
 
@@ -83,12 +83,12 @@ def load_initial(name: str, recipe: Recipe) -> Initial:
         WeightsError: There are none of that name, or they cannot be used.
     """
     path = named_weights(name, "--init")
-    network, card = load_weights(path)
+    network, card, sha256 = load_with_hash(path)
     goes_on = issubclass(find_network(recipe.network), type(network))  # as msinn-refined from msinn
     if not goes_on or card.bands != recipe.bands:
         raise RecipeError(
             f"--init {name} is {card.network} for {card.bands} bands, but the recipe trains {recipe.network} "
             f"for {recipe.bands}; set network and bands to those of the weights"
         )
-    told = f"{card.name}, version {card.version}, SHA-256 {file_sha256(path)}"
+    told = f"{card.name}, version {card.version}, SHA-256 {sha256}"
     return Initial(network.state_dict(), network.nominal_pixels, told, told_licence(card))

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from pancli.device import CPU
 from pancli.errors import MethodError
+from pancli.hashing import file_sha256
 from pancli.methods import protocol
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.component_substitution import GSA
@@ -18,7 +20,7 @@ from pancli.methods.units import Units, band_groups
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.scene import ArrayReader, array_scene, fuse_scene
-from tests.networks.made import card_of, settled_network
+from tests.networks.made import card_of, settled_network, weights_file
 
 
 def made_method(**changes):
@@ -31,6 +33,21 @@ METHODS = ["made", *sorted(shipped())]
 
 def find(name):
     return made_method() if name == "made" else NetworkMethod.load(shipped()[name], CPU)
+
+
+def test_the_hash_is_that_of_the_file_that_was_loaded(tmp_path, monkeypatch):
+    path = weights_file(tmp_path)
+    wanted, load = file_sha256(path), safetensors.torch.load
+
+    def replaced(content):
+        """As a training run that exports while the file is read."""
+        weights_file(tmp_path, "another")
+        return load(content)
+
+    monkeypatch.setattr("pancli.networks.weights.load", replaced)
+    method = NetworkMethod.load(path, CPU)
+    assert (method.name, method.weights_sha256) == ("mine", wanted)
+    assert file_sha256(path) != wanted
 
 
 def images(bands=4, side=96, ratio=4, seed=0):
