@@ -22,7 +22,7 @@ from pancli.metrics.reference import ReferenceSums
 from pancli.metrics.structure import SSIM_SIZE, edge_strength, local_correlation, ssim_map
 from pancli.metrics.sums import Mean
 from pancli.metrics.windows import whole_windows
-from pancli.resampling import degrade, degrade_bands, low_pass, low_pass_radius, mtf_radius
+from pancli.resampling import low_pass, low_pass_radius, mtf_radius, reduce_masked
 from pancli.tiling import Window
 
 
@@ -223,14 +223,13 @@ def _owned(image: EvaluationTile, values: Tensor, size: int) -> tuple[Tensor, Te
 def _reduced(image: EvaluationTile, info: PairInfo, area: Window) -> tuple[Tensor, Tensor]:
     """The core's fused pixels through the MTF, and the ms pixels they should be: (B, N) each.
 
-    An ms pixel counts when it is valid, the MTF's footprint lies in the area, and at least 99 % of its
-    weight is on valid pixels.
+    An ms pixel counts when it is valid, the MTF's footprint lies in the area, and enough of its weight is on
+    valid pixels; the others have none.
     """
     placement, where = info.placement, image.tile.window
     footprint = max(mtf_radius(coarsest_ratio(placement), gain) for gain in info.gains)
     window = placement.ms_inside(image.tile.core.intersect(area.grow(-footprint))).intersect(image.ms_window)
-    weight = degrade(image.valid[None].double(), placement, where, window, min(info.gains))[0]
+    reduced, whole = reduce_masked(image.fused, image.valid, placement, (where, window), info.gains)
     rows, cols = window.slices_in(image.ms_window)
-    keep = image.ms_valid[rows, cols] & (weight > 0.99)
-    reduced = degrade_bands(image.fused, placement, (where, window), info.gains)
+    keep = image.ms_valid[rows, cols] & whole
     return reduced[:, keep], image.ms[:, rows, cols][:, keep]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
+from dataclasses import replace
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from affine import Affine
 
 from pancli.errors import DeviceError, OutputError, PairError, UsageError
 from pancli.evaluation import EvaluateOptions, evaluate
+from pancli.evaluation.images import EvaluationTile
+from pancli.evaluation.measure import _reduced
 from pancli.evaluation.report import append_row, check_csv, csv_columns
 from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
 from pancli.metrics.windows import whole_windows
 from pancli.raster.pair import PairOptions
+from pancli.scene import array_scene
+from pancli.tiling import plan_tiles
 from tests.scenes import Waves, make_scene, read, write
 
 
@@ -97,10 +102,21 @@ def test_what_ms_averages_from_is_consistent_with_it(tmp_path):
     assert right["hqnr"] > wrong["hqnr"]
 
 
-def test_upsampled_ms_has_no_spectral_but_all_spatial_distortion(scene, truth, tmp_path):
-    from pancli.scene import array_scene
-    from pancli.tiling import plan_tiles
+def test_masked_pixels_have_no_weight_in_what_is_reduced_to_ms(scene):
+    pair = array_scene(scene.pan_image, scene.ms_image)
+    image = pair.load(plan_tiles(pair.area, 4096, 0, pair.bounds)[0])
+    assert image is not None
+    fused, valid = torch.full_like(image.upsampled, 100.0), torch.ones_like(image.valid)
+    places = image.ms, image.ms_valid, image.ms_window
+    whole = EvaluationTile(image.tile, fused, image.pan, image.upsampled, None, valid, *places)
+    holed = replace(whole, fused=fused.clone(), valid=valid.clone())
+    holed.fused[:, 80, 96], holed.valid[80, 96] = 9e6, False
+    (every, _), (found, _) = (_reduced(tile, pair.info, pair.area) for tile in (whole, holed))
+    assert every.shape[1] - 16 < found.shape[1] < every.shape[1]
+    assert float((found - 100).abs().max()) < 1e-9
 
+
+def test_upsampled_ms_has_no_spectral_but_all_spatial_distortion(scene, truth, tmp_path):
     pair = array_scene(scene.pan_image, scene.ms_image)
     image = pair.load(plan_tiles(pair.area, 4096, 0, pair.bounds)[0])
     assert image is not None
