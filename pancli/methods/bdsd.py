@@ -12,9 +12,7 @@ from pancli.methods.arithmetic import mix
 from pancli.methods.filters import convolve, gaussian_kernel
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio, gather, ms_grid_margin, regress_nonnegative
-from pancli.resampling import mtf_radius, mtf_sigma
-
-_WHOLE = 0.99  # share of a filter's weight that must fall on valid pixels
+from pancli.resampling import VALID_WEIGHT, mtf_radius, mtf_sigma
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,8 @@ def _detail_samples(image: TileImage) -> Tensor:
     for band, gain in zip(ms, image.info.gains, strict=True):
         both = _blur_ms(torch.stack([band, image.ms_valid.double()]), image.info, gain)
         weight.append(both[1])
-        blurred.append(both[0] / both[1].clamp_min(1 - _WHOLE))
-    whole = image.ms_valid & (torch.stack(weight) > _WHOLE).all(0)
+        blurred.append(both[0] / both[1].clamp_min(1 - VALID_WEIGHT))
+    whole = image.ms_valid & (torch.stack(weight) >= VALID_WEIGHT).all(0)
     stacked = replace(image, ms=torch.cat([ms, torch.stack(blurred)]), ms_valid=whole)
     both_scales, pan = stacked.ms_core_samples(image.info.mean_gain)
     sharp, smooth = both_scales[: image.info.bands], both_scales[image.info.bands :]
