@@ -14,6 +14,7 @@ from torch import Tensor
 from pancli.errors import MethodError
 
 _EXACT_IN_FLOAT32 = ("uint8", "int8", "uint16", "int16")
+_MOST_IN_HALF = 65504
 
 
 def fits(value: float, dtype: str) -> bool:
@@ -35,7 +36,8 @@ class Encoding:
     Attributes:
         dtype: Name of the output's type.
         nodata: Value of invalid pixels, or None: then they are zero and a mask says so.
-        bits: How many of an unsigned type's are kept; None for all.
+        bits: How many of the type's are kept, of an unsigned one or of float32 (16: half precision); None
+            for all.
     """
 
     dtype: str
@@ -45,8 +47,8 @@ class Encoding:
     def __call__(self, fused: Tensor, valid: Tensor) -> npt.NDArray[Any]:
         """(B, h, w) in the output's dtype.
 
-        Integers are rounded to nearest (ties to even) and clipped. A valid pixel that would land on the
-        nodata value takes the nearest other one.
+        Integers are rounded to nearest (ties to even) and clipped; half precision is clipped. A valid pixel
+        that would land on the nodata value takes the nearest other one.
 
         Args:
             fused: (B, h, w) float32 or float64.
@@ -63,6 +65,8 @@ class Encoding:
         if self.dtype.startswith("float"):
             # A copy, whatever the type: invalid pixels are set in it.
             values = fused.to("cpu", getattr(torch, self.dtype), copy=True).numpy()
+            if self.bits is not None:
+                np.clip(values, *self._range, out=values)
         else:
             values = self._integers(fused)
         return self._set_invalid(values, valid.cpu().numpy())
@@ -72,7 +76,7 @@ class Encoding:
 
         What only rounding takes to the type's smallest or largest number is not.
         """
-        if self.dtype.startswith("float"):
+        if self.dtype.startswith("float") and self.bits is None:
             return 0
         first, last = self._range
         least, most = first - 0.5, last + 0.5
@@ -84,6 +88,8 @@ class Encoding:
 
     @property
     def _range(self) -> tuple[int, int]:
+        if self.dtype.startswith("float"):
+            return -_MOST_IN_HALF, _MOST_IN_HALF
         info = torch.iinfo(getattr(torch, self.dtype))
         return info.min, info.max if self.bits is None else min(info.max, 2**self.bits - 1)
 

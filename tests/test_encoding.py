@@ -42,6 +42,13 @@ def test_floats_pass_unchanged():
     assert encode([-3.25, 1e9], "float64") == [-3.25, 1e9]
 
 
+def test_half_precision_is_clipped_and_counted():
+    fused, valid = torch.tensor([[[7e4, -7e4, 65504.0, 0.25]]]), torch.ones(1, 4, dtype=torch.bool)
+    half = Encoding("float32", None, 16)
+    assert half(fused, valid).ravel().tolist() == [65504.0, -65504.0, 65504.0, 0.25]
+    assert half.beyond(fused, valid) == 2
+
+
 @pytest.mark.parametrize(
     ("dtype", "nodata", "other"), [("uint8", 0, 1), ("uint8", 255, 254), ("int16", -5, -4)]
 )

@@ -17,17 +17,21 @@ from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
 from pancli.raster.commit import FAILURES, write_error
 from pancli.raster.source import hearing
-from pancli.raster.spec import OutputSpec
+from pancli.raster.spec import OutputSpec, truth
 
 BLOCK = 512
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-_NO = ("NO", "FALSE", "OFF", "0")
 _OF_BYTES = ("JPEG", "WEBP")
 _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
-_BITS = {"uint8": (1, 8), "uint16": (9, 16), "uint32": (17, 32)}  # least and most that GDAL keeps
+_BITS = {  # that GDAL keeps
+    "uint8": (range(1, 9), "from 1 to 8"),
+    "uint16": (range(9, 17), "from 9 to 16"),
+    "uint32": (range(17, 33), "from 17 to 32"),
+    "float32": ((16, 32), "16 or 32"),
+}
 
 
 def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
@@ -56,13 +60,15 @@ def _check_options(spec: OutputSpec) -> None:
             raise OutputError(
                 f"--co {name.upper()}: the output lies on PAN's grid ({spec.path}); have gdalwarp move it"
             )
-    if "nbits" in options and spec.dtype.startswith(("int", "uint")):
-        least, most = _BITS.get(spec.dtype, (0, -1))
-        if not (options["nbits"].isdecimal() and least <= int(options["nbits"]) <= most):
-            kept = f"from {least} to {most}" if spec.dtype in _BITS else "left out"
-            raise OutputError(f"--co NBITS={options['nbits']}: for {spec.dtype} must be {kept}")
-    if spec.bits is not None and spec.nodata is not None and spec.nodata >= 2**spec.bits:
+    bits, must = options.get("nbits"), _BITS.get(spec.dtype, (range(0), "left out"))
+    if bits is not None and not (bits.isdecimal() and int(bits) in must[0]):
+        raise OutputError(f"--co NBITS={bits}: for {spec.dtype} must be {must[1]}")
+    if spec.dtype.startswith("uint") and spec.bits is not None and (spec.nodata or 0) >= 2**spec.bits:
         raise OutputError(f"--co NBITS={spec.bits}: cannot hold nodata {spec.nodata:g}; use another --nodata")
+    if spec.rounds and spec.nodata is not None:
+        raise OutputError(
+            f"--co {spec.rounds}: does not keep nodata {spec.nodata:g} as it is; use --nodata none for a mask"
+        )
 
 
 @contextmanager
@@ -119,7 +125,7 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
     for name in _OWN & options.keys():
         raise OutputError(f"--co {name.upper()}: is no creation option of GTiff (writing {spec.path})")
     for name in _FILES_BESIDE & options.keys():
-        if options[name].upper() not in _NO:
+        if truth(options[name]):
             raise OutputError(
                 f"--co {name.upper()}={options[name]}: the output is one file ({spec.path}); have "
                 "gdal_translate make the other"
@@ -134,7 +140,7 @@ def _choose(profile: dict[str, Any], spec: OutputSpec) -> None:
         raise OutputError(f"--co COMPRESS={compress}: is for uint8, and {spec.path} is {spec.dtype}")
     if compress not in ("", "DEFLATE", "LZW", "ZSTD") or "nbits" in options:
         options.setdefault("predictor", "1")
-    if options.get("tiled", "").upper() in _NO:
+    if not truth(options.get("tiled", "YES")):
         del profile["blockxsize"], profile["blockysize"]  # strips as GDAL has them
     profile |= options
 

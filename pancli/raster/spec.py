@@ -15,6 +15,11 @@ FORMATS = ("GTiff", "COG")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
+def truth(value: str) -> bool:
+    """What GDAL takes the value of a creation option for."""
+    return value.upper() not in ("NO", "FALSE", "OFF", "0")
+
+
 @dataclass(frozen=True)
 class OutputBand:
     """What an output band says of itself."""
@@ -84,9 +89,28 @@ class OutputSpec:
 
     @property
     def bits(self) -> int | None:
-        """How many bits of an unsigned type the creation options keep; None for all."""
+        """How many bits of an unsigned type, or of float32, the creation options keep; None for all."""
         told = self.options.get("nbits", "")
-        return int(told) if told.isdecimal() and self.dtype.startswith("uint") else None
+        kept = int(told) if told.isdecimal() and self.dtype.startswith(("uint", "float32")) else None
+        return None if (self.dtype, kept) == ("float32", 32) else kept
+
+    @property
+    def rounds(self) -> str | None:
+        """The creation option by which the file holds other numbers than it is given; None where none does.
+
+        LERC and DISCARD_LSB round as well, but GDAL leaves nodata out of that.
+        """
+        options = {name: value.upper() for name, value in self.options.items()}
+        compress = options.get("compress", "")
+        lossless = {
+            "WEBP": truth(options.get("webp_lossless", "NO"))
+            or (self.driver, options.get("quality")) == ("COG", "100"),
+            "JXL": truth(options.get("jxl_lossless", "YES")),
+        }
+        if compress == "JPEG" or not lossless.get(compress, True):
+            return f"COMPRESS={compress}"
+        half = self.dtype == "float32" and self.bits is not None
+        return f"NBITS={self.bits}" if half and self.nodata == self.nodata else None  # NaN is kept
 
     @property
     def needs_mask(self) -> bool:

@@ -160,7 +160,7 @@ def plan_sharpening(
         partial = window != area.window or area.outline is not None
         spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
-        spec = replace(spec, companions=beside)
+        spec, masked = _mask_for_nodata(replace(spec, companions=beside))
         fitting = _choose_tile(scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
@@ -181,9 +181,21 @@ def plan_sharpening(
                 *pair.warnings,
                 *sensor.doubts(*pair.taken),
                 *warnings,
+                *masked,
                 *what_is_not_known(pair, options),
             ),
         )
+
+
+def _mask_for_nodata(spec: OutputSpec) -> tuple[OutputSpec, list[str]]:
+    """The output with a mask where its format would not keep nodata as it is, and a warning of that.
+
+    A valid pixel could come out as nodata, too, so that the value goes even where all pixels are valid.
+    """
+    if spec.rounds is None or spec.nodata is None:
+        return spec, []
+    told = f"--co {spec.rounds} rounds numbers: what is invalid is in a mask, not nodata {spec.nodata:g}"
+    return replace(spec, nodata=None), [told]
 
 
 def _check_contract(method: Method, info: PairInfo) -> None:

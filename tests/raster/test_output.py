@@ -184,7 +184,16 @@ def test_nothing_hidden_is_left_where_a_file_could_not_be_replaced(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "bits"), [("uint16", "0"), ("uint16", "8"), ("uint16", "17"), ("int16", "12"), ("uint8", "x")]
+    ("dtype", "bits"),
+    [
+        ("uint16", "0"),
+        ("uint16", "8"),
+        ("uint16", "17"),
+        ("int16", "12"),
+        ("uint8", "x"),
+        ("float32", "24"),
+        ("float64", "16"),
+    ],
 )
 def test_bits_that_a_file_cannot_have_are_refused(tmp_path, dtype, bits):
     with pytest.raises(OutputError, match=f"--co NBITS={bits}: for {dtype} must be"):
@@ -201,6 +210,15 @@ def test_fewer_bits_must_hold_nodata_in_every_format(tmp_path, driver):
         assert dataset.tags(1, ns="IMAGE_STRUCTURE")["NBITS"] == "12"
     with pytest.raises(OutputError, match="cannot hold nodata 4096"):
         with atomic_output(replace(asked, nodata=4096.0, overwrite=True)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("dtype", "creation"), [("float32", {"NBITS": "16"}), ("uint8", {"COMPRESS": "JPEG"})]
+)
+def test_what_rounds_numbers_cannot_have_a_nodata_value(tmp_path, dtype, creation):
+    with pytest.raises(OutputError, match="does not keep nodata 7 .*--nodata none"):
+        with atomic_output(spec(tmp_path / "a.tif", dtype=dtype, nodata=7.0, creation=creation)):
             pass
 
 

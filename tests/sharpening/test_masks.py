@@ -10,7 +10,7 @@ from pancli.errors import MethodError
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.sharpening.catalog import method_names
-from tests.scenes import make_scene, read, spoil, write
+from tests.scenes import Waves, make_scene, read, spoil, write
 
 LOCAL = [name for name in method_names() if name != "gdal"]  # GDAL reads its own pixels, by its own rules
 
@@ -52,6 +52,35 @@ def test_nan_is_masked_without_a_tag(tmp_path):
     assert (mask == expected_mask()).all()
     assert dataset.nodata is None
     assert np.isfinite(fused).all()
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("creation", [{"COMPRESS": "JPEG"}, {"compress": "webp"}, {"NBITS": "16"}])
+def test_where_numbers_are_rounded_a_mask_keeps_what_is_invalid(tmp_path, creation, driver):
+    nodata, dtype = (-9999.0, "float32") if "NBITS" in creation else (0.0, "uint8")
+    scene = make_scene(tmp_path, bands=3, dtype=dtype, waves=Waves(mean=130.0, amplitude=20.0))
+    scene.ms_image[:, 10:20, 12:30] = nodata
+    write(scene.ms, scene.ms_image, scene.ms_transform, nodata=nodata)
+    options = SharpenOptions(method="exp", creation=creation, driver=driver)
+    report = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "a.tif", options)
+    expected = np.ones((160, 192), bool)
+    expected[40:80, 48:120] = False
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.nodata is None
+        assert ((dataset.dataset_mask() > 0) == expected).all()
+    assert [told for told in report.warnings if f"a mask, not nodata {nodata:g}" in told]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "creation", "nodata"),
+    [("uint8", {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}, 0.0), ("float32", {"NBITS": "16"}, np.nan)],
+)
+def test_nodata_stays_where_it_is_kept_as_it_is(tmp_path, dtype, creation, nodata):
+    scene = make_scene(tmp_path, bands=3, dtype=dtype, waves=Waves(mean=130.0, amplitude=20.0))
+    write(scene.ms, scene.ms_image, scene.ms_transform, nodata=nodata)
+    _, mask, dataset = run(scene, tmp_path / "a.tif", "exp", creation=creation)
+    assert str(dataset.nodata) == str(nodata)
+    assert mask.all()
 
 
 @pytest.mark.parametrize("nodata", [None, np.nan])
