@@ -10,8 +10,9 @@ from typing import Any
 
 import rasterio
 import rasterio.shutil
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
-from rasterio.io import DatasetWriter
+from rasterio.io import DatasetWriter, MemoryFile
 
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
@@ -153,7 +154,7 @@ def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
     if spec.ground.rpc:
         dataset.update_tags(ns="RPC", **spec.ground.rpc)
     if spec.ground.points:
-        dataset.gcps = (list(spec.ground.points), spec.ground.crs)
+        dataset.gcps = (_points_to_write(spec), spec.ground.crs)
     dataset.colorinterp = [band.colorinterp for band in spec.bands]
     dataset.scales = [band.scale for band in spec.bands]
     dataset.offsets = [band.offset for band in spec.bands]
@@ -166,6 +167,27 @@ def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
             dataset.update_tags(index, **band.tags)
         if band.imagery:
             dataset.update_tags(index, ns=IMAGERY, **band.imagery)
+
+
+def _points_to_write(spec: OutputSpec) -> list[GroundControlPoint]:
+    """Control points such that GDAL reads those asked for.
+
+    In a file tagged Point it adds half a pixel both when it creates the file and when it reads it, where one
+    should take back the other. A release that does better is found out by trying.
+    """
+    points = list(spec.ground.points)
+    if spec.tags.get("AREA_OR_POINT") != "Point":
+        return points
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", count=1, height=1, width=1, dtype="uint8") as dataset:
+            dataset.update_tags(AREA_OR_POINT="Point")
+            dataset.gcps = (points, spec.ground.crs)
+        with memory.open() as dataset:
+            read = dataset.gcps[0]
+    return [
+        GroundControlPoint(2 * p.row - r.row, 2 * p.col - r.col, p.x, p.y, p.z, p.id, p.info)
+        for p, r in zip(points, read, strict=True)
+    ]
 
 
 def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:

@@ -154,6 +154,27 @@ def test_control_points_go_with_an_image_that_has_nothing_else(tmp_path):
     assert [(p.row, p.col, p.x) for p in found] == [(p.row - 24, p.col - 40, p.x) for p in points]
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_control_points_stay_where_they_are_in_images_of_points(tmp_path, driver):
+    scene = make_scene(tmp_path)
+    write(scene.pan, scene.pan_image, None, None)
+    write(scene.ms, scene.ms_image, None, None)
+    with rasterio.open(scene.pan, "r+") as dataset:
+        dataset.update_tags(AREA_OR_POINT="Point")
+        points = [
+            GroundControlPoint(r, c, 9 + c / 99, 50 - r / 99) for r, c in ((0, 0), (160, 0), (0.25, 192))
+        ]
+        dataset.gcps = (points, CRS.from_epsg(4326))
+    with rasterio.open(scene.pan) as dataset:
+        asked, _ = dataset.gcps
+    with rasterio.open(fuse(scene, SharpenOptions(method="exp", driver=driver))) as fused:
+        found, crs = fused.gcps
+        assert fused.tags()["AREA_OR_POINT"] == "Point"
+    assert crs == CRS.from_epsg(4326)
+    assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in asked]
+
+
 def test_acquisition_is_ms_own_and_pan_fills_the_gaps(tmp_path):
     scene = make_scene(tmp_path)
     tag(scene.pan, "IMAGERY", ACQUISITIONDATETIME="2020-05-01 10:00:00", SATELLITEID="X1", CLOUDCOVER="9")
