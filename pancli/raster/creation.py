@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ import rasterio
 import rasterio.shutil
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.env import Env
 from rasterio.io import DatasetWriter, MemoryFile
 
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
 from pancli.raster.commit import FAILURES, write_error
+from pancli.raster.grid import crs_name, same_crs
 from pancli.raster.source import hearing
 from pancli.raster.spec import OutputSpec, truth
 
@@ -27,6 +30,7 @@ _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
+_NEAR = 1e-3  # pixels
 _BITS = {  # that GDAL keeps
     "uint8": (range(1, 9), "from 1 to 8"),
     "uint16": (range(9, 17), "from 9 to 16"),
@@ -188,6 +192,33 @@ def _points_to_write(spec: OutputSpec) -> list[GroundControlPoint]:
         GroundControlPoint(2 * p.row - r.row, 2 * p.col - r.col, p.x, p.y, p.z, p.id, p.info)
         for p, r in zip(points, read, strict=True)
     ]
+
+
+def check_place(tiff: Path, spec: OutputSpec) -> None:
+    """Refuse a file that does not say where it lies.
+
+    What a GeoTIFF cannot hold, GDAL writes beside it (.aux.xml), where it is neither promised nor kept.
+
+    Raises:
+        OutputError: Its CRS, its geotransform or its control points are not those asked for.
+    """
+    grid, points = spec.grid, spec.ground.points
+    with Env(GDAL_PAM_ENABLED=False), rasterio.open(tiff) as dataset:
+        found, crs = dataset.gcps if points else ([], dataset.crs)
+        transform = dataset.transform
+    asked = spec.ground.crs if points else grid.crs
+    if asked is not None and not same_crs(asked, crs):
+        raise OutputError(
+            f"{spec.path}: a GeoTIFF cannot hold PAN's CRS ({crs_name(asked)}); have gdalwarp move PAN and "
+            "MS to another"
+        )
+    off = [abs(p.row - q.row) + abs(p.col - q.col) for p, q in zip(points, found, strict=False)]
+    if grid.georeferenced and not points:
+        to = ~grid.transform * transform
+        height, width = grid.shape
+        off = [math.dist(to * corner, corner) for corner in ((0, 0), (width, 0), (0, height))]
+    if len(found) != len(points) or any(pixels > _NEAR for pixels in off):
+        raise OutputError(f"{spec.path}: what was written lies elsewhere than PAN; this is a bug")
 
 
 def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:

@@ -29,7 +29,7 @@ from pancli.raster.commit import (
     remove_beginning,
     write_error,
 )
-from pancli.raster.creation import create, describe, make_cog
+from pancli.raster.creation import check_place, create, describe, make_cog
 from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.raster.spec import Companion, OutputSpec
 from pancli.tiling import Window
@@ -139,7 +139,7 @@ def _finish(spec: OutputSpec, tiff: Path, output: Output) -> Path:
         return tiff
     cog = tiff.with_name(tiff.name.removesuffix(".tif") + ".cog.tif")
     make_cog(tiff, cog, spec)
-    _verify_mask(cog, spec, output)
+    _verify_said(cog, spec, output)
     return cog
 
 
@@ -195,7 +195,7 @@ def _filling(spec: OutputSpec, tiff: Path) -> Iterator[Output]:
 
 
 def _verify(tiff: Path, spec: OutputSpec, output: Output) -> None:
-    """Reopen: the header is what was asked for, and every block that was given pixels is in the file."""
+    """Reopen: size, place and mask are what was asked for, and every block that was given pixels is there."""
     try:
         with tiff.open("rb") as file:
             os.fsync(file.fileno())
@@ -210,6 +210,15 @@ def _verify(tiff: Path, spec: OutputSpec, output: Output) -> None:
                         f"compressed or written{doubt(spec.path)}"
                     )
             _read_last_block(dataset, output.touched)
+    except FAILURES as error:
+        raise write_error(spec.path, error) from error
+    _verify_said(tiff, spec, output)
+
+
+def _verify_said(tiff: Path, spec: OutputSpec, output: Output) -> None:
+    """What is not pixels: where they lie, and which of them are valid."""
+    try:
+        check_place(tiff, spec)
     except FAILURES as error:
         raise write_error(spec.path, error) from error
     _verify_mask(tiff, spec, output)

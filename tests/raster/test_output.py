@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
 from pancli.raster.commit import commit_all, remove_leftovers
+from pancli.raster.creation import create
 from pancli.raster.grid import Grid
 from pancli.raster.output import atomic_output
 from pancli.raster.spec import Companion, OutputBand, OutputSpec
@@ -59,6 +60,28 @@ def test_what_is_asked_for_is_in_the_file(tmp_path):
         assert dataset.tags()["AREA_OR_POINT"] == "Point"
         assert dataset.read().min() > 0
     assert names(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("crs", ["+proj=tpers +h=5500000 +lat_0=40", "+proj=utm +zone=31 +vunits=m"])
+def test_a_file_that_would_lose_its_crs_is_refused(tmp_path, crs, driver):
+    grid = replace(GRID, crs=CRS.from_user_input(crs))
+    with pytest.raises(OutputError, match=r"a\.tif: a GeoTIFF cannot hold PAN's CRS \(unknown\)"):
+        with atomic_output(spec(tmp_path / "a.tif", grid=grid, driver=driver)) as output:
+            fill(output)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_a_file_that_would_lie_elsewhere_is_refused(tmp_path, monkeypatch, driver):
+    asked = spec(tmp_path / "a.tif", driver=driver)
+    elsewhere = replace(GRID, transform=GRID.transform * Affine.translation(0.5, 0))
+    monkeypatch.setattr(
+        "pancli.raster.output.create", lambda tiff, spec: create(tiff, replace(spec, grid=elsewhere))
+    )
+    with pytest.raises(OutputError, match="lies elsewhere than PAN"), atomic_output(asked) as output:
+        fill(output)
+    assert names(tmp_path) == []
 
 
 def test_pixels_never_written_are_invalid(tmp_path):
