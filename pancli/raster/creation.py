@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
+_LENT = "PANCLI_TAGS"  # domain of bands' tags on their way into a COG
 _NEAR = 1e-3  # pixels
 _BITS = {  # that GDAL keeps
     "uint8": (range(1, 9), "from 1 to 8"),
@@ -168,9 +170,27 @@ def describe(dataset: DatasetWriter, spec: OutputSpec) -> None:
         if band.units:
             dataset.set_band_unit(index, band.units)
         if band.tags:
-            dataset.update_tags(index, **band.tags)
+            dataset.update_tags(index, ns=_LENT if _copies_domains(spec) else None, **band.tags)
         if band.imagery:
             dataset.update_tags(index, ns=IMAGERY, **band.imagery)
+
+
+def _copies_domains(spec: OutputSpec) -> bool:
+    """Whether GDAL must be asked to copy more than the default domain into a COG."""
+    return spec.driver == "COG" and bool(spec.imagery or any(band.imagery for band in spec.bands))
+
+
+def _give_back_tags(cog: Path) -> None:
+    """Move bands' tags into the default domain, in place: updated by GDAL, a COG would not be one any more.
+
+    Asked for other domains, GDAL leaves out bands' default one. So tags come in a domain of their own, whose
+    name is blanked in the file's XML, where a quotation mark inside of a tag would be written as an entity.
+    """
+    name = f' domain="{_LENT}"'.encode()
+    with cog.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        start, end = content.find(b"<GDALMetadata>"), content.find(b"</GDALMetadata>")
+        if 0 <= start < end:
+            content[start:end] = content[start:end].replace(name, b" " * len(name))
 
 
 def _points_to_write(spec: OutputSpec) -> list[GroundControlPoint]:
@@ -224,12 +244,14 @@ def check_place(tiff: Path, spec: OutputSpec) -> None:
 def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
     options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
-    options |= {"COPY_SRC_MDD": "YES"} if spec.imagery or any(band.imagery for band in spec.bands) else {}
+    options |= {"COPY_SRC_MDD": "YES"} if _copies_domains(spec) else {}
     options |= {"PREDICTOR": "NO"} if spec.bits is not None else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
     try:
         with _options_understood(spec):
             rasterio.shutil.copy(tiff, cog, driver="COG", **options)
+        if _copies_domains(spec):
+            _give_back_tags(cog)
         with rasterio.open(cog) as dataset:
             if dataset.shape != spec.grid.shape:
                 raise OutputError(f"{spec.path}: the COG has another size; the disk may be failing")

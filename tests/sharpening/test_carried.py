@@ -76,6 +76,25 @@ def test_rpcs_of_pan_are_those_of_the_whole(tmp_path, driver):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ms.tif", "out.tif", "pan.tif"]
 
 
+@pytest.mark.parametrize("imagery", [{}, {"CLOUDCOVER": "3"}])
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_tags_of_bands_go_with_acquisition_and_without(tmp_path, driver, imagery):
+    scene = make_scene(tmp_path)
+    said = {1: {"K": '1 "one" <&> é domain="PANCLI_TAGS"'}, 2: {}, 3: {"FWHM": "60", "domain": "x=y"}, 4: {}}
+    for band, tags in said.items():
+        tag(scene.ms, None, band, **tags)
+    tag(scene.ms, "IMAGERY", **imagery)
+    tag(scene.ms, "IMAGERY", 4, **imagery)
+    out = fuse(scene, SharpenOptions(method="exp", driver=driver))
+    with rasterio.open(out) as fused:
+        assert {band: fused.tags(band) for band in fused.indexes} == {
+            band: {**tags, "PANCLI_BAND": f"{band}/4"} for band, tags in said.items()
+        }
+        assert (fused.tags(ns="IMAGERY"), fused.tags(4, ns="IMAGERY")) == (imagery, imagery)
+        assert fused.tag_namespaces(1) == []
+    assert driver != "COG" or cog_validate(out, strict=True, quiet=True)[0]
+
+
 @pytest.mark.parametrize(("corner", "extent"), [((40, 24), "intersection"), ((0, -16), "union")])
 def test_rpcs_of_a_part_see_the_same_ground(tmp_path, corner, extent):
     col, row = corner
