@@ -12,6 +12,7 @@ from pancli.batch.processes import run_processes
 from pancli.batch.scene import SceneResult, make_scene, plan_scene
 from pancli.device import find_device
 from pancli.errors import InputError, UsageError
+from pancli.raster.creation import check_choice
 from pancli.raster.together import prepare_folder
 from pancli.sensors import find_sensor
 from pancli.sharpening import SharpenOptions
@@ -58,6 +59,7 @@ def check_batch(entries: Sequence[Entry], options: SharpenOptions, terms: BatchT
         UsageError: The method, the sensor or the device is not known; outputs clash; Ray is not installed.
         WeightsError: There is no such weights file, or it has no card.
         InputError: The area of interest is not there.
+        OutputError: A creation option is none, or none for the type asked for.
     """
     check_method(options)
     find_sensor(options.sensor)
@@ -68,6 +70,8 @@ def check_batch(entries: Sequence[Entry], options: SharpenOptions, terms: BatchT
     if options.aoi is not None and not options.aoi.is_file():
         raise InputError(f"{options.aoi}: no such file")
     check_outputs(entries, options)
+    if entries and options.creation:
+        check_choice(Path(entries[0].output), options.driver, options.creation, options.dtype)
 
 
 def run_batch(

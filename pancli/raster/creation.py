@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.env import Env
@@ -20,9 +23,9 @@ from rasterio.io import DatasetWriter, MemoryFile
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
 from pancli.raster.commit import FAILURES, write_error
-from pancli.raster.grid import crs_name, same_crs
-from pancli.raster.source import hearing
-from pancli.raster.spec import OutputSpec, truth
+from pancli.raster.grid import Grid, crs_name, same_crs
+from pancli.raster.source import gdal_env, hearing, without_georeferencing
+from pancli.raster.spec import DTYPES, OutputBand, OutputSpec, truth
 
 BLOCK = 512
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -31,6 +34,8 @@ _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
+_TRIED = 5  # bands that tell whether a file can be created; more would take memory
+_COUNTS = (3, 1, 4)  # of bands: most options suit any, colour spaces one of them
 _LENT = "PANCLI_TAGS"  # domain of bands' tags on their way into a COG
 _NEAR = 1e-3  # pixels
 _BITS = {  # that GDAL keeps
@@ -52,6 +57,46 @@ def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
     _check_options(spec)
     with _options_understood(spec):
         return rasterio.open(tiff, "w", **_profile(spec))
+
+
+def check_creation(spec: OutputSpec) -> None:
+    """Refuse early what the file could not be created with or hold: one of a pixel is made in memory.
+
+    Raises:
+        OutputError: As creating or completing the file itself would raise it.
+    """
+    small = replace(spec, grid=replace(spec.grid, shape=(1, 1)), bands=spec.bands[:_TRIED], threads="1")
+    with gdal_env(), without_georeferencing(), MemoryFile(ext=".tif") as one, MemoryFile(ext=".tif") as other:
+        tiff, cog = Path(one.name), Path(other.name)
+        try:
+            with create(tiff, small) as dataset:
+                describe(dataset, small)
+            check_place(tiff, small)
+            if spec.driver == "COG":
+                _copy_as_cog(tiff, cog, small)
+        except (*FAILURES, ValueError) as error:
+            raise write_error(spec.path, error) from error
+
+
+def check_choice(path: Path, driver: str, creation: Mapping[str, str], dtype: str | None) -> None:
+    """Refuse creation options that no output can have, when nothing is known of it but, at most, its type.
+
+    Raises:
+        OutputError: They are refused for all types, or for that given, however many bands there are.
+    """
+    refused = None
+    for count, kind in itertools.product(_COUNTS, DTYPES if dtype is None else (dtype,)):
+        grid = Grid(None, Affine.identity(), (1, 1))
+        try:
+            check_creation(
+                OutputSpec(path, grid, (OutputBand(),) * count, kind, driver=driver, creation=creation)
+            )
+        except OutputError as error:
+            refused = refused or error
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def _check_options(spec: OutputSpec) -> None:
@@ -243,13 +288,8 @@ def check_place(tiff: Path, spec: OutputSpec) -> None:
 
 def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
-    options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
-    options |= {"COPY_SRC_MDD": "YES"} if _copies_domains(spec) else {}
-    options |= {"PREDICTOR": "NO"} if spec.bits is not None else {}
-    options |= {key.upper(): value for key, value in spec.creation.items()}
     try:
-        with _options_understood(spec):
-            rasterio.shutil.copy(tiff, cog, driver="COG", **options)
+        _copy_as_cog(tiff, cog, spec)
         if _copies_domains(spec):
             _give_back_tags(cog)
         with rasterio.open(cog) as dataset:
@@ -260,3 +300,12 @@ def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
             os.fsync(file.fileno())
     except FAILURES as error:
         raise write_error(spec.path, error) from error
+
+
+def _copy_as_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
+    options = {"COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "NUM_THREADS": spec.threads}
+    options |= {"COPY_SRC_MDD": "YES"} if _copies_domains(spec) else {}
+    options |= {"PREDICTOR": "NO"} if spec.bits is not None else {}
+    options |= {key.upper(): value for key, value in spec.creation.items()}
+    with _options_understood(spec):
+        rasterio.shutil.copy(tiff, cog, driver="COG", **options)

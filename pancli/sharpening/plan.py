@@ -17,6 +17,7 @@ from pancli.methods.protocol import Method, PairInfo
 from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name
+from pancli.raster.creation import check_creation
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES, spare_inputs
 from pancli.raster.spec import OutputSpec
@@ -145,6 +146,10 @@ def plan_sharpening(
         spare_inputs([path, *(companion.path for companion in beside)], read)
         _check_contract(method, info)
         area, window = _areas(pair, options)
+        partial = window != area.window or area.outline is not None
+        spec = replace(describe_output(pair, path, window, options, partial=partial), companions=beside)
+        spec, masked = _mask_for_nodata(spec)
+        check_creation(spec)
         bounds = pair.overlap()
         scene = open_scene(pair, info, area.window, bounds, device)
         if area.outline is not None:
@@ -157,10 +162,7 @@ def plan_sharpening(
             )
         if options.coregister == "pan":
             scene = replace(scene, pan_shift=scene_shift(scene).shift)
-        partial = window != area.window or area.outline is not None
-        spec = describe_output(pair, path, window, options, partial=partial)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
-        spec, masked = _mask_for_nodata(replace(spec, companions=beside))
         fitting = _choose_tile(scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting

@@ -196,6 +196,8 @@ def test_a_folder_that_cannot_be_made_is_refused(scenes):
         (["{bad}"], 2, "bad.txt, line 4: has 1 fields"),
         (["{twice}"], 2, "made twice: by line 1 and by line 4"),
         (["{list}", "--nodata", "white"], 2, "--nodata"),
+        (["{list}", "--co", "FOO=BAR"], 1, "does not support creation option FOO"),
+        (["{list}", "--of", "COG", "--co", "NBITS=40"], 1, "--co NBITS=40"),
         ([], 2, "Missing argument"),
     ],
 )

@@ -113,6 +113,20 @@ def test_back_projection_is_done_and_told(scene, tmp_path):
         assert dataset.tags()["PANCLI_METHOD"] == "gsa+bp2"
 
 
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("FOO=BAR", "support creation option FOO"), ("COMPRESS=SQUEEZE", "SQUEEZE"), ("NBITS=40", "for uint16")],
+)
+def test_creation_options_are_refused_with_the_plan(scene, tmp_path, driver, option, says):
+    result = pancli(
+        "sharpen", scene.pan, scene.ms, tmp_path / "a.tif", "--dry-run", "--of", driver, "--co", option
+    )
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_dry_run_writes_nothing(scene, tmp_path):
     out = tmp_path / "out.tif"
     result = pancli("sharpen", scene.pan, scene.ms, out, "--dry-run")

@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
 from pancli.raster.commit import commit_all, remove_leftovers
-from pancli.raster.creation import create
+from pancli.raster.creation import check_choice, check_creation, create
 from pancli.raster.grid import Grid
 from pancli.raster.output import atomic_output
 from pancli.raster.spec import Companion, OutputBand, OutputSpec
@@ -285,6 +285,30 @@ def test_an_option_gdal_does_not_know_is_refused(tmp_path):
             ) as output:
                 fill(output)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_what_an_output_cannot_be_is_known_before_there_is_one(tmp_path, driver):
+    asked = spec(tmp_path / "none" / "a.tif", driver=driver)
+    check_creation(asked)
+    check_creation(replace(asked, creation={"COMPRESS": "LZW"}))
+    for change in (
+        {"creation": {"FOO": "1"}},
+        {"grid": replace(GRID, crs=CRS.from_string("+proj=tpers +h=5e6"))},
+    ):
+        with pytest.raises(OutputError, match=r"option FOO|hold PAN's CRS"):
+            check_creation(replace(asked, **change))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+def test_only_what_no_output_could_have_is_refused_of_a_choice(tmp_path, driver):
+    path = tmp_path / "a.tif"
+    for creation in ({"NBITS": "12"}, {"COMPRESS": "JPEG"}, {"PREDICTOR": "3"}):
+        check_choice(path, driver, creation, None)
+    for creation, dtype in (({"FOO": "1"}, None), ({"NBITS": "12"}, "int16")):
+        with pytest.raises(OutputError, match="FOO|NBITS"):
+            check_choice(path, driver, creation, dtype)
 
 
 @pytest.mark.parametrize("name", ["CRS", "dtype", "NODATA", "COUNT", "TRANSFORM", "MODE", "FP", "DRIVER"])
