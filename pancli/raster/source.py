@@ -37,6 +37,12 @@ _MADE_UP = re.compile(
 _MADE_OF_OTHERS = ("VRT", "GTI")  # drivers whose files are rasters, with files of their own
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+_INSIDE = re.compile(
+    r"/vsi(?:zip|tar|gzip|7z|rar|cached|sparse|crypt)[/?]|/vsisubfile/\d+_\d+,|\b(?:zip|tar|gzip)(?:\+file)?://",
+    re.IGNORECASE,
+)
+"""What stands before the name of a file of which a part is read, or which is unpacked."""
+
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
 
 MOST_BANDS = 1024
@@ -93,7 +99,7 @@ def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
 def files_read(names: Iterable[str], *, beside: bool = True) -> dict[str, Path]:
     """What is read where some rasters are: they, what GDAL counts to them, and what they are made of (VRTs).
 
-    What lies elsewhere (on servers, in archives) is only named, not opened.
+    What lies elsewhere (on servers, in archives) is only named, not opened; archives that lie here count.
 
     Args:
         names: Of the rasters.
@@ -110,6 +116,7 @@ def files_read(names: Iterable[str], *, beside: bool = True) -> dict[str, Path]:
         if path in found:
             continue
         found[path] = Path(name)
+        left += _holders(name)
         if not _is_openable(name) or (not beside and name.lower().endswith((".tif", ".tiff"))):
             continue
         with (
@@ -122,6 +129,16 @@ def files_read(names: Iterable[str], *, beside: bool = True) -> dict[str, Path]:
             else:
                 found |= {os.path.realpath(file): Path(file) for file in dataset.files}
     return found
+
+
+def _holders(name: str) -> Iterator[str]:
+    """The files here that hold what a name speaks of: ``/vsizip/d.zip/pan.tif``, ``zip://d.zip!pan.tif``."""
+    for match in _INSIDE.finditer(name):
+        inside = name[match.end() :].removeprefix("file=").removeprefix("{")
+        ends = [*(end.start() for end in re.finditer(r"[/!}&<,]", inside)), len(inside)]
+        longest = next((inside[:end] for end in reversed(ends) if os.path.isfile(inside[:end])), None)  # noqa: PTH113
+        if longest is not None:
+            yield longest
 
 
 def _is_openable(name: str) -> bool:

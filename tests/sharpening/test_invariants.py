@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
+import tarfile
 import threading
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +28,7 @@ from pancli.errors import InputError, MethodError, OutputError, PancliError, Usa
 from pancli.methods.protocol import Sample
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
+from pancli.raster.source import spare_inputs
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening import run as running
 from pancli.sharpening.catalog import describe_methods, method_names, open_method
@@ -378,6 +383,38 @@ def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
         with pytest.raises(OutputError, match="part.tif: is an input; name another output"):
             sharpen(str(scene.pan), [ms], part, SharpenOptions(method="exp", overwrite=True))
     assert part.read_bytes() == before
+
+
+def test_an_archive_that_holds_an_input_is_not_written_over(scene, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("d.zip", "w") as archive:
+        archive.write(scene.ms, "in/ms.tif")
+    with zipfile.ZipFile("o.zip", "w") as archive:
+        archive.write("d.zip")
+    with tarfile.open("d.tar", "w") as archive:
+        archive.add(scene.ms, "ms.tif")
+    Path("ms.gz").write_bytes(gzip.compress(scene.ms.read_bytes(), 1))
+    rasterio.shutil.copy("/vsizip/d.zip/in/ms.tif", "ms.vrt", driver="VRT")
+    for ms, holder in (
+        ("/vsizip/d.zip/in/ms.tif", "d.zip"),
+        (f"/vsizip/{tmp_path}/d.zip/in/ms.tif", "d.zip"),
+        ("/vsizip/{d.zip}/in/ms.tif,band=1", "d.zip"),
+        ("/vsizip/{/vsizip/o.zip/d.zip}/in/ms.tif", "o.zip"),
+        (f"zip://{tmp_path}/d.zip!in/ms.tif", "d.zip"),
+        ("vrt:///vsizip/d.zip/in/ms.tif?bands=1,2", "d.zip"),
+        ("ms.vrt", "d.zip"),
+        ("/vsitar/d.tar/ms.tif", "d.tar"),
+        (f"tar://{tmp_path}/d.tar!ms.tif", "d.tar"),
+        ("/vsigzip/ms.gz", "ms.gz"),
+        ("/vsisubfile/0_99999999,ms.gz", "ms.gz"),
+        ("/vsicached?file=ms.gz&chunk_size=65536", "ms.gz"),
+    ):
+        with pytest.raises(OutputError, match=f"{holder}: is an input; name another output"):
+            spare_inputs([Path(holder)], [ms])
+        spare_inputs([scene.pan], [ms])
+    with pytest.raises(OutputError, match=r"d\.zip: is an input"):
+        asked = SharpenOptions(method="exp", overwrite=True)
+        sharpen(str(scene.pan), ["/vsizip/d.zip/in/ms.tif"], "d.zip", asked)
 
 
 @pytest.mark.parametrize("fill", [-1.7976931348623157e308, -3.4e38, 1e300, np.inf])
