@@ -172,12 +172,12 @@ def _by_dataset(
 
 def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: Band) -> None:
     if band.nodata is not None and not math.isnan(band.nodata):
-        valid &= layer != _as_stored(band.nodata, layer.dtype)
+        valid &= layer != as_stored(band.nodata, layer.dtype)
     if layer.dtype.kind == "f":
         valid &= np.abs(layer) <= _LARGEST
 
 
-def _as_stored(nodata: float, dtype: np.dtype[np.generic]) -> np.generic:
+def as_stored(nodata: float, dtype: np.dtype[np.generic]) -> np.generic:
     """A nodata value as pixels have it: what was given in decimal is seldom a float32."""
     if dtype != np.float32:
         return np.float64(nodata)

@@ -277,9 +277,10 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
     """8-bit files of four bands are often tagged alpha on the fourth without meaning it."""
     found = []
     for name, dataset in sources:
-        alpha = None if isinstance(dataset, WarpedVRT) else alpha_band(dataset, name)
+        source = dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset  # a warp may add a mask
+        alpha = alpha_band(source, name)
         if alpha is not None:
-            bands = "".join(f",band={i}" for i in dataset.indexes)
+            bands = "".join(f",band={i}" for i in source.indexes)
             found.append(
                 f"band {alpha} of {name.path} is tagged alpha and was taken for a mask; "
                 f"if it is an image band, name it: {name.path}{bands}"

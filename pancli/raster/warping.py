@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from typing import Literal
 
 import numpy as np
 from affine import Affine
@@ -16,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from shapely.geometry import Polygon, box
 
 from pancli.errors import PairError
-from pancli.raster.bands import Nodata
+from pancli.raster.bands import Nodata, as_stored
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, same_crs
 from pancli.raster.source import SourceName
@@ -70,12 +71,9 @@ def warp_all(stack: ExitStack, sources: list[Source], pan: Grid, nodata: Nodata)
 def _warped(
     dataset: DatasetReader | WarpedVRT, pan: Grid, transform: Affine, shape: tuple[int, int], nodata: Nodata
 ) -> WarpedVRT:
-    told: dict[str, float | None] = {}
-    if nodata == "none":
-        told = {"src_nodata": None, "nodata": None}
-    elif nodata is not None and can_cast_dtype([nodata], dataset.dtypes[0]):
-        told = {"src_nodata": nodata, "nodata": nodata}  # for others GDAL would take a wider type
-    known = dataset.nodata if not told else told["nodata"]
+    known = dataset.nodata if nodata is None else _known(nodata, dataset.dtypes[0])
+    # Floating-point pixels that are no numbers are gaps without a tag, too, and would widen by the kernel.
+    gaps = math.nan if all(dtype.startswith("float") for dtype in dataset.dtypes) else None
     return WarpedVRT(
         dataset,
         crs=pan.crs,
@@ -83,13 +81,17 @@ def _warped(
         height=shape[0],
         width=shape[1],
         resampling=Resampling.cubic,
-        add_alpha=known is None and not _has_alpha(dataset),
-        **told,
+        src_nodata=gaps if known is None else known,
+        nodata=known,
+        add_alpha=known is None and ColorInterp.alpha not in dataset.colorinterp,
     )
 
 
-def _has_alpha(dataset: DatasetReader | WarpedVRT) -> bool:
-    return ColorInterp.alpha in dataset.colorinterp
+def _known(nodata: float | Literal["none"], dtype: str) -> float | None:
+    """What of ``--nodata`` GDAL may be told: it compares every digit, and would widen a type too narrow."""
+    if nodata == "none" or not can_cast_dtype([nodata], dtype):
+        return None
+    return float(as_stored(nodata, np.dtype(dtype)))
 
 
 def _aligned(pan: Grid, ms: Grid) -> bool:

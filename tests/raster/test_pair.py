@@ -223,6 +223,39 @@ def test_reproject_does_not_take_an_image_band_for_a_mask(tmp_path):
             pass
     with open_pair(str(scene.pan), [f"{scene.ms},band=1"], PairOptions(reproject=True)) as pair:
         assert len(pair.bands) == 1
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert len(pair.bands) == 3
+        assert f"name it: {named}" in pair.warnings[-1]
+    write(scene.ms, scene.ms_image, scene.ms_transform, CRS.from_epsg(25833))
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert pair.warnings == ()
+
+
+def test_reproject_leaves_gaps_as_wide_as_they_are(tmp_path):
+    scene = make_scene(tmp_path, dtype="float32")
+    image = scene.ms_image.copy()
+    image[:, 10:20, 10:20] = np.nan
+    for tag, options in (
+        (None, PairOptions(reproject=True)),
+        (None, PairOptions("none", reproject=True)),
+        (np.nan, PairOptions(reproject=True)),
+    ):
+        write(scene.ms, image, scene.ms_transform, crs=CRS.from_epsg(25833), nodata=tag)
+        with open_pair(str(scene.pan), [str(scene.ms)], options) as pair:
+            assert (~pair.read_ms(pair.ms_grid.window)[1]).sum() == 100
+
+
+@pytest.mark.parametrize("nodata", [-9999.9, 1e20])
+def test_reproject_knows_nodata_in_decimal_as_pixels_have_it(tmp_path, nodata):
+    scene = make_scene(tmp_path, dtype="float32")
+    image = scene.ms_image.copy()
+    image[:, 10:20, 10:20] = nodata
+    turned = scene.ms_transform * Affine.rotation(1)
+    write(scene.ms, image, turned)
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(nodata, reproject=True)) as pair:
+        values, valid = pair.read_ms(pair.ms_grid.window)
+    low, high = scene.ms_image.min(), scene.ms_image.max()
+    assert low - 50 < values[:, valid].min() < values[:, valid].max() < high + 50
 
 
 def test_reproject_puts_ms_on_pans_axes(tmp_path):

@@ -320,6 +320,16 @@ def test_what_reprojection_leaves_empty_is_not_valid_and_keeps_the_type(tmp_path
     assert not mask[0, 0] and mask[160, 160]
 
 
+def test_what_reprojection_leaves_empty_is_not_valid_where_the_type_cannot_hold_nodata(tmp_path):
+    scene = make_scene(tmp_path, size=(320, 320))
+    middle = scene.pan_transform * (160, 160)
+    write(scene.ms, scene.ms_image, Affine.rotation(45, middle) * scene.ms_transform, nodata=0)
+    pair = PairOptions(reproject=True, nodata=-9999.0)
+    fused = fuse(scene, tmp_path / "out.tif", SharpenOptions(method="exp", pair=pair, dtype="float32"))
+    assert (fused[:, 0, 0] == -9999).all()
+    assert fused[fused != -9999].min() > 0
+
+
 def test_nodata_given_without_a_tag_is_not_blended_in_by_reprojection(tmp_path):
     scene = make_scene(tmp_path, size=(320, 320))
     image = scene.ms_image.copy()
