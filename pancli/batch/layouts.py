@@ -15,7 +15,10 @@ from pathlib import Path
 from pancli.batch.entries import Entry, Naming
 from pancli.errors import InputError
 
-_LANDSAT = re.compile(r"(?P<scene>L[CEO]0?(?P<number>[789])\w*)_B\d+\w*(?P<suffix>\.tiff?)", re.IGNORECASE)
+_LANDSAT = re.compile(
+    r"(?P<scene>L[CEO]0?(?P<number>[789])\w*)(?<!_SR|_ST|_GM)_B\d+\w*(?P<suffix>\.tiff?)", re.IGNORECASE
+)
+"""Not the reflectances and temperatures of Level 2, which has no pan, nor gap masks."""
 _LANDSAT_PAN = "B8"
 _LANDSAT_MS = {"7": ("B1", "B2", "B3", "B4"), "8": ("B2", "B3", "B4", "B5"), "9": ("B2", "B3", "B4", "B5")}
 _PAIR = re.compile(r"(?!\.)(?P<scene>.+_)?(?P<word>pan|p)(?P<suffix>\.tiff?)", re.IGNORECASE)
@@ -29,8 +32,9 @@ def find_entries(folders: Sequence[Path], layout: str, naming: Naming) -> list[E
         folders: Where to look. Links to folders are not followed.
         layout: ``landsat``: scenes of Landsat 7, 8 and 9 with one file per band as USGS names them; pan is
             band 8, ms are blue, green, red and near infrared (L7: 1 to 4; L8, L9: 2 to 5), and their
-            sensor is known. ``pairs``: ``X_P.tif`` with ``X_M.tif``, ``X_PAN.tif`` with ``X_MS.tif``,
-            ``pan.tif`` with ``ms.tif``, in either case; hidden files are none.
+            sensor is known; Level 2, which has no pan, is passed over. ``pairs``: ``X_P.tif`` with
+            ``X_M.tif``, ``X_PAN.tif`` with ``X_MS.tif``, ``pan.tif`` with ``ms.tif``, in either case; hidden
+            files are none.
         naming: Names the outputs; a scene's stem is its identifier, or what comes before ``_P`` or ``_PAN``,
             or the name of the folder.
 

@@ -43,6 +43,17 @@ def test_landsat_scenes_are_found_by_their_bands(tmp_path):
     ]
 
 
+def test_landsat_level_2_and_gap_masks_are_no_scenes(tmp_path):
+    one, two = (f"LE07_{level}_193027_20200501_20200820_02_T1" for level in ("L1TP", "L2SP"))
+    touch(tmp_path / two, *(f"{two}_SR_B{n}.TIF" for n in range(1, 8)), f"{two}_ST_B6.TIF")
+    with pytest.raises(InputError, match="no scene of layout 'landsat'"):
+        found(tmp_path, "landsat")
+    touch(
+        tmp_path, *(f"{one}_B{n}.TIF" for n in range(1, 9)), *(f"gap_mask/{one}_GM_B{n}.TIF" for n in (1, 8))
+    )
+    assert [pan for pan, _, _ in found(tmp_path, "landsat")] == [f"{one}_B8.TIF"]
+
+
 def test_of_landsat_the_sensor_is_known(tmp_path):
     touch(tmp_path, "a/LE70410272007125EDC00_B8.tif", "b/LC09_L1TP_1_02_T1_B8.TIF", "c/town_P.tif")
     known = [
