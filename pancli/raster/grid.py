@@ -16,6 +16,7 @@ from pancli.placement import AxisMap, Placement
 from pancli.tiling import Window
 
 MIN_RATIO = 1.5
+RATIO_SLACK = 1e-6  # of a ratio: 22.5 m over 15 m come out of two geotransforms as a little less than 1.5
 _BEYOND = 1e15  # pixels: no two images lie so far apart, nor differ so much in size
 _MAX_DRIFT = 0.05  # ms pixels that two grids may turn against each other from one end to the other
 
@@ -152,7 +153,7 @@ def _place_by_transform(pan: Grid, ms: Grid) -> Placement:
 
 def _check_ratio(placement: Placement) -> None:
     rows, cols = (axis.ratio for axis in placement.axes)
-    if min(rows, cols) >= MIN_RATIO:
+    if min(rows, cols) >= MIN_RATIO * (1 - RATIO_SLACK):
         return
     hint = "are PAN and MS swapped?" if max(rows, cols) < 1 else "there is nothing to sharpen"
     raise PairError(

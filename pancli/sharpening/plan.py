@@ -18,6 +18,7 @@ from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.creation import check_creation
+from pancli.raster.grid import RATIO_SLACK
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.source import GDAL_CACHE_BYTES, spare_inputs
 from pancli.raster.spec import OutputSpec
@@ -203,7 +204,7 @@ def _mask_for_nodata(spec: OutputSpec) -> tuple[OutputSpec, list[str]]:
 def _check_contract(method: Method, info: PairInfo) -> None:
     low, high = method.contract.ratios
     ratios = (info.placement.rows.ratio, info.placement.cols.ratio)
-    if not (low <= min(ratios) and max(ratios) <= high):
+    if not (low * (1 - RATIO_SLACK) <= min(ratios) and max(ratios) <= high * (1 + RATIO_SLACK)):
         raise MethodError(
             f"{method.name} takes ratios {low:g} to {high:g}, but this pair has "
             f"{ratios[0]:.3g} x {ratios[1]:.3g}; choose another --method (pancli methods lists them)"

@@ -285,6 +285,18 @@ def test_a_ratio_the_network_was_not_made_for_is_refused(tmp_path, method, ratio
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method=method))
 
 
+@pytest.mark.parametrize(("method", "ratio"), [("exp", 1.5), ("bandset", 1.9), ("bandset", 6.1)])
+def test_the_smallest_and_the_largest_ratio_are_taken_however_geotransforms_round(tmp_path, method, ratio):
+    for pixel in (15.0, 30.0, 0.3):
+        scene = make_scene(tmp_path, size=(48, 48), ratio=ratio, pixel=pixel, origin=(123456.7, 4567890.1))
+        a, b, c, d, e, f = scene.ms_transform[:6]
+        for nudge in (1 - 1e-9, 1 + 1e-9):
+            write(scene.ms, scene.ms_image, Affine(a * nudge, b, c, d, e * nudge, f))
+            options = SharpenOptions(method=method)
+            with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+                assert plan.scene.info.placement.ratio == pytest.approx(ratio)
+
+
 def test_every_method_is_listed_with_what_it_takes(scene):
     rows = {row["name"]: row for row in describe_methods()}
     assert list(rows) == METHODS
