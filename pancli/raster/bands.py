@@ -28,6 +28,10 @@ Nodata = float | Literal["none"] | None
 """What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
 
 
+NODATA_TAG = "NODATA_VALUES"
+"""A dataset's tag with a value for each band, of which GDAL makes a mask: gaps are where all hold theirs."""
+
+
 def json_nodata(value: float | None) -> float | str | None:
     """A nodata value as JSON can have it, and as STAC writes it.
 
@@ -113,10 +117,13 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     nodata = dataset.nodatavals[index - 1] if override is None else override
     alpha = alpha_band(dataset, name)
     value = None if nodata == "none" else nodata
-    return Band(dataset, index, name.path, value, alpha, _mask(flags), block_checks(dataset, index))
+    mask = _mask(flags, overridden=override is not None)
+    return Band(dataset, index, name.path, value, alpha, mask, block_checks(dataset, index))
 
 
-def _mask(flags: Sequence[MaskFlags]) -> Literal["none", "shared", "own"]:
+def _mask(flags: Sequence[MaskFlags], *, overridden: bool) -> Literal["none", "shared", "own"]:
+    if {MaskFlags.per_dataset, MaskFlags.nodata}.issubset(flags) and not overridden:
+        return "shared"  # of NODATA_TAG
     if {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}.intersection(flags):
         return "none"
     return "shared" if MaskFlags.per_dataset in flags else "own"

@@ -116,6 +116,27 @@ def test_nodata_can_be_overridden(tmp_path, override, invalid):
         assert (~pair.read_pan(Window(0, 0, 40, 40))[1]).sum() == invalid
 
 
+def test_nodata_values_told_of_the_whole_file_count_unless_overridden(tmp_path):
+    scene = make_scene(tmp_path)
+    image = scene.ms_image.copy()
+    image[:, :5, :4] = np.arange(4)[:, None, None]
+    image[0, 9, 9] = 0  # of one band alone it is a number like others
+    write(scene.ms, image, scene.ms_transform, tags={"NODATA_VALUES": "0 1 2 3"})
+    options: tuple[tuple[PairOptions, int], ...] = (
+        (PairOptions(), 20),
+        (PairOptions(reproject=True), 20),
+        (PairOptions("none"), 0),
+        (PairOptions(3), 20),
+        (PairOptions(7), 0),
+    )
+    for asked, gaps in options:
+        with open_pair(str(scene.pan), [str(scene.ms)], asked) as pair:
+            assert (~pair.read_ms(pair.ms_grid.window)[1]).sum() == gaps
+    write(scene.ms, image, scene.ms_transform, CRS.from_epsg(25833), tags={"NODATA_VALUES": "0 1 2 3"})
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert (~pair.read_ms(pair.ms_grid.window)[1]).sum() == 20
+
+
 def test_refusals_name_the_file(scene, tmp_path):
     def opening(pan, *ms):
         with open_pair(str(pan), [str(m) for m in ms]):

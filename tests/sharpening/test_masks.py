@@ -107,6 +107,22 @@ def test_gdal_which_knows_one_number_for_all_files_is_not_given_masks_or_several
         run(masked, tmp_path / "b.tif", "gdal")
 
 
+def test_nodata_values_told_of_the_whole_file_do_not_leak(tmp_path):
+    scene = make_scene(tmp_path)
+    image = scene.ms_image.copy()
+    image[:, :5, :10] = 0
+    fused = {}
+    for name, told in (("tag", {"nodata": 0}), ("values", {"tags": {"NODATA_VALUES": "0 0 0 0"}})):
+        write(scene.ms, image, scene.ms_transform, **told)
+        out = tmp_path / f"{name}.tif"
+        sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="gsa"))
+        with rasterio.open(out) as dataset:
+            assert "NODATA_VALUES" not in dataset.tags()
+            fused[name] = np.where(dataset.dataset_mask() > 0, dataset.read(), 0)
+    assert (fused["values"] == 0).all(0).sum() == 20 * 40
+    assert (fused["values"] == fused["tag"]).all()
+
+
 def test_nodata_given_counts_without_a_tag(tmp_path):
     scene = spoil(tmp_path / "a", 0, nodata=None)
     _, mask, _ = run(scene, tmp_path / "plain.tif")
