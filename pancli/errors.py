@@ -16,6 +16,8 @@ A message names the thing, both values, and the way out. The terminal turns any 
 on stderr; anything else is a bug and shows its traceback.
 """
 
+import errno
+
 
 class PancliError(Exception):
     """A refusal the user can act on. ``exit_code`` is what the process returns."""
@@ -63,3 +65,17 @@ class TrainingError(PancliError):
 
 class ClusterError(PancliError):
     """A cluster that cannot be reached, or cannot do what is asked."""
+
+
+def refusal(error: Exception) -> str | None:
+    """The line to tell the reader of an error; None of what is a bug.
+
+    Wherever a path is looked at the system may refuse, and it says which path.
+    """
+    if isinstance(error, PancliError):
+        return str(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.filename}: cannot be reached ({error.strerror})"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: is too long for the name of a file"
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from pancli.batch.entries import Entry
 from pancli.batch.record import is_done, record_of, recorded
-from pancli.errors import OutputError, PancliError
+from pancli.errors import OutputError, refusal
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.beside import complete, names_beside, own_beside, with_those_there
@@ -164,9 +164,8 @@ def _caught(entry: Entry, work: Any) -> SceneResult:
     report, error, trace = None, None, None
     try:
         status, report = work()
-    except PancliError as refusal:
-        status, error = "failed", str(refusal)
-    except Exception as bug:  # noqa: BLE001 - one scene's bug must not take the others with it; it is told
-        status, error = "failed", f"unexpected {type(bug).__name__}: {bug}"
-        trace = traceback.format_exc()
+    except Exception as failure:  # noqa: BLE001 - one scene's bug must not take the others with it; it is told
+        status, error = "failed", refusal(failure)
+        if error is None:
+            error, trace = f"unexpected {type(failure).__name__}: {failure}", traceback.format_exc()
     return SceneResult(entry, status, time.perf_counter() - start, report, error, trace)

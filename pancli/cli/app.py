@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from pancli import __version__
 from pancli.cli import batch, check, compare, degrade, evaluate, methods, networks, sharpen, simulate, train
-from pancli.errors import PancliError
+from pancli.errors import PancliError, refusal
 
 INTERRUPTED = 130
 
@@ -25,14 +25,11 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except PancliError as error:
-            typer.echo(f"pancli: {error}", err=True)
-            raise typer.Exit(error.exit_code) from error
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+        except (PancliError, OSError) as error:
+            if (line := refusal(error)) is None:
                 raise
-            typer.echo(f"pancli: {error.filename}: is too long for the name of a file", err=True)
-            raise typer.Exit(1) from error
+            typer.echo(f"pancli: {line}", err=True)
+            raise typer.Exit(error.exit_code if isinstance(error, PancliError) else 1) from error
         except KeyboardInterrupt:
             typer.echo("pancli: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None

@@ -33,14 +33,11 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputError: A directory, a device or pipe, an existing file or what GDAL takes for a part of it
-            without ``overwrite``, a missing or unwritable folder, a name that is too long.
+            without ``overwrite``, a missing, closed or unwritable folder, a name that is too long.
     """
     if str(path) == "-":
         raise OutputError("-: outputs are files, not streams; name one")
-    if _is_too_long(path):
-        raise OutputError(
-            f"{path}: its name is too long for the file system, where it is longer until it is made"
-        )
+    _check_name(path)
     if _REMOTE.match(str(path)) and not path.parent.is_dir():
         raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
     if path.is_dir():
@@ -60,15 +57,20 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def _is_too_long(path: Path) -> bool:
+def _check_name(path: Path) -> None:
+    """Refuse what the file system says no to when it is asked for the longest of the names a file gets."""
     if not path.name:
-        return False
+        return
     hidden = hidden_name(path)
     try:
         hidden.with_name(hidden.name + _LONGEST_ENDING).lstat()
+    except PermissionError as error:
+        raise OutputError(f"{path}: its folder {path.parent} may not be entered, or one above it") from error
     except OSError as error:
-        return error.errno == errno.ENAMETOOLONG
-    return False
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(
+                f"{path}: its name is too long for the file system, where it is longer until it is made"
+            ) from error
 
 
 def sidecars(path: Path) -> list[Path]:

@@ -216,7 +216,7 @@ def open_source(name: SourceName) -> DatasetReader:
     """
     if name.path == "-":
         raise InputError("-: is no file; /vsistdin/ is what comes through a pipe, ./- a file of that name")
-    if _is_folder(name.path) and not any(Path(name.path).iterdir()):
+    if _is_empty_folder(name.path):
         raise InputError(f"{name.path}: is an empty directory, not a raster")
     try:
         with without_georeferencing():
@@ -266,6 +266,8 @@ def _not_text(path: str, error: UnicodeDecodeError) -> InputError:
 
 def _why_not(path: str, error: Exception) -> str:
     remote = "://" in path or path.startswith("/vsi")
+    if not remote and (barred := _barred(path)):
+        return f"{path}: cannot be opened ({barred})"
     if not remote and not os.access(path, os.F_OK):
         picked = "; bands are picked as FILE,band=N" if os.access(path.partition(",")[0], os.F_OK) else ""
         return f"{path}: no such file{picked}"
@@ -325,6 +327,24 @@ def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[i
     """The bands to fuse: those asked for, or all that are not alpha."""
     alpha = alpha_band(dataset, name)
     return name.bands or tuple(i for i in dataset.indexes if i != alpha)
+
+
+def _barred(path: str) -> str | None:
+    """What the system says where a folder on the way may not be entered: then nobody knows what is there."""
+    try:
+        Path(path).stat()
+    except PermissionError as error:
+        return error.strerror
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _is_empty_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir() and not any(Path(path).iterdir())
+    except OSError:  # it may not be read
+        return False
 
 
 def _is_folder(path: str) -> bool:

@@ -21,6 +21,7 @@ from pancli.methods.network import NetworkMethod
 from pancli.raster.pair import Pair, PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.sharpening.product import INPUTS_TAG
+from tests.disks import bar
 from tests.networks.made import weights_file
 from tests.scenes import make_scene as make_files
 from tests.scenes import read, write
@@ -51,6 +52,17 @@ def test_a_name_too_long_is_told_in_one_line(entry):
         result = make_scene(long, GSA, resume=resume)
         assert (result.status, result.trace) == ("failed", None)
         assert "long" in str(result.error)
+
+
+def test_a_folder_that_may_not_be_entered_is_told_in_one_line(entry, tmp_path, monkeypatch):
+    folder = bar(tmp_path / "closed", monkeypatch)
+    closed = [replace(entry, **{name: f"{folder}/a.tif"}) for name in ("output", "pan")]
+    for barred in (*closed, replace(entry, ms=(f"{folder}/a.tif",))):
+        for resume in (False, True):
+            result = make_scene(barred, GSA, resume=resume)
+            assert (result.status, result.trace) == ("failed", None)
+            assert f"{folder}/" in str(result.error)
+            assert "no such file" not in str(result.error)
 
 
 def test_a_scene_is_what_sharpen_makes_of_it(entry, tmp_path):

@@ -23,6 +23,7 @@ from pancli.cli.app import build
 from pancli.hashing import file_sha256
 from pancli.raster.spec import DTYPES
 from tests.benchmarks import scale
+from tests.disks import bar
 from tests.networks.made import weights_file
 from tests.scenes import make_scene, read, write
 
@@ -366,6 +367,26 @@ def test_pairs_without_georeferencing_are_sharpened_with_a_warning(scene, tmp_pa
             with rasterio.open(folder / "out.tif") as dataset:
                 assert dataset.crs is None
                 assert dataset.transform == (scene.pan_transform if keep else rasterio.Affine.identity())
+
+
+def test_what_lies_where_one_may_not_go_is_told_in_one_line(scene, tmp_path, monkeypatch):
+    closed, out = bar(tmp_path / "closed", monkeypatch), tmp_path / "out.tif"
+    (tmp_path / "list.csv").write_text(f"pan,ms,out\n{scene.pan},{scene.ms},{out}\n")
+    pair = ("sharpen", *scene.args())
+    for command in (
+        ("sharpen", closed / "a.tif", scene.ms, out),
+        (*pair, closed / "a.tif"),
+        (*pair, out, "--quicklook", closed / "a.png"),
+        (*pair, out, "--method", closed / "a.safetensors"),
+        ("batch", closed / "a.csv"),
+        ("batch", tmp_path / "list.csv", "--aoi", closed / "a.json"),
+    ):
+        result = pancli(*command)
+        assert result.exit_code == 1
+        assert f"{closed}/a." in result.stderr
+        assert "no such" not in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

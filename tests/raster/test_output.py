@@ -13,13 +13,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from pancli.errors import OutputError
-from pancli.raster.commit import commit_all, remove_leftovers
+from pancli.raster.commit import check_output, commit_all, remove_leftovers
 from pancli.raster.creation import check_choice, check_creation, create
 from pancli.raster.grid import Grid
 from pancli.raster.output import atomic_output
 from pancli.raster.spec import Companion, OutputBand, OutputSpec
 from pancli.tiling import Window
-from tests.disks import small_files
+from tests.disks import bar, small_files
 
 GRID = Grid(CRS.from_epsg(32631), Affine(1 / 3, 0, 500000.1, 0, -1 / 3, 4000000.7), (700, 600))
 BANDS = (OutputBand("blue", 0.5, 2.0, "DN", ColorInterp.blue, {"K": "v"}), OutputBand("red"))
@@ -275,6 +275,14 @@ def test_an_unwritable_folder_is_refused(tmp_path, monkeypatch):
         atomic_output(spec(tmp_path / "a.tif")),
     ):
         pass
+
+
+def test_a_folder_that_may_not_be_entered_is_refused(tmp_path, monkeypatch):
+    folder = bar(tmp_path / "closed", monkeypatch)
+    for path in (folder / "a.tif", folder / "in" / "a.tif"):
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match=r"a\.tif: its folder .* may not be entered"):
+                check_output(path, overwrite=overwrite)
 
 
 def test_an_option_gdal_does_not_know_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -14,6 +16,7 @@ from pancli.errors import InputError, PairError, UsageError
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import SourceName
 from pancli.tiling import Window
+from tests.disks import bar
 from tests.scenes import UTM, make_scene, write
 
 
@@ -165,6 +168,19 @@ def test_refusals_name_the_file(scene, tmp_path):
         open_pair(str(scene.pan), [str(scene.ms)], PairOptions(bidx=(5,))),
     ):
         pass
+
+
+def test_what_may_not_be_seen_is_not_said_to_be_missing(scene, tmp_path, monkeypatch):
+    def opening(pan):
+        with open_pair(str(pan), [str(scene.ms)]):
+            pass
+
+    (tmp_path / "listed").mkdir()
+    monkeypatch.setattr(Path, "iterdir", bar(tmp_path / "closed", monkeypatch).joinpath("x").stat)
+    with pytest.raises(InputError, match="listed: is a directory"):
+        opening(tmp_path / "listed")
+    with pytest.raises(InputError, match=r"a\.tif: cannot be opened \(Permission denied\)"):
+        opening(tmp_path / "closed" / "a.tif")
 
 
 def test_ms_files_of_two_crs_are_refused_with_both(scene, tmp_path):
