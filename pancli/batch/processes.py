@@ -103,10 +103,10 @@ class _Worker:
         self.options = options
         self.connection, far = context.Pipe()
         self.process = context.Process(target=_serve, args=(far, options, resume), daemon=True)
-        # A terminal sends Ctrl-C to the whole group. A worker is told by its parent instead, once it can
-        # clean up after itself; what is blocked here stays so in it.
+        # A terminal sends Ctrl-C, and that it was closed, to the whole group. A worker is told by its parent
+        # instead, once it can clean up after itself; what is blocked here stays so in it.
         resource_tracker.ensure_running()  # would be started by the first process, and lift the block
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             self.process.start()
         finally:

@@ -39,6 +39,13 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _catch_signals() -> None:
+    """Have what would end the program at once end it as Ctrl-C does, which leaves no file half made."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _interrupt)
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"pancli {__version__}")
@@ -71,7 +78,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the ``pancli`` program."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _catch_signals()
     try:
         build()()
     except BrokenPipeError:

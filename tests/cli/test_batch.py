@@ -331,7 +331,7 @@ def wait_for_writing(folder, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("how", [["--jobs", 1], ["--jobs", 2], ["--engine", "ray", "--jobs", 2]])
 def test_signals_leave_nothing_and_exit_130(tmp_path, number, how, large_pair):
     if "ray" in how:
@@ -342,7 +342,7 @@ def test_signals_leave_nothing_and_exit_130(tmp_path, number, how, large_pair):
     listed.write_text("".join(f"{pan} {ms} {tmp_path}/out/{name}.tif\n" for name in "ab"))
     process = start("batch", listed, "--method", "gfpca", "--tile", 128, *how, start_new_session=True)
     wait_for_writing(tmp_path / "out", process)
-    if number == signal.SIGINT:
+    if number != signal.SIGTERM:
         os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
     else:
         process.send_signal(number)

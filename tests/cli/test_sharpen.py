@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp
 from safetensors.torch import save
 from typer.testing import CliRunner
 
-from pancli.cli.app import build
+from pancli.cli.app import _catch_signals, build
 from pancli.hashing import file_sha256
 from pancli.raster.spec import DTYPES
 from tests.benchmarks import scale
@@ -389,7 +389,17 @@ def test_what_lies_where_one_may_not_go_is_told_in_one_line(scene, tmp_path, mon
     assert not out.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_terminal_that_goes_away_is_an_interrupt_unless_nohup_has_it_ignored(before, monkeypatch):
+    caught = {signal.SIGHUP: before}
+    monkeypatch.setattr(signal, "getsignal", caught.get)
+    monkeypatch.setattr(signal, "signal", caught.__setitem__)
+    _catch_signals()
+    assert caught[signal.SIGTERM] is not signal.SIG_DFL
+    assert caught[signal.SIGHUP] is (before if before is signal.SIG_IGN else caught[signal.SIGTERM])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing_and_exit_130(tmp_path, number, large_pair):
     folder = tmp_path / "out"
     folder.mkdir()
