@@ -83,7 +83,8 @@ def main() -> None:
         build()()
     except BrokenPipeError:
         # The reader of our stdout went away (as head does): nothing is wrong, nothing is left to say.
-        sys.stderr.close()
+        if sys.stderr is not None:
+            sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
         # Every file is spoken for where it is read or written: this is stdout, or there would be a traceback.

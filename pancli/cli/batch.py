@@ -17,7 +17,7 @@ import typer
 
 from pancli.cli.options import Quiet
 from pancli.cli.sharpening import takes_sharpening_options
-from pancli.cli.showing import plain_console, warn
+from pancli.cli.showing import is_terminal, plain_console, warn
 from pancli.errors import InputError
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _own_stdout(engine: str) -> Iterator[TextIO]:
 def _showing(count: int, stdout: TextIO, *, quiet: bool) -> Iterator[_Show]:
     if quiet:
         yield _Show(None, lambda _: None, partial(typer.echo, file=stdout))
-    elif sys.stderr.isatty():
+    elif is_terminal(sys.stderr):
         with _bar(count, stdout) as show:
             yield show
     else:
@@ -247,7 +247,7 @@ def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
             console.print(text, soft_wrap=True)
 
         # Where stdout is the terminal as well, its lines go above the bar, not into it.
-        yield _Show(tile, scene, line if stdout.isatty() else partial(typer.echo, file=stdout))
+        yield _Show(tile, scene, line if is_terminal(stdout) else partial(typer.echo, file=stdout))
 
 
 def _plain(count: int, stdout: TextIO) -> _Show:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from pancli.cli.showing import plain_console
+from pancli.cli.showing import is_terminal, plain_console
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, in
     """A callback ``(stage, done, total)`` for the library; None where nothing is to be shown."""
     if quiet:
         yield None
-    elif sys.stderr.isatty():
+    elif is_terminal(sys.stderr):
         with _bar(label) as callback:
             yield callback
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -20,6 +20,11 @@ def warn(warnings: Iterable[str]) -> None:
         typer.echo(f"pancli: warning: {warning}", err=True)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks; a stream that was closed before the program began is None."""
+    return stream is not None and stream.isatty()
+
+
 def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
     """Where text is shown as it is: names of files may look like markup, or like codes of emoji."""
     from rich.console import Console
@@ -32,4 +37,4 @@ def wide_console(width: int = _WIDTH) -> Console:
 
     Into a pipe or a file Rich takes 80 and would cut numbers off.
     """
-    return plain_console(width=None if sys.stdout.isatty() else width)
+    return plain_console(width=None if is_terminal(sys.stdout) else width)

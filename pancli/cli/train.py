@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import Device, Quiet
-from pancli.cli.showing import plain_console, warn
+from pancli.cli.showing import is_terminal, plain_console, warn
 
 if TYPE_CHECKING:
     from pancli.training.run import Told
@@ -103,7 +103,7 @@ def _warn_now(warning: str) -> None:
 def _progress(name: str, *, quiet: bool) -> Iterator[Callable[[Told], None] | None]:
     if quiet:
         yield None
-    elif sys.stderr.isatty():
+    elif is_terminal(sys.stderr):
         with _bar(name) as update:
             yield update
     else:

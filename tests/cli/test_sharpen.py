@@ -19,6 +19,7 @@ from rasterio.enums import ColorInterp
 from safetensors.torch import save
 from typer.testing import CliRunner
 
+from pancli.cli import batch, progress, showing, train
 from pancli.cli.app import _catch_signals, build
 from pancli.hashing import file_sha256
 from pancli.raster.spec import DTYPES
@@ -445,6 +446,20 @@ def test_a_closed_pipe_is_no_traceback():
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def test_streams_that_were_closed_are_nobody_who_looks(monkeypatch):
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)  # as Python has it after 2>&-
+    with (
+        progress.tile_progress("scene", quiet=False) as tile,
+        batch._showing(1, sys.stdout, quiet=False) as show,
+        train._progress("run", quiet=False) as told,
+    ):
+        assert tile is not None and show.tile is None and told is not None
+        tile("fuse", 1, 2)
+        show.line("{}")
+    assert showing.wide_console(77).width == 77
 
 
 @pytest.mark.slow
