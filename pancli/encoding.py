@@ -99,7 +99,11 @@ class Encoding:
 
     def _integers(self, fused: Tensor) -> npt.NDArray[Any]:
         fused = self._exact(fused)
-        rounded = torch.nan_to_num(fused).round_().clamp_(*self._range)
+        first, last = self._range
+        largest = float(last)
+        if largest > last:  # of 64 bits, which floats round up to what would be stored as 0
+            largest = math.nextafter(largest, 0)
+        rounded = torch.nan_to_num(fused).round_().clamp_(first, largest)
         return rounded.to(getattr(torch, self.dtype)).cpu().numpy()
 
     def _set_invalid(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -33,6 +33,11 @@ def test_numbers_are_clipped_to_32_bits_exactly():
     assert encode([-1.0, 5e9], "uint32") == [0, 2**32 - 1]
 
 
+def test_numbers_are_clipped_to_64_bits_as_nearly_as_floats_have_them():
+    assert encode([-1.0, 2.0**64, 1e20], "uint64") == [0, 2**64 - 2048, 2**64 - 2048]
+    assert encode([-1e20, 2.0**63, 1e20], "int64") == [-(2**63), 2**63 - 1024, 2**63 - 1024]
+
+
 def test_only_valid_numbers_are_counted_as_clipped():
     fused, valid = torch.tensor([[[-1.0, 300.0, 300.0, 7.0]]]), torch.tensor([[True, True, False, True]])
     assert Encoding("uint8", None).beyond(fused, valid) == 2
