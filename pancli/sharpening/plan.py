@@ -138,8 +138,7 @@ def plan_sharpening(
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)
-        seen = sensor.of_bands(*pair.taken)
-        info = PairInfo(len(pair.bands), pair.placement, seen)
+        info = PairInfo(len(pair.bands), pair.placement, sensor.of_bands(*pair.taken))
         beside = companions(path, options, sensor)
         for companion in beside:
             check_output(companion.path, overwrite=options.overwrite)
@@ -155,14 +154,7 @@ def plan_sharpening(
         scene = open_scene(pair, info, area.window, bounds, device)
         if area.outline is not None:
             scene = replace(scene, touches=area.touches)
-        shift, warnings = _find_shift(scene, options)
-        scene = _shifted(scene, shift)
-        if scene.info.placement.pan_inside(pair.pan_grid.shape).size == 0:
-            raise PairError(
-                f"--coregister {shift.down:g},{shift.right:g} moves MS off PAN; it is PAN pixels down, right"
-            )
-        if options.coregister == "pan":
-            scene = replace(scene, pan_shift=scene_shift(scene).shift)
+        scene, shift, warnings = _registered(scene, options, pair.pan_grid.shape)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
         fitting = _choose_tile(scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
@@ -188,6 +180,25 @@ def plan_sharpening(
                 *what_is_not_known(pair, options),
             ),
         )
+
+
+def _registered(
+    scene: TiledScene, options: SharpenOptions, pan_shape: tuple[int, int]
+) -> tuple[TiledScene, MsShift, list[str]]:
+    """The scene with ms moved onto pan, or pan laid on ms, as far as that is asked for.
+
+    Raises:
+        PairError: No ms pixel would lie on pan.
+    """
+    shift, warnings = _find_shift(scene, options)
+    scene = _shifted(scene, shift)
+    if scene.info.placement.pan_inside(pan_shape).size == 0:
+        raise PairError(
+            f"--coregister {shift.down:g},{shift.right:g} moves MS off PAN; it is PAN pixels down, right"
+        )
+    if options.coregister == "pan":
+        scene = replace(scene, pan_shift=scene_shift(scene).shift)
+    return scene, shift, warnings
 
 
 def _mask_for_nodata(spec: OutputSpec) -> tuple[OutputSpec, list[str]]:
