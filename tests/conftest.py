@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,12 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.scenes import Scene
+
+with suppress(ImportError):  # as GDAL
+    from hypothesis import settings
+
+    settings.register_profile("pancli", deadline=None)  # no test fails because a machine is busy
+    settings.load_profile("pancli")
 
 
 @pytest.fixture

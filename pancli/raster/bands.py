@@ -28,10 +28,6 @@ Nodata = float | Literal["none"] | None
 """What ``--nodata`` says: a value (NaN included), "none" to ignore the tags, None to obey them."""
 
 
-NODATA_TAG = "NODATA_VALUES"
-"""A dataset's tag with a value for each band, of which GDAL makes a mask: gaps are where all hold theirs."""
-
-
 def json_nodata(value: float | None) -> float | str | None:
     """A nodata value as JSON can have it, and as STAC writes it.
 
@@ -123,7 +119,7 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
 
 def _mask(flags: Sequence[MaskFlags], *, overridden: bool) -> Literal["none", "shared", "own"]:
     if {MaskFlags.per_dataset, MaskFlags.nodata}.issubset(flags) and not overridden:
-        return "shared"  # of NODATA_TAG
+        return "shared"  # GDAL made it of the tag NODATA_VALUES: gaps are where all bands hold theirs
     if {MaskFlags.alpha, MaskFlags.all_valid, MaskFlags.nodata}.intersection(flags):
         return "none"
     return "shared" if MaskFlags.per_dataset in flags else "own"

@@ -21,16 +21,17 @@ IMAGERY = "IMAGERY"
 """GDAL's domain for what a delivery says of satellite, time, clouds and wavelengths."""
 
 PLACE_TAG = "PANCLI_BAND"
-"""Of a band of a reduced ms: which band of how many it was of ms as delivered, such as 4/8."""
+"""Of a band made of one of ms, reduced or fused: which of how many that was as delivered, such as 4/8."""
 
 _DATE = "TIFFTAG_DATETIME"
-# What is said of other pixels than ours: their range, and how large they were to be printed.
+# What is said of other pixels than ours: their range, how large they were to be printed, what gaps hold.
 _OF_PIXELS = (
     "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE",
     "TIFFTAG_XRESOLUTION",
     "TIFFTAG_YRESOLUTION",
     "TIFFTAG_RESOLUTIONUNIT",
+    "NODATA_VALUES",
 )
 _OFFSETS = ("LINE_OFF", "SAMP_OFF")
 

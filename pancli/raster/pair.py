@@ -14,7 +14,6 @@ from rasterio.vrt import WarpedVRT
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
 from pancli.raster.bands import (
-    NODATA_TAG,
     Band,
     BoolArray,
     FloatArray,
@@ -232,8 +231,7 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             ms_paths=tuple(ms),
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
-            # The output's own nodata value or mask says which of its pixels are invalid.
-            tags={k: told for k, told in scene_tags(pan_data, datasets).items() if k != NODATA_TAG},
+            tags=scene_tags(pan_data, datasets),
             imagery=scene_imagery(pan_data, datasets),
             ground=ground,
             warnings=(*warnings, *lost, *_alpha_warnings(sources)),
