@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,6 +80,18 @@ class CoarserScene:
     def samples(self) -> int:
         """How many pixels of the new ms can be learnt from."""
         return sum(pair.image.ms_core_samples(self.info.mean_gain)[1].shape[1] for pair in self.pairs)
+
+    def best_strength(self, fuse: Callable[[TileImage], Tensor]) -> Tensor:
+        """(B,), what a method adds to interpolated ms should be multiplied by, by least squares on the truth.
+
+        1 where it adds nothing; where an image is masked it must, so that such pixels do not count.
+        """
+        both, square = torch.zeros(2, self.info.bands, dtype=torch.float64)
+        for image, truth in self.pairs:
+            added, wanted = (torch.stack((fuse(image), truth)) - image.upsampled).double()
+            both += (added * wanted).sum((1, 2)).cpu()
+            square += added.square().sum((1, 2)).cpu()
+        return torch.where(square > 0, both / square, 1.0).float()
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """All parts, whatever is asked for: they are few, and beyond them nothing is known."""

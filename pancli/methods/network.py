@@ -216,14 +216,7 @@ class NetworkMethod:
         if coarser.samples < _FEWEST:
             return strength
         state = self._known(coarser)
-        both, square = torch.zeros(2, scene.info.bands, dtype=torch.float64)
-        for image, truth in coarser.pairs:
-            made = torch.stack((self.fuse(image, state), truth))
-            # Nothing is added where pan or ms is masked, so that such pixels do not count.
-            added, wanted = (made - image.upsampled).double()
-            both += (added * wanted).sum((1, 2)).cpu()
-            square += added.square().sum((1, 2)).cpu()
-        best = torch.where(square > 0, both / square, 1.0).float()
+        best = coarser.best_strength(lambda image: self.fuse(image, state))
         return strength + _BELIEVED * (best.clamp(0, 2) - 1)
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:

@@ -148,5 +148,6 @@ def names_by_file(files: Sequence[str]) -> dict[str, str]:
 
 def _shared(names: Sequence[str]) -> int:
     """How many letters names begin with in common, up to a separator."""
+    # Only what all names have at a place can be shared there.
     parts = zip(*(re.split(r"(?<=[_. -])", name) for name in names), strict=False)
     return sum(len(alike[0]) for alike in takewhile(lambda part: len(set(part)) == 1, parts))

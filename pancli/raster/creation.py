@@ -277,12 +277,14 @@ def check_place(tiff: Path, spec: OutputSpec) -> None:
             f"{spec.path}: a GeoTIFF cannot hold PAN's CRS ({crs_name(asked)}); have gdalwarp move PAN and "
             "MS to another"
         )
-    off = [abs(p.row - q.row) + abs(p.col - q.col) for p, q in zip(points, found, strict=False)]
+    off: list[float] = [math.inf]
+    if len(found) == len(points):
+        off = [abs(p.row - q.row) + abs(p.col - q.col) for p, q in zip(points, found, strict=True)]
     if grid.georeferenced and not points:
         to = ~grid.transform * transform
         height, width = grid.shape
         off = [math.dist(to * corner, corner) for corner in ((0, 0), (width, 0), (0, height))]
-    if len(found) != len(points) or any(pixels > _NEAR for pixels in off):
+    if any(pixels > _NEAR for pixels in off):
         raise OutputError(f"{spec.path}: what was written lies elsewhere than PAN; this is a bug")
 
 
