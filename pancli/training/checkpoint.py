@@ -54,8 +54,16 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(path: Path, parts: Mapping[str, Part], progress: Progress) -> None:
+def save_checkpoint(
+    path: Path, parts: Mapping[str, Part], averages: Mapping[str, nn.Module], progress: Progress
+) -> None:
     """Write everything that a resumed run needs. What is random follows from the step.
+
+    Args:
+        path: Where.
+        parts: What is trained.
+        averages: Of weights, where there are any.
+        progress: Where the run is.
 
     Raises:
         TrainingError: A weight is no number; what was saved before stays.
@@ -74,6 +82,8 @@ def save_checkpoint(path: Path, parts: Mapping[str, Part], progress: Progress) -
             for key, value in state.items():
                 if value is not None:
                     tensors[f"{name}.optimiser.{index}.{key}"] = torch.as_tensor(value)
+    for name, average in averages.items():
+        tensors |= {f"{name}.average.{key}": tensor for key, tensor in average.state_dict().items()}
     save_tensors(path, tensors, {"progress": json.dumps(asdict(progress))})
 
 
@@ -90,8 +100,8 @@ def read_progress(path: Path) -> Progress:
         raise _damaged(path, error) from error
 
 
-def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
-    """Put a checkpoint into modules and their optimisers.
+def load_parts(path: Path, parts: Mapping[str, Part], averages: Mapping[str, nn.Module]) -> None:
+    """Put a checkpoint into modules, their optimisers and the averages of weights.
 
     Raises:
         TrainingError: The file is damaged or of other networks.
@@ -105,6 +115,8 @@ def load_parts(path: Path, parts: Mapping[str, Part]) -> None:
                 index, _, value = key.partition(".")
                 state.setdefault(int(index), {})[value] = tensor
             part.optimiser.load_state_dict({**part.optimiser.state_dict(), "state": state})
+        for name, average in averages.items():
+            average.load_state_dict(_under(f"{name}.average.", tensors))
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
 

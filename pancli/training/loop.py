@@ -115,9 +115,9 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
         progress = _agreed(read_progress(checkpoint), progress, checkpoint)
     stage = workshop.stage(progress.stage)
     if resumed:
-        load_parts(checkpoint, stage.parts)
-    for part in stage.parts.values():
-        terms.ranks.share(list(part.module.state_dict().values()))
+        load_parts(checkpoint, stage.parts, stage.averages)
+    for module in (*(part.module for part in stage.parts.values()), *stage.averages.values()):
+        terms.ranks.share(list(module.state_dict().values()))
     cases = load_cases(recipe.validation, data) if terms.ranks.first else []
     check_cases(cases, recipe.network)
     baselines = {name: measure(METHODS[name], cases) for name in BASELINES} if cases else {}
@@ -125,7 +125,7 @@ def _start(workshop: Workshop, data: Path, terms: Terms) -> Run:
     run = Run(recipe, folder, terms, sampler, cases, baselines, stage, progress, origins=origins)
     if terms.ranks.first:
         if checkpoint.exists() and not resumed:  # else a run killed early would go on from the one before
-            save_checkpoint(checkpoint, stage.parts, progress)
+            save_checkpoint(checkpoint, stage.parts, stage.averages, progress)
         names = stage_names(recipe)
         run.metrics.keep(names[: names.index(progress.stage)], progress.stage, progress.step)
     return run
@@ -203,7 +203,7 @@ def _run_stage(
                 if on_warning is not None and (odd := standstill(run)):
                     on_warning(odd)
             if clock.save_is_due(schedule.checkpoint_minutes) or validated or taken.late:
-                save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
+                save_checkpoint(run.checkpoint, run.stage.parts, run.stage.averages, run.progress)
         if taken.late and not last:
             export_unmeasured(run)
             return False

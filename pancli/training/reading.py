@@ -136,6 +136,7 @@ def _rules(recipe: Recipe) -> Iterator[Rule]:
     whole = recipe.schedule.whole or not recipe.back_projections
     yield "schedule: patch", whole, "the region where back_projections are"
     yield "kept", 0 <= recipe.kept < 1, "0 or more, below 1"
+    yield "averaged", 0 <= recipe.averaged < 1, "0 or more, below 1"
     beyond = all(ratio <= recipe.largest_ratio <= 8 for ratio in recipe.degradation.ratios)
     yield "largest_ratio", beyond or not recipe.largest_ratio, "those of degradation.ratios or above, to 8"
     yield _one_of("precision", recipe.precision, PRECISIONS)

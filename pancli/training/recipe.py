@@ -309,6 +309,10 @@ class Recipe:
         kept: Share of the weights that the run begins from in those that are validated and exported: trained
             ones are better at what they were trained for, the first ones at all else, and what lies between
             keeps most of both (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+        averaged: Part of itself that the average of the weights keeps at every step, where that average is
+            what is validated and exported, not the weights as they are; 0 for these (Polyak & Juditsky,
+            "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 1992). After n
+            steps it keeps n / (n + 9) at most, so that a short run does not keep what it began with.
         largest_ratio: That the card admits, where weights were found to hold beyond the ratios they are
             trained with; 0 for the largest of these.
         frozen: Modules of the network that keep the weights they begin with, by name.
@@ -335,6 +339,7 @@ class Recipe:
     back_projections: int = 0
     precision: str = "float32"
     kept: float = 0.0
+    averaged: float = 0.0
     largest_ratio: float = 0.0
     frozen: tuple[str, ...] = ()
     teacher: Teacher | None = None

@@ -7,6 +7,7 @@ In mutual learning the one stage trains two networks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pancli.errors import RecipeError, TrainingError
 from pancli.networks.protocol import Network, Traits, blank_inputs
@@ -39,6 +41,7 @@ class Stage:
         objective: Against what.
         networks: What is validated and exported, by the stem of its file; nothing of a teacher.
         first: The weights they began with, for recipes that keep a share of them.
+        averages: Of their weights over the steps so far, for recipes that ask for them.
     """
 
     name: str
@@ -47,11 +50,16 @@ class Stage:
     objective: Objective = field(repr=False)
     networks: dict[str, Network] = field(repr=False, default_factory=dict)
     first: dict[str, dict[str, Tensor]] = field(repr=False, default_factory=dict)
+    averages: dict[str, AveragedModel] = field(repr=False, default_factory=dict)
 
     def released(self, name: str, kept: float) -> Network:
-        """A copy on the CPU of what is validated and exported: as trained, a share of the first kept."""
+        """A copy on the CPU of what is validated and exported: as trained, a share of the first kept.
+
+        Of weights that were averaged, the average.
+        """
         network = self.networks[name]
-        state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
+        source = self.averages[name].module if name in self.averages else network
+        state = {key: tensor.cpu() for key, tensor in source.state_dict().items()}
         for key, tensor in self.first.get(name, {}).items():
             if tensor.is_floating_point():
                 state[key] = torch.lerp(state[key], tensor, kept)
@@ -93,7 +101,10 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         network = self._network()
         first = {self.recipe.name: _copied(network)} if self.recipe.kept else {}
-        return replace(self._made(name, network), first=first)
+        stage = self._made(name, network)
+        decay = self.recipe.averaged
+        averages = {stem: averaged(made, decay) for stem, made in stage.networks.items() if decay}
+        return replace(stage, first=first, averages=averages)
 
     def _made(self, name: str, network: Network) -> Stage:
         if self.recipe.mutual is not None:
@@ -287,6 +298,21 @@ class Workshop:
 
 def _copied(network: Network) -> dict[str, Tensor]:
     return {key: tensor.cpu().clone() for key, tensor in network.state_dict().items()}
+
+
+def averaged(network: Network, decay: float) -> AveragedModel:
+    """The exponential average of a network's weights and statistics, from its next step on."""
+
+    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        share = 1 - min(decay, float(count) / (float(count) + 9))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, share)
+            else:
+                average.copy_(value)
+
+    device = next(network.parameters()).device
+    return AveragedModel(network, device, multi_avg_fn=update, use_buffers=True)
 
 
 def make_optimiser(module: nn.Module, plan: Optimiser, schedule: Schedule) -> torch.optim.Optimizer:

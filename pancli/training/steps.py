@@ -171,6 +171,8 @@ def take_step(run: Run, step: int, batch: Batch, *, late: bool) -> Taken:
         part.optimiser.step()
         if not settled:
             ranks.average([b for b in part.module.buffers() if b.is_floating_point()])
+    for name, average in stage.averages.items():
+        average.update_parameters(stage.networks[name])
     return Taken(value, stop > 0, terms, {**norms, "learning rate": rate})
 
 

@@ -258,6 +258,39 @@ def test_a_share_of_the_weights_begun_from_is_kept(tmp_path, data, recipe, whole
         train(replace(recipe, kept=0.25), data, tmp_path / "random")
 
 
+def test_the_average_of_the_weights_is_exported(tmp_path, data, recipe, whole, monkeypatch):
+    """And of its statistics; training itself goes on from the weights as they are, resumed or not."""
+    trained = []
+
+    def step_noted(run, *args, **kwargs):
+        taken = take_step(run, *args, **kwargs)
+        state = run.stage.networks["tiny"].state_dict()
+        trained.append({name: tensor.clone() for name, tensor in state.items()})
+        return taken
+
+    monkeypatch.setattr(loop, "take_step", step_noted)
+    averaging = replace(
+        recipe, averaged=0.15, schedule=replace(recipe.schedule, checkpoint_minutes=0.0, validate_every=4)
+    )
+    with pytest.raises(KilledError):
+        train(averaging, data, tmp_path / "run", on_step=kill_after(3))
+    del trained[2:]  # it was killed before the third was saved
+    run = train(averaging, data, tmp_path / "run")
+    exported = load_weights(run.weights("tiny"))[0].state_dict()
+    assert any(not tensor.is_floating_point() for tensor in exported.values()), "they count batches"
+    for name, tensor in exported.items():
+        expected = trained[0][name]
+        for state, share in zip(trained[1:], (0.1, 0.15, 0.15), strict=True):
+            if tensor.is_floating_point():
+                expected = share * expected + (1 - share) * state[name]
+            else:
+                expected = state[name]
+        torch.testing.assert_close(tensor, expected)
+    last = {name: tensor for name, tensor in tensors(whole / CHECKPOINT).items() if "module" in name}
+    mine = tensors(tmp_path / "run" / CHECKPOINT)
+    assert all(torch.equal(mine[name], tensor) for name, tensor in last.items())
+
+
 def test_a_run_goes_on_only_from_the_weights_it_began_from(tmp_path, data, recipe, whole):
     first = whole / "tiny.safetensors"
     terms = Terms(init=str(first))
@@ -535,7 +568,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, data, recipe):
     before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
     run.stage.networks["tiny"].state_dict()["head.0.weight"][0] = torch.nan
     with pytest.raises(TrainingError, match="weights are no numbers after step 4"):
-        save_checkpoint(run.checkpoint, run.stage.parts, run.progress)
+        save_checkpoint(run.checkpoint, run.stage.parts, run.stage.averages, run.progress)
     assert run.checkpoint.read_bytes() == before
 
 

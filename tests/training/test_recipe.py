@@ -125,6 +125,7 @@ def test_whole_numbers_serve_as_real_ones(tmp_path):
         ("seed = 7", "loss = {l1 = 1.0, reduction = 'max'}", "'max' must be one of mean, sum"),
         ("seed = 7", "precision = 'float16'", "'float16' must be one of float32, bfloat16"),
         ("seed = 7", "kept = 1.0", "kept must be 0 or more, below 1"),
+        ("seed = 7", "averaged = 1.0", "averaged must be 0 or more, below 1"),
         ("seed = 7", "largest_ratio = 3.5", "largest_ratio must be those of degradation.ratios or above"),
         ("seed = 7", "largest_ratio = 9.0", "largest_ratio must be those of degradation.ratios or above"),
         ("seed = 7", "kept = 0.5\nmutual = {peer = 'ssml-spatial'}", "kept must be left out where there is"),
@@ -191,7 +192,7 @@ def test_regions_have_two_ms_pixels_a_side_wherever_their_grid_lies(tmp_path, ki
 
 
 def test_what_is_computed_is_not_told_as_a_key(tmp_path):
-    with pytest.raises(RecipeError, match="known: back_projections, bands, .*version$") as caught:
+    with pytest.raises(RecipeError, match="known: averaged, back_projections, bands, .*version$") as caught:
         read_recipe(make_recipe(tmp_path, TEXT.replace("seed = 7", "sede = 7")))
     assert "sha256" not in str(caught.value)
 
