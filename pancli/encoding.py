@@ -61,7 +61,10 @@ class Encoding:
         low, high = torch.aminmax(fused)
         finite = bool(torch.isfinite(low) & torch.isfinite(high))
         if not finite and not bool(torch.isfinite(fused[:, valid]).all()):
-            raise MethodError("the method made a pixel that is not a number from valid input; this is a bug")
+            raise MethodError(
+                "the method made a pixel that is not a number from valid input; with a network, try "
+                "--precision float32 or other weights; with any other method this is a bug"
+            )
         if self.dtype.startswith("float"):
             # A copy, whatever the type: invalid pixels are set in it.
             values = fused.to("cpu", getattr(torch, self.dtype), copy=True).numpy()

@@ -71,7 +71,7 @@ def test_a_valid_float_steps_off_nodata_by_the_least():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_not_a_number_is_an_error_only_where_valid(value):
     assert encode([1.0, value], "uint8", None, [True, False]) == [1, 0]
-    with pytest.raises(MethodError, match="not a number"):
+    with pytest.raises(MethodError, match="not a number .* float32"):
         encode([1.0, value], "uint8")
 
 

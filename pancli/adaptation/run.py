@@ -18,7 +18,8 @@ from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
 from pancli.methods.alignment import NOWHERE
 from pancli.methods.back_projection import after_rounds, lacking
-from pancli.methods.network import Measured, NetworkMethod
+from pancli.methods.measured import Measured
+from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.networks.protocol import Inputs
 from pancli.scene import TiledScene

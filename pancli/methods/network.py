@@ -15,23 +15,22 @@ import torch
 from torch import Tensor
 
 from pancli.device import CPU, reuse_memory
-from pancli.errors import MethodError
-from pancli.methods.alignment import (
-    NOWHERE,
-    Aligned,
-    Shift,
-    aligned_image,
-    alignment_radius,
-    scene_shift,
-    unasked,
-)
+from pancli.methods.alignment import Aligned, aligned_image, alignment_radius
 from pancli.methods.coarser import CoarserScene
-from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain, lowest_gain
+from pancli.methods.measured import Measured
+from pancli.methods.mtf import HIGHEST_GAIN, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
-from pancli.methods.statistics import FEATURES, coarsest_ratio, gather, ms_grid_margin, ms_grid_samples
+from pancli.methods.statistics import (
+    FEATURES,
+    Gathered,
+    coarsest_ratio,
+    gather,
+    ms_grid_margin,
+    ms_grid_samples,
+)
 from pancli.methods.units import Units, scene_groups
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
-from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics, Statistic
+from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics
 from pancli.networks.weights import Card, load_with_hash
 from pancli.resampling import low_pass_radius
 from pancli.tiling import Tile, Window
@@ -39,37 +38,6 @@ from pancli.tiling import Tile, Window
 _FEWEST = 256  # ms pixels of a scene a ratio coarser, below which nothing is learnt there
 _BELIEVED = 0.5  # share of what is learnt there that is taken for true
 _BATCH = 8  # blended windows that go through a network together
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What networks that see physics go by: how pan and ms of a scene are related, as if pan lay on ms.
-
-    Attributes:
-        gains: MTF at the ms Nyquist, one per band, as it is believed.
-        shown: The same as the pair shows it, whatever the sensor's is.
-        agreement: (B, 8), how well pan and ms fit.
-        found: How far pan lies from ms.
-        shift: How far it is moved, to lie there: not at all where it is too far to be moved unasked.
-    """
-
-    gains: tuple[float, ...]
-    shown: float
-    agreement: Tensor
-    found: Shift = NOWHERE
-    shift: Shift = NOWHERE
-
-    @classmethod
-    def of(cls, scene: Scene) -> Measured:
-        """Measure a pair.
-
-        Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
-        than the georeferencing says, so that it is moved however far it lies.
-        """
-        found, agreement = scene_shift(scene)
-        shown = estimate_gain(Aligned(scene, found))
-        shift = found if shown > HIGHEST_GAIN else unasked(found)
-        return cls(believed_gains(shown, scene.info), shown, agreement.numbers(), found, shift)
 
 
 @dataclass(frozen=True)
@@ -222,7 +190,7 @@ class NetworkMethod:
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
         halo = self.network.TRAITS.stages[stage]
-        gathered: list[_Gathered] = [_Gathered() for _ in state.groups]
+        gathered: list[Gathered] = [Gathered() for _ in state.groups]
         margin = self._reach(halo, scene.info)
         for image in scene.tiles(margin, FEATURES):
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
@@ -366,34 +334,6 @@ def _put(part: Tensor, group: Sequence[int], whole: Tensor) -> None:
     """A group of bands (N, K, H, W) to its places in (N, B, H, W); a repeated band takes its first result."""
     for position in reversed(range(len(group))):
         whole[:, group[position]] = part[:, position]
-
-
-@dataclass
-class _Gathered:
-    """Statistics of one stage, over the tiles seen so far."""
-
-    totals: list[Tensor] = field(default_factory=list)
-    kinds: tuple[Statistic, ...] = ()
-    count: int = 0
-
-    def add(self, wanted: tuple[Statistic, ...], weight: Tensor) -> None:
-        """Add what one tile contributes."""
-        new = [statistic.partial(weight) for statistic in wanted]
-        if self.totals:
-            new = [s.merge(a, b) for s, a, b in zip(wanted, self.totals, new, strict=True)]
-        self.totals, self.kinds = new, wanted
-        self.count += int(weight.sum())
-
-    def finish(self, nominal_pixels: int) -> list[Tensor]:
-        """The values.
-
-        Raises:
-            MethodError: No pixel counted.
-        """
-        if self.count == 0:
-            raise MethodError("there is no valid pixel to take statistics from; check nodata and overlap")
-        pairs = zip(self.kinds, self.totals, strict=True)
-        return [statistic.finish(total, self.count, nominal_pixels) for statistic, total in pairs]
 
 
 def _stack(images: Sequence[Tensor], by_band: bool) -> Tensor:

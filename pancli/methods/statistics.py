@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from pancli.errors import MethodError
 from pancli.methods.moments import ROUNDING, Moments, least_squares
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
+from pancli.networks.protocol import Statistic
 from pancli.placement import Placement
 from pancli.resampling import low_pass, low_pass_radius, mtf_radius
 
@@ -123,6 +125,34 @@ def _least_squares_within(
         weights = weights + min(float(steps.min()), 1.0) * (found - weights)
         used = used & (weights > _NOTHING)
         weights = torch.where(used, weights, 0.0)
+
+
+@dataclass
+class Gathered:
+    """A network's statistics of one stage, over the tiles seen so far."""
+
+    totals: list[Tensor] = field(default_factory=list)
+    kinds: tuple[Statistic, ...] = ()
+    count: int = 0
+
+    def add(self, wanted: tuple[Statistic, ...], weight: Tensor) -> None:
+        """Add what one tile contributes."""
+        new = [statistic.partial(weight) for statistic in wanted]
+        if self.totals:
+            new = [s.merge(a, b) for s, a, b in zip(wanted, self.totals, new, strict=True)]
+        self.totals, self.kinds = new, wanted
+        self.count += int(weight.sum())
+
+    def finish(self, nominal_pixels: int) -> list[Tensor]:
+        """The values.
+
+        Raises:
+            MethodError: No pixel counted.
+        """
+        if self.count == 0:
+            raise MethodError("there is no valid pixel to take statistics from; check nodata and overlap")
+        pairs = zip(self.kinds, self.totals, strict=True)
+        return [statistic.finish(total, self.count, nominal_pixels) for statistic, total in pairs]
 
 
 def no_valid_pixel() -> MethodError:

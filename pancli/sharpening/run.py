@@ -22,7 +22,8 @@ from pancli.encoding import Encoding
 from pancli.fill import fill_warnings
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
-from pancli.methods.network import Measured, NetworkMethod, NetworkState
+from pancli.methods.measured import Measured
+from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.methods.turns import in_turn
 from pancli.raster.output import Output, atomic_output
