@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,13 @@ with suppress(ImportError):  # as GDAL
 
     settings.register_profile("pancli", deadline=None)  # no test fails because a machine is busy
     settings.load_profile("pancli")
+
+
+# What started the tests, as nohup or a script's &, may have these ignored, and programs that tests start
+# and interrupt would inherit that. A handler they do not.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 
 @pytest.fixture

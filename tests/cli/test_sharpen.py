@@ -304,10 +304,16 @@ def test_masks_of_several_bands_leave_gdal_silent(tmp_path):
     generator = np.random.default_rng(0)
     scene = make_scene(tmp_path, size=(600, 600), dtype="float32")
     write(scene.pan, generator.random((600, 600)).astype("float32"), scene.pan_transform)
-    command = ("sharpen", scene.pan, scene.ms, "--method", "exp", "--overwrite", "-q")
-    for _ in range(12):
-        process = start(*command, "-o", tmp_path / "out.tif")
-        assert process.communicate() == ("", "")
+    code = (
+        "import sys\n"
+        "from pancli.sharpening import SharpenOptions, sharpen\n"
+        "pan, ms, out = sys.argv[1:]\n"
+        "for _ in range(12):\n"
+        "    sharpen(pan, [ms], out, SharpenOptions(method='exp', overwrite=True))\n"
+    )
+    command = (sys.executable, "-c", code, scene.pan, scene.ms, tmp_path / "out.tif")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_weights_of_ones_own_are_a_method_by_their_path(scene, tmp_path):
