@@ -35,7 +35,7 @@ from pancli.training.regions import (
     shown_region,
     whole_region,
 )
-from pancli.training.sampling import RATIO_SLACK
+from pancli.training.sampling import CARD_SLACK
 from pancli.training.sources import find_names, load_pair, load_referenced
 from pancli.training.teachers import Teacher
 
@@ -101,7 +101,7 @@ def check_cases(cases: Iterable[Case], network: str) -> None:
     """
     taken = find_network(network).TRAITS.ratio
     for case in cases:
-        if taken is not None and abs(case.scene.info.placement.ratio - taken) > RATIO_SLACK:
+        if taken is not None and abs(case.scene.info.placement.ratio - taken) > CARD_SLACK:
             raise RecipeError(
                 f"{network} takes ratio {taken} alone, but would be validated on '{case.group}'; name other "
                 "scenes in validation.names"
@@ -118,11 +118,11 @@ def _reduced(image: Image, ratio: float, validation: Validation) -> Case:
     truth = _chosen(crop(image.bands, window), image, validation)
     gain = GENERIC.ms_gains[0]
     reduced = reduced_pan(image, window, gain)[0]
-    small = round(side / ratio)
+    small = math.ceil(side / ratio - 1e-6)
     axis = AxisMap(1.0 / ratio, 0.0, small)
-    squares = Window(0, 0, side, side), Window(0, 0, small, small)
-    lower = degrade(truth, Placement(axis, axis), *squares, gain)
-    scene = array_scene(reduced.numpy(), lower.numpy())
+    placement = Placement(axis, axis)
+    lower = degrade(truth, placement, Window(0, 0, side, side), Window(0, 0, small, small), gain)
+    scene = array_scene(reduced.numpy(), lower.numpy(), placement)
     return Case(_group(validation, ratio), scene, truth, 2.0**validation.bits - 1, image.told)
 
 

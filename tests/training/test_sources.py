@@ -1,5 +1,7 @@
 """Images of one's own: found by pattern, placed by their georeferencing, never trained on where invalid."""
 
+import math
+
 import numpy as np
 import pytest
 import rasterio
@@ -9,11 +11,13 @@ from affine import Affine
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import aligned
+from pancli.methods.registry import METHODS
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.networks.bandset import BandSet
 from pancli.placement import AxisMap, Placement
 from pancli.raster.source import without_georeferencing
 from pancli.resampling import degrade
+from pancli.scene import fuse_scene
 from pancli.simulating import SimulateOptions, simulate_files
 from pancli.tiling import Window
 from pancli.training.images import Room, crop, middle_window, pan_under
@@ -204,6 +208,18 @@ def test_a_case_is_cropped_to_whole_ms_pixels_and_measured_in_the_bits_of_the_re
     assert case.truth.shape == (4, 28, 28)
     assert case.scene.info.placement.ratio == 4
     assert case.peak == 2047
+
+
+@pytest.mark.parametrize("ratio", [1.5, 2.5, 5.3])
+def test_a_case_of_a_ratio_that_is_not_whole_has_its_ms_in_place(tmp_path, ratio):
+    """A straight slope is interpolated to itself, but at the rim."""
+    slope = np.add.outer(3 * np.arange(82), np.arange(82)).astype(np.uint16)
+    np.save(tmp_path / "a-ms.npy", slope[None])
+    np.save(tmp_path / "a-pan.npy", np.kron(slope, np.ones((2, 2), np.uint16)))
+    (case,) = load_cases(Validation(names=("a",), ratios=(ratio,), crop=82), tmp_path)
+    fused = fuse_scene(METHODS["exp"], case.scene, None)
+    rim = slice(math.ceil(4 * ratio), -math.ceil(4 * ratio))
+    torch.testing.assert_close(fused[:, rim, rim], case.truth[:, rim, rim], rtol=0, atol=0.01)
 
 
 def test_the_score_is_the_mean_of_groups_and_q2n_that_of_the_truth():
