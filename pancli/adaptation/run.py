@@ -28,6 +28,7 @@ from pancli.tiling import Window
 _RATE = 1e-4  # of Adam
 _CLIP = 1.0
 _CHECKS = 8  # how often the windows held back are looked at
+_SEED = 0  # which windows come when
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("adapt"), seconds spent, and seconds there are."""
@@ -42,13 +43,11 @@ class AdaptTerms:
         loss: A key of :data:`pancli.adaptation.objectives.LOSSES`.
         rounds: Of back-projection that follow the network. What comes of them is judged; the network learns
             before them, which brings more.
-        seed: Which windows come when.
     """
 
     seconds: float
     loss: str = "reduced"
     rounds: int = 0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and math.isfinite(self.seconds)):
@@ -129,7 +128,7 @@ def adapt(
         before = after = learner.held_back()
         best = copy.deepcopy(learner.network.state_dict())
         optimizer = torch.optim.Adam(learner.network.parameters(), lr=_RATE)
-        generator = torch.Generator().manual_seed(terms.seed)
+        generator = torch.Generator().manual_seed(_SEED)
         steps, checks, started = 0, 0, time.monotonic()
         while (spent := time.monotonic() - started) < terms.seconds:
             learner.step(optimizer, generator)
@@ -210,7 +209,8 @@ class _Learner:
 
     def _random_window(self, sample: Sample, generator: torch.Generator) -> Window:
         have, traits = sample.image.tile.window, self.network.TRAITS
-        side = traits.window or max(self._objective.side // traits.align, 1) * traits.align
+        room = min(self._objective.side, *have.shape)
+        side = traits.window or max(room // traits.align, 1) * traits.align
         row, col = (
             _next(first + _integer(generator, max(size - side, 0) + 1), traits.align)
             for first, size in ((have.row, have.height), (have.col, have.width))

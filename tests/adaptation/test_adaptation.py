@@ -62,6 +62,22 @@ def test_windows_held_back_are_the_better_for_it(scene, monkeypatch, loss):
     assert all(torch.equal(before[name], adapted.network.state_dict()[name]) for name in norms)
 
 
+def test_what_is_learnt_from_lies_on_the_scene(monkeypatch):
+    """And not on its mirror image, where the windows of a small scene are smaller than patches may be."""
+    pan, ms, _ = waves(256)
+    seen: list[tuple[Window, Window]] = []
+    views = NetworkMethod.views
+
+    def watched(self, image, state, windows):
+        seen.extend((window, image.tile.window) for window in windows)
+        return views(self, image, state, windows)
+
+    monkeypatch.setattr(NetworkMethod, "views", watched)
+    adapt(made_method(), array_scene(pan, ms), AdaptTerms(stop_after(monkeypatch, 4), "reduced"))
+    assert len(seen) > 4
+    assert all(window.intersect(image) == window for window, image in seen)
+
+
 def test_what_is_learnt_brings_the_fused_image_nearer_to_the_truth(monkeypatch):
     pan, ms, truth = waves()
     pair = array_scene(pan, ms)
