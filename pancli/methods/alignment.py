@@ -21,6 +21,7 @@ from pancli.methods.agreement import Agreement, agreement_margin, agreement_of
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.methods.statistics import MEASURES, coarsest_ratio
 from pancli.resampling import SINC_TAPS, displace
+from pancli.tiling import Window
 
 Shift = tuple[float, float]
 """(down, right), pan pixels: how far pan's things lie from where they are in ms."""
@@ -121,6 +122,11 @@ class Aligned:
     def info(self) -> PairInfo:
         """Bands, placement, sensor."""
         return self.scene.info
+
+    @property
+    def area(self) -> Window:
+        """The scene's own."""
+        return self.scene.area
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """Tiles of the scene, their pan aligned."""

@@ -63,10 +63,9 @@ class CoarserScene:
         count = min(max(_MOST // info.bands, _COUNTS[0]), _COUNTS[1])
         sample = Sample(count, math.ceil(_SIDE * coarsest_ratio(info.placement)))
         parts: dict[tuple[int, int], list[_Piece]] = defaultdict(list)
+        origin = info.placement.ms_inside(scene.area)
         for image in scene.tiles(coarser_margin(info), sample):
-            window = image.ms_core()
-            origin = next(iter(parts.values()))[0].window if parts else window
-            for part, piece in _cut(window, origin):
+            for part, piece in _cut(image.ms_core(), origin):
                 parts[part].append(_on_ms_grid(image, piece))
         found = (_observed(_joined(pieces), info, gains) for pieces in parts.values())
         return cls(scene, tuple(pair for pair in found if pair is not None))
@@ -75,6 +74,11 @@ class CoarserScene:
     def info(self) -> PairInfo:
         """Bands, placement, sensor; every part has a grid of its own, as large as itself."""
         return self.pairs[0].image.info if self.pairs else self.scene.info
+
+    @property
+    def area(self) -> Window:
+        """The scene's own: what its parts are of."""
+        return self.scene.area
 
     @property
     def samples(self) -> int:
@@ -100,7 +104,7 @@ class CoarserScene:
 
 def coarser_margin(info: PairInfo) -> int:
     """Pan pixels that :func:`coarser` needs around what a window of the ms grid covers."""
-    return mtf_radius(info.placement.ratio, info.sensor.pan_gain)
+    return mtf_radius(coarsest_ratio(info.placement), info.sensor.pan_gain)
 
 
 def coarser(image: TileImage, window: Window, gains: Sequence[float]) -> Coarser | None:

@@ -185,6 +185,11 @@ class Scene(Protocol):
         """Bands, placement, sensor."""
         ...
 
+    @property
+    def area(self) -> Window:
+        """What is to be fused, on the pan grid."""
+        ...
+
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """Tiles whose cores cover the scene exactly once, each with ``margin`` pan pixels around it.
 

@@ -129,6 +129,25 @@ def test_parts_do_not_depend_on_the_tiles_there_is_memory_for(monkeypatch, grid)
         assert torch.equal(pair.image.valid, same.image.valid)
 
 
+def test_nor_on_which_tile_is_the_first_with_a_valid_pixel(monkeypatch):
+    monkeypatch.setattr(coarser_module, "_SIDE", 32)
+    pan, ms, _ = waves(256)
+    pan[:64, :64] = np.nan
+    scene = array_scene(pan, ms)
+    whole, cut = (CoarserScene.of(replace(scene, fit_tile=side), GAINS).pairs for side in (512, 64))
+    assert [pair.truth.shape for pair in whole] == [pair.truth.shape for pair in cut] == [(4, 32, 32)] * 4
+
+
+def test_parts_are_exact_where_ratios_differ_by_axis():
+    pan, ms, _ = waves(256, ratio=2)
+    ms = ms.reshape(4, 128, 32, 4).mean(3)
+    parts = []
+    for side in (512, 40):
+        (pair,) = CoarserScene.of(replace(array_scene(pan, ms), fit_tile=side), GAINS).pairs
+        parts.append(pair.image.pan)
+    torch.testing.assert_close(*parts)
+
+
 def test_where_a_tile_has_no_valid_pixel_a_part_goes_on():
     pan, ms, truth = waves(256)
     pan[64:128, 64:128] = np.nan
