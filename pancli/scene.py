@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,7 +157,19 @@ class TiledScene:
         return [block for block in self.area.blocks(side) if self.touches is None or self.touches(block)]
 
     def _sampled(self, sample: Sample) -> list[Window]:
-        """Blocks, evenly spread; the next one with valid pixels stands in for one without."""
+        """Blocks, evenly spread; the next one with valid pixels stands in for one without.
+
+        They are always the same, and looked for once: a fit asks for them many times.
+        """
+        if sample not in self._found:
+            self._found[sample] = self._looked_for(sample)
+        return self._found[sample]
+
+    @cached_property
+    def _found(self) -> dict[Sample, list[Window]]:
+        return {}
+
+    def _looked_for(self, sample: Sample) -> list[Window]:
         count, blocks = sample.count, self._blocks(sample.side)
         if len(blocks) <= count:
             return self._whole()

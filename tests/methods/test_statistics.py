@@ -19,6 +19,7 @@ from pancli.methods.statistics import (
     regress_nonnegative,
 )
 from pancli.resampling import low_pass
+from pancli.scene import TiledScene
 from tests.methods.pairs import make_case, reduce_by_mtf, scene_of, whole_image
 
 
@@ -90,6 +91,16 @@ def test_sampled_blocks_without_a_valid_pixel_are_replaced_by_their_neighbours(w
     else:
         scene = replace(case, ms=case.ms + holes[::4, ::4]).scene()
     assert sum(int(image.valid.sum()) for image in scene.tiles(0, Sample(3, 16))) == 16 * 16
+
+
+def test_sampled_blocks_are_looked_for_once(monkeypatch):
+    case = make_case(2, shape=(128, 128))
+    holes = np.full((128, 128), np.nan, np.float32)
+    holes[:64] = 0
+    scene = replace(case, pan=case.pan + holes).scene()
+    first = [image.tile.core for image in scene.tiles(0, Sample(3, 16))]
+    monkeypatch.setattr(TiledScene, "_has_valid", lambda *_: pytest.fail("looked for again"))
+    assert [image.tile.core for image in scene.tiles(0, Sample(3, 16))] == first
 
 
 def test_samplers_share_one_pass():
