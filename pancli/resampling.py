@@ -31,6 +31,7 @@ VALID_WEIGHT = 0.99
 _BAND = 64  # pan pixels that one product makes or takes: more have more zeros, fewer need more calls
 _SMALL = 192  # pan pixels: the side up to which leaving out zeros takes longer than multiplying them
 _KEPT = 64  # weights along an axis, without their zeros, that are kept: some 50 kB each
+_KEPT_WHOLE = 16  # the same with them, on a GPU: some MB each
 
 _TRUNCATION = 4.0  # standard deviations of the Gaussian kept on each side: 6e-5 of its mass is dropped
 # Pan pixels: the narrowest Gaussian. Truncated, it still reaches the pixels on both sides of a centre between
@@ -151,13 +152,22 @@ def _weighed(rows: _Weights, image: Tensor, cols: _Weights, pan_shape: tuple[int
 
     The zeros are left out, and the rest is kept for the next tile or band, where it is often the same. A GPU
     multiplies faster than it starts, gradients would cost what is saved, and a small image saves nothing:
-    there, all are taken.
+    there, all are taken. A GPU would wait for them longer than it multiplies: for it they are kept.
     """
     if image.device.type != "cpu" or image.requires_grad or max(pan_shape) <= _SMALL:
-        down, across = (weights.make(*weights.of).to(image.device, image.dtype) for weights in (rows, cols))
+        # What was made in inference mode must not be kept for a product that has a gradient.
+        kept = image.device.type != "cpu" and not image.requires_grad
+        make = _whole if kept else _whole.__wrapped__
+        down, across = (make(weights, image.device, image.dtype) for weights in (rows, cols))
         return down @ image @ across.T
     tall = torch.cat([part @ image[..., used, :] for part, used in _parts(rows, image.dtype)], -2)
     return torch.cat([tall[..., used] @ part.T for part, used in _parts(cols, image.dtype)], -1)
+
+
+@lru_cache(maxsize=_KEPT_WHOLE)
+def _whole(weights: _Weights, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A matrix where it is needed."""
+    return weights.make(*weights.of).to(device, dtype)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pancli import resampling
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import (
     CUBIC_TAPS,
@@ -165,6 +166,26 @@ def test_a_blur_leaves_of_a_wave_what_a_gaussian_over_pixels_leaves(sigmas):
     inner = slice(10, -10)
     got = blur(image, sigmas)[:, inner, inner]
     torch.testing.assert_close(got, left * image[:, inner, inner], rtol=0, atol=2e-3)
+
+
+def test_away_from_the_cpu_weights_are_made_once(monkeypatch):
+    """But not those of a product that has a gradient, which what was made in inference mode cannot have."""
+    made = []
+
+    def counted(*asked):
+        made.append(asked)
+        return degradation_matrix(*asked)
+
+    monkeypatch.setattr(resampling, "degradation_matrix", counted)
+    placement = Placement(AxisMap(0.25, 0.0, 8), AxisMap(0.25, 0.0, 9))
+    image = torch.zeros(32, 36, device="meta")
+    asked = placement, Window(0, 0, 32, 36), Window(0, 0, 8, 9)
+    for _ in range(3):
+        with torch.inference_mode():
+            assert degrade(image, *asked, 0.25).shape == (8, 9)
+    assert len(made) == 2
+    degrade(image.requires_grad_(), *asked, 0.25)
+    assert len(made) == 4
 
 
 def test_degrading_puts_nothing_where_no_pan_pixel_is_in_reach():
