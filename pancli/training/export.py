@@ -18,7 +18,7 @@ from pancli.networks.weights import NOT_STATED, Card, save_weights
 from pancli.training.notes import Board, Row
 from pancli.training.recipe import Recipe, Schedule
 from pancli.training.run import Run
-from pancli.training.sampling import RATIO_SLACK
+from pancli.training.sampling import CARD_SLACK
 from pancli.training.teachers import Teacher
 from pancli.training.validation import Figures, measure, measure_teacher, score
 
@@ -156,7 +156,7 @@ def _ratios(run: Run) -> tuple[float, float]:
         referenced = source.kind == "referenced"
         ratios += [image.ratio for image in images] if referenced else recipe.degradation.ratios
     low, high = min(ratios), max(*ratios, recipe.largest_ratio)
-    return round(low - RATIO_SLACK, 3), round(high + RATIO_SLACK, 3)
+    return round(low - CARD_SLACK, 3), round(high + CARD_SLACK, 3)
 
 
 def _groups(bands: int, traits: Traits) -> str:

@@ -24,10 +24,10 @@ from pancli.training.recipe import Distillation, Loss, Mutual
 from pancli.training.recipe import Teacher as TeacherPlan
 from pancli.training.teachers import Taught, Teacher
 
-Terms = dict[str, Tensor]
+LossTerms = dict[str, Tensor]
 """The weighted terms of a loss, by name; the loss is their sum."""
 
-Objective = Callable[[Batch, float], Terms]
+Objective = Callable[[Batch, float], LossTerms]
 """What is made small of a batch, given how much of the stage is done, 0 to 1."""
 
 
@@ -62,7 +62,7 @@ class Supervised:
             fused = torch.stack([_consistent(*part, self.back_projections) for part in parts])
         return fused, outcome.features
 
-    def __call__(self, batch: Batch, at: float) -> Terms:
+    def __call__(self, batch: Batch, at: float) -> LossTerms:
         """See :data:`Objective`."""
         return supervised_terms(self.loss, self.run(batch)[0], batch)
 
@@ -84,7 +84,7 @@ class Teaching:
     plan: TeacherPlan
     precision: str
 
-    def __call__(self, batch: Batch, at: float) -> Terms:
+    def __call__(self, batch: Batch, at: float) -> LossTerms:
         """See :data:`Objective`."""
         with _autocast(batch, self.precision):
             taught = self.teacher(batch)
@@ -114,7 +114,7 @@ class Distilled:
     distillation: Distillation
     adapters: nn.ModuleList | None
 
-    def __call__(self, batch: Batch, at: float) -> Terms:
+    def __call__(self, batch: Batch, at: float) -> LossTerms:
         """See :data:`Objective`."""
         fused, features = self.supervised.run(batch)
         terms = supervised_terms(self.supervised.loss, fused, batch)
@@ -154,7 +154,7 @@ class Mutually:
     spatial: Supervised
     plan: Mutual
 
-    def __call__(self, batch: Batch, at: float) -> Terms:
+    def __call__(self, batch: Batch, at: float) -> LossTerms:
         """See :data:`Objective`."""
         spectral, spatial = self.spectral.run(batch)[0], self.spatial.run(batch)[0]
         terms = _named("spectral", supervised_terms(self.spectral.loss, spectral, batch))
@@ -178,7 +178,7 @@ class Mutually:
         return terms
 
 
-def _named(network: str, terms: Terms) -> Terms:
+def _named(network: str, terms: LossTerms) -> LossTerms:
     return {f"{network} {name}": term for name, term in terms.items()}
 
 

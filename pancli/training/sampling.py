@@ -29,7 +29,7 @@ from pancli.training.sources import load_images
 
 _STREAMS = 2  # of random numbers
 
-RATIO_SLACK = 0.1
+CARD_SLACK = 0.1
 """Of a ratio: beyond those trained on, this far is still taken."""
 
 
@@ -145,7 +145,7 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
             raise RecipeError(f"{recipe.network} and {recipe.mutual.peer} do not take the same inputs")
     ratios = {*recipe.degradation.ratios, *recipe.validation.ratios, recipe.largest_ratio} - {0}
     if odd := [
-        ratio for ratio in ratios if traits.ratio is not None and abs(ratio - traits.ratio) > RATIO_SLACK
+        ratio for ratio in ratios if traits.ratio is not None and abs(ratio - traits.ratio) > CARD_SLACK
     ]:
         raise RecipeError(
             f"{recipe.network} takes ratio {traits.ratio} alone, but the recipe has {min(odd):g}; set "
@@ -171,7 +171,7 @@ def _check_image(image: Image, source: Source, recipe: Recipe, traits: Traits) -
             f"{image.name}: a region would have fewer than {LEAST_MS} ms pixels a side; raise "
             "schedule.region, lower degradation.ratios, or leave the image out"
         )
-    if referenced and traits.ratio is not None and abs(image.ratio - traits.ratio) > RATIO_SLACK:
+    if referenced and traits.ratio is not None and abs(image.ratio - traits.ratio) > CARD_SLACK:
         raise RecipeError(
             f"{image.name} has ratio {image.ratio:.4g}, but the network takes {traits.ratio} alone"
         )
