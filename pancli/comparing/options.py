@@ -105,13 +105,13 @@ class CompareOptions:
             raise UsageError("--ratio goes with --reduced")
         if self.reduced and self.reference is not None:
             raise UsageError("--reduced makes its own reference; leave out --reduced or --reference")
+        for entrant in self.entrants():
+            self.sharpening(entrant, self.pair)
         if self.reduced and self.coregister not in ("none", "pan"):
             raise UsageError(
                 "with --reduced MS is the reference and must lie still; use --coregister pan, or compare at "
                 "full resolution"
             )
-        for entrant in self.entrants():
-            self.sharpening(entrant, self.pair)
         find_device(self.device)
         self.degrading()
         self.measuring(self.pair, None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Literal
 
@@ -98,6 +100,7 @@ class SharpenOptions:
             raise UsageError(f"--quicklook {self.quicklook}: it is written as PNG; name it so (.png)")
         if self.aoi is not None and self.bbox is not None:
             raise UsageError("--aoi and --bbox both name an area; give one")
+        _check_coregister(self.coregister)
         self._check_nodata()
 
     def _check_nodata(self) -> None:
@@ -117,3 +120,15 @@ class SharpenOptions:
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UsageError(f"{option} {value}: must be one of {', '.join(allowed)}")
+
+
+def _check_coregister(asked: object) -> None:
+    """Refuse what is neither a word that is known nor a shift: it would be taken for no shift at all."""
+    if asked not in ("none", "auto", "pan") and not _is_shift(asked):
+        raise UsageError(f"--coregister {asked}: must be none, auto, pan, or PAN pixels down and right")
+
+
+def _is_shift(asked: object) -> bool:
+    if not isinstance(asked, tuple) or len(asked) != 2:
+        return False
+    return all(isinstance(number, Real) and math.isfinite(number) for number in asked)

@@ -44,6 +44,8 @@ def test_an_unknown_name_is_answered_with_the_known(names):
         ({"ratio": 4.0}, "--ratio goes with --reduced"),
         ({"reduced": True, "reference": "truth.tif"}, "leave out --reduced or --reference"),
         ({"reduced": True, "coregister": "auto"}, "use --coregister pan"),
+        ({"coregister": "atuo"}, "--coregister atuo: must be none, auto, pan"),
+        ({"reduced": True, "coregister": "atuo"}, "--coregister atuo: must be none, auto, pan"),
         ({"reduced": True, "ratio": 1.0}, "--ratio 1"),
         ({"sensor": "sputnik"}, "sputnik"),
         ({"device": "tpu"}, "--device tpu"),

@@ -255,6 +255,11 @@ def test_little_memory_makes_the_same_image(scene, tmp_path, method, little):
         ({"pair": PairOptions(nodata=-1.0)}, UsageError, "does not fit"),
         ({"pair": PairOptions(nodata=float("nan"))}, UsageError, "does not fit"),
         ({"method": "gdal", "coregister": (1.0, 0.0)}, UsageError, "--coregister"),
+        ({"coregister": "Auto"}, UsageError, "--coregister Auto: must be none, auto, pan"),
+        ({"coregister": [1.0, 0.0]}, UsageError, "--coregister .1.0, 0.0.: must be"),
+        ({"coregister": (1.0,)}, UsageError, "--coregister .1.0,.: must be"),
+        ({"coregister": ("1", "0")}, UsageError, "--coregister .*: must be"),
+        ({"coregister": (float("nan"), 0.0)}, UsageError, "--coregister .nan, 0.0.: must be"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(scene, tmp_path, changes, error, says):
