@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,13 @@ def find_device(name: str) -> torch.device:
 def device_count() -> int:
     """CUDA devices of this machine."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use: taskset, or a cluster's scheduler, may have kept some from it."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def reuse_memory() -> bool:

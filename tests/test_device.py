@@ -1,5 +1,6 @@
 """Where to compute, and with which memory."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from pancli.device import CPU, find_device
+from pancli.device import CPU, cpu_count, find_device
 from pancli.errors import UsageError
 from pancli.methods import network
 from pancli.networks.weights import shipped
@@ -64,6 +65,17 @@ def test_devices_are_found_by_name():
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(UsageError, match="must be auto, cpu, cuda or cuda:N"):
         find_device("gpu")
+
+
+def test_cpus_that_the_process_may_not_use_are_not_counted(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5, 6}, raising=False)
+    assert cpu_count() == SharpenOptions().cpu_threads == 3
+    assert SharpenOptions(threads=5).cpu_threads == 5
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cpu_count() == SharpenOptions().cpu_threads == 8
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_count() == 1
 
 
 def test_what_runs_on_a_gpu_needs_no_gdal():

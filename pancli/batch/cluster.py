@@ -24,7 +24,7 @@ from pancli import __version__
 from pancli.batch.entries import Entry
 from pancli.batch.pool import Task, run_pool
 from pancli.batch.scene import SceneResult, make_scene
-from pancli.device import find_device
+from pancli.device import cpu_count, find_device
 from pancli.errors import ClusterError, UsageError
 from pancli.raster.commit import remove_leftovers
 from pancli.sharpening import SharpenOptions
@@ -88,7 +88,7 @@ def run_cluster(
     if not entries:
         return
     threads = options.threads or 1
-    with _connection(address, threads * (jobs or max(1, (os.cpu_count() or 1) // threads))):
+    with _connection(address, threads * (jobs or max(1, cpu_count() // threads))):
         gpu = options.device == "cuda" or (options.device == "auto" and _room(cpus=threads, gpus=1) > 0)
         asked = replace(options, threads=threads, device="cuda" if gpu else "cpu")
         count = min(jobs or max(1, _room(cpus=threads, gpus=int(gpu))), len(entries))

@@ -24,6 +24,7 @@ from pancli.comparing.options import BASELINE, CompareOptions
 from pancli.comparing.pictures import heat, heat_bar, round_up, stretch
 from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult
 from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views, shrink
+from pancli.device import cpu_count
 from pancli.errors import OutputError
 from pancli.evaluation.figures import exact
 from pancli.pictures import false_colour, limits, true_colour
@@ -164,7 +165,7 @@ def _made(report: CompareReport) -> str:
     computed = f" on {', '.join(sorted(map(str, devices)))}" if devices else ""
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, pancli {__version__}, torch {version('torch')}{computed}, "
-        f"{os.cpu_count()} CPU cores"
+        f"{cpu_count()} CPU cores"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -12,6 +11,7 @@ from typing import Literal
 
 from pancli.adaptation import AdaptTerms
 from pancli.adaptation.objectives import LOSSES
+from pancli.device import cpu_count
 from pancli.encoding import fits
 from pancli.errors import UsageError
 from pancli.networks.protocol import MOST_ROUNDS
@@ -114,7 +114,7 @@ class SharpenOptions:
     @property
     def cpu_threads(self) -> int:
         """Threads to compute with."""
-        return self.threads or os.cpu_count() or 1
+        return self.threads or cpu_count()
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

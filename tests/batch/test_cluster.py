@@ -46,6 +46,20 @@ def test_a_cluster_makes_the_files_that_one_process_makes(tmp_path, monkeypatch,
     assert ray.is_initialized()  # the connection was there before
 
 
+@pytest.mark.parametrize(("threads", "cpus"), [(None, 5), (2, 4), (7, 7)])
+def test_a_cluster_started_here_has_the_cpus_that_this_process_may_use(tmp_path, monkeypatch, threads, cpus):
+    def connection(address, cpus):
+        raise ClusterError(f"{cpus} CPUs")
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(5)), raising=False)
+    monkeypatch.setattr(cluster, "_connection", connection)
+    entries, options = [Entry("pan.tif", ("ms.tif",), "out.tif")], replace(GSA, threads=threads)
+    asked = {"keep_going": True, "resume": False}
+    with pytest.raises(ClusterError, match=f"^{cpus} CPUs"):
+        list(cluster.run_cluster(entries, options, address=None, jobs=None, **asked))
+
+
 @pytest.mark.slow
 def test_a_worker_killed_once_costs_nothing_and_one_killed_always_its_scene_alone(tmp_path, ray):
     entries = make_entries(tmp_path, 2, size=(512, 512))
