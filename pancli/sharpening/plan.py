@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pancli.device import find_device
 from pancli.errors import MethodError, PairError, UsageError
 from pancli.methods.alignment import scene_shift
@@ -88,7 +90,6 @@ class Plan:
         """The plan as ``--dry-run`` prints it."""
         grid, spec = self.spec.grid, self.spec
         info = self.scene.info
-        itemsize = 8 if spec.dtype == "float64" else int("".join(filter(str.isdigit, spec.dtype))) // 8
         return {
             "output": str(spec.path),
             "method": self.method.name,
@@ -109,8 +110,10 @@ class Plan:
                 "size": self.tile_size,
                 "margin": self.scene.margin(self.method.radius(info)),
             },
-            "memory_mb": math.ceil(_tile_bytes(self.scene, self.method, self.tile_size) / _MEGABYTE),
-            "output_bytes_uncompressed": grid.shape[0] * grid.shape[1] * len(spec.bands) * itemsize,
+            "memory_mb": _memory_mb(self.scene, self.method, self.tile_size),
+            "output_bytes_uncompressed": math.prod(grid.shape)
+            * len(spec.bands)
+            * np.dtype(spec.dtype).itemsize,
             "shift": self.shift.as_dict(),
             "pan_shift": list(self.scene.pan_shift),
             "warnings": list(self.warnings),
@@ -287,13 +290,17 @@ def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:
     return 4 * side * side * scene.info.bands * beside + method.contract.working_bytes(side, scene.info.bands)
 
 
+def _memory_mb(scene: TiledScene, method: Method, size: int) -> int:
+    """The least ``--max-memory`` that tiles of that side take, GDAL's cache with them."""
+    return math.ceil((_tile_bytes(scene, method, size) + GDAL_CACHE_BYTES) / _MEGABYTE)
+
+
 def _choose_tile(scene: TiledScene, method: Method, max_memory: int) -> int:
-    budget = max_memory * _MEGABYTE - GDAL_CACHE_BYTES
     sizes = list(_sizes(scene.device.type, scene.margin(method.radius(scene.info))))
     for size in sizes:
-        if _tile_bytes(scene, method, size) <= budget:
+        if _memory_mb(scene, method, size) <= max_memory:
             return size
-    need = math.ceil((_tile_bytes(scene, method, sizes[-1]) + GDAL_CACHE_BYTES) / _MEGABYTE)
+    need = _memory_mb(scene, method, sizes[-1])
     raise UsageError(f"--max-memory {max_memory}: {method.name} needs at least {need} MB for this pair")
 
 

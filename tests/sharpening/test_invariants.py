@@ -192,6 +192,23 @@ def test_memory_decides_the_tile(scene, tmp_path):
         tile(65)
 
 
+@pytest.mark.parametrize(("method", "asked"), [("gsa", {}), ("mtf-glp", {"tile": 64}), ("bandset", {})])
+@pytest.mark.parametrize("given", [1024, 200])
+def test_the_memory_a_plan_asks_for_is_what_it_needs(scene, tmp_path, method, asked, given):
+    def told(megabytes):
+        options = SharpenOptions(method=method, max_memory=megabytes, device="cpu", **asked)
+        with plan_sharpening(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+            return plan.as_dict()
+
+    plan = told(given)
+    assert told(plan["memory_mb"]) == plan
+    if asked:
+        with pytest.raises(UsageError, match=f"needs at least {plan['memory_mb']} MB"):
+            told(plan["memory_mb"] - 1)
+    else:
+        assert told(plan["memory_mb"] - 1)["tiles"]["size"] < plan["tiles"]["size"]
+
+
 @pytest.mark.parametrize(
     ("method", "rounds", "side"), [("gsa", 3, 512), ("bandset", 3, 1024), ("gsa", 5, 1024)]
 )
