@@ -88,6 +88,19 @@ class Window:
             for col in range(self.col, self.col_stop, width):
                 yield Window(row, col, height, width).intersect(self)
 
+    def blocks_under(self, other: Window, side: int) -> Iterator[Window]:
+        """Those of ``blocks(side)`` that another window lies on; the rest are not gone through.
+
+        >>> list(Window(0, 0, 900, 900).blocks_under(Window(850, 380, 90, 30), 400))
+        [Window(row=800, col=0, height=100, width=400), Window(row=800, col=400, height=100, width=400)]
+        """
+        met = other.intersect(self)
+        if met.size:
+            row = met.row - (met.row - self.row) % side
+            col = met.col - (met.col - self.col) % side
+            for block in Window.from_bounds(row, met.row_stop, col, met.col_stop).blocks(side):
+                yield Window(block.row, block.col, side, side).intersect(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:

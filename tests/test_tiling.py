@@ -39,6 +39,13 @@ def test_inner_cuts_the_core_out_of_the_window():
     assert window[tile.inner][0, 0] == 44
 
 
+@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(-30, 50), st.integers(0, 40), st.integers(1, 12))
+def test_blocks_under_a_window_are_those_that_meet_it(row, col, start, length, side):
+    whole, other = Window(row, col, 23, 31), Window(start, start // 2, length, length // 2)
+    met = [block for block in whole.blocks(side) if block.intersect(other).size]
+    assert list(whole.blocks_under(other, side)) == met
+
+
 def test_a_tile_needs_a_size():
     with pytest.raises(ValueError, match="got 0 and 1"):
         plan_tiles(Window(0, 0, 4, 4), 0, 1, Window(0, 0, 4, 4))

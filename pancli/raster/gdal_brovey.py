@@ -43,10 +43,9 @@ class GdalBrovey:
         """
         target = Window(window.row - self._row, window.col - self._col, *window.shape)
         out = np.zeros((self._dataset.count, *window.shape), np.float32)
-        for block in Window(0, 0, *self._dataset.shape).blocks(_BLOCK):
+        for block in Window(0, 0, *self._dataset.shape).blocks_under(target, _BLOCK):
             part = block.intersect(target)
-            if part.size:
-                out[:, *part.slices_in(target)] = self._block(block)[:, *part.slices_in(block)]
+            out[:, *part.slices_in(target)] = self._block(block)[:, *part.slices_in(block)]
         return out
 
     def _read_block(self, block: Window) -> npt.NDArray[np.float32]:
