@@ -138,7 +138,7 @@ class BackProjected:
 
     def radius(self, info: PairInfo) -> int:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self.method.radius(info) + self.rounds * radius_per_round(info.placement, lowest_gain(info))
+        return self.method.radius(info) + radius_of_rounds(self.rounds, info)
 
     def fit(self, scene: Scene) -> BackProjectedState:
         """What the method fits, and the MTF gains of :func:`pancli.methods.mtf.pair_gains`."""
@@ -184,6 +184,11 @@ class BackProjected:
         if isinstance(self.method, NetworkMethod):
             return self.method.fuse_with_trust(image, state.method)
         return self.method.fuse(image, state.method), None
+
+
+def radius_of_rounds(rounds: int, info: PairInfo) -> int:
+    """How far, in pan pixels, rounds of back-projection look at most, whatever MTF is found in the scene."""
+    return rounds * radius_per_round(info.placement, lowest_gain(info))
 
 
 def with_rounds(method: Method, rounds: int | None) -> Method:

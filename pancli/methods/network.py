@@ -30,7 +30,7 @@ from pancli.methods.statistics import (
 )
 from pancli.methods.units import Units, scene_groups
 from pancli.methods.views import aligned_window, blend_weights, blended_windows, block_ms, cut, see_pan
-from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics
+from pancli.networks.protocol import Context, Inputs, Network, Outcome, Physics, Traits
 from pancli.networks.weights import Card, load_with_hash
 from pancli.resampling import low_pass_radius
 from pancli.tiling import Tile, Window
@@ -75,6 +75,31 @@ def scene_units(scene: Scene) -> Units:
     return Units.of(moments)
 
 
+def network_contract(traits: Traits, card: Card) -> Contract:
+    """What a network takes as a method, which is known without its weights."""
+    contract = Contract(
+        summary=f"{traits.summary}, trained on open and simulated scenes",
+        source=card.paper,
+        bands=card.bands,
+        ratios=card.ratios,
+        workspace_fixed=traits.workspace,
+        back_projections=card.back_projections,
+    )
+    if traits.any_bands:
+        # Features grow with the bands, and rounds of back-projection ask for large tiles.
+        per_band = replace(contract, workspace=traits.workspace, workspace_fixed=0)
+        return replace(per_band, bands=None, piece_halo=traits.radius)
+    return contract
+
+
+def network_reach(traits: Traits, halo: int, info: PairInfo) -> int:
+    """Pan pixels around what is wanted, for a network of those traits that looks ``halo`` far."""
+    if not traits.physics:
+        return traits.reach(halo)
+    low = low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
+    return traits.reach(halo) + low + alignment_radius(info)
+
+
 @dataclass(frozen=True)
 class NetworkMethod:
     """A network with its weights, as a Method.
@@ -112,32 +137,11 @@ class NetworkMethod:
     @cached_property
     def contract(self) -> Contract:
         """From the card."""
-        traits = self.network.TRAITS
-        contract = Contract(
-            summary=f"{traits.summary}, trained on open and simulated scenes",
-            source=self.card.paper,
-            bands=self.card.bands,
-            ratios=self.card.ratios,
-            workspace_fixed=traits.workspace,
-            back_projections=self.card.back_projections,
-        )
-        if traits.any_bands:
-            # Features grow with the bands, and rounds of back-projection ask for large tiles.
-            per_band = replace(contract, workspace=traits.workspace, workspace_fixed=0)
-            return replace(per_band, bands=None, piece_halo=traits.radius)
-        return contract
+        return network_contract(self.network.TRAITS, self.card)
 
     def radius(self, info: PairInfo) -> int:
         """See :class:`pancli.methods.protocol.Method`."""
-        return self._reach(self.network.TRAITS.halo, info)
-
-    def _reach(self, halo: int, info: PairInfo) -> int:
-        """Pan pixels around what is wanted, for a network that looks ``halo`` far."""
-        traits = self.network.TRAITS
-        if not traits.physics:
-            return traits.reach(halo)
-        low = low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
-        return traits.reach(halo) + low + alignment_radius(info)
+        return network_reach(self.network.TRAITS, self.network.TRAITS.halo, info)
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
@@ -191,7 +195,7 @@ class NetworkMethod:
         """The values of one stage per group of bands, of valid core pixels."""
         halo = self.network.TRAITS.stages[stage]
         gathered: list[Gathered] = [Gathered() for _ in state.groups]
-        margin = self._reach(halo, scene.info)
+        margin = network_reach(self.network.TRAITS, halo, scene.info)
         for image in scene.tiles(margin, FEATURES):
             window = aligned_window(image.tile, halo, self.network.TRAITS.align)
             weight = torch.zeros(window.shape, device=image.valid.device)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
-from pancli.methods.back_projection import with_rounds
-from pancli.methods.network import NetworkMethod
+from pancli.methods.back_projection import radius_of_rounds
+from pancli.methods.network import NetworkMethod, network_contract, network_reach
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
 from pancli.methods.registry import METHODS
-from pancli.networks.weights import SUFFIX, find_weights, read_card, shipped
+from pancli.networks.registry import find_network
+from pancli.networks.weights import SUFFIX, Card, find_weights, read_card, shipped
 from pancli.placement import AxisMap, Placement
 from pancli.raster.gdal_brovey import GdalBrovey, open_gdal_brovey
 from pancli.raster.pair import Pair
@@ -150,19 +150,27 @@ def _check_gdal(options: SharpenOptions) -> None:
 
 
 def describe_methods() -> list[dict[str, Any]]:
-    """What ``pancli methods`` lists: one row per method; the radius, with own rounds, is that of ratio 4."""
-    rows = [_row(NetworkMethod.load(path, CPU, "auto"), "network") for path in shipped().values()]
-    rows += [_row(method, "classical") for method in METHODS.values()]
+    """What ``pancli methods`` lists: one row per method; the radius, with own rounds, is that of ratio 4.
+
+    Of networks the cards are read, not the weights.
+    """
+    rows = [_network_row(read_card(path)) for path in shipped().values()]
+    rows += [_row(name, "classical", method.contract, method.radius) for name, method in METHODS.items()]
     gdal = {"name": GDAL, "kind": "peer", **_contract_row(_GDAL_CONTRACT, bands=None), "radius": 0}
     return [*rows, gdal]
 
 
-def _row(method: Method, kind: str) -> dict[str, Any]:
+def _network_row(card: Card) -> dict[str, Any]:
+    traits = find_network(card.network).TRAITS
+    radius = partial(network_reach, traits, traits.halo)
+    return _row(card.name, "network", network_contract(traits, card), radius)
+
+
+def _row(name: str, kind: str, contract: Contract, radius: Callable[[PairInfo], int]) -> dict[str, Any]:
     axis = AxisMap(0.25, 0.0, 64)
-    bands = method.contract.bands
-    info = PairInfo(bands or 4, Placement(axis, axis))
-    row = {"name": method.name, "kind": kind, **_contract_row(method.contract, bands)}
-    return row | {"radius": with_rounds(method, None).radius(info)}
+    info = PairInfo(contract.bands or 4, Placement(axis, axis))
+    row = {"name": name, "kind": kind, **_contract_row(contract, contract.bands)}
+    return row | {"radius": radius(info) + radius_of_rounds(contract.back_projections, info)}
 
 
 def _contract_row(contract: Contract, bands: int | None) -> dict[str, Any]:
