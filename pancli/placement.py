@@ -77,13 +77,31 @@ class AxisMap:
         lo = min(max(math.ceil(edges[0]), 0), self.size)
         return lo, min(max(math.ceil(edges[1]), lo), self.size)
 
+    def pan_span(self, start: int, stop: int, margin: int) -> tuple[int, int]:
+        """Pan indices ``[lo, hi)`` around the centres of ms pixels ``[start, stop)``; may be outside.
+
+        They reach ``margin`` further on each side.
+        """
+        ends = self.to_pan(start), self.to_pan(stop - 1)
+        return math.floor(min(ends)) - margin, math.ceil(max(ends)) + margin + 1
+
+    def pan_on(self, start: int, stop: int) -> tuple[int, int]:
+        """Pan indices ``[lo, hi)`` whose centres fall on ms pixels ``[start, stop)``; may be outside."""
+        edges = sorted((self.to_pan(start - 0.5), self.to_pan(stop - 0.5)))
+        slack = _EDGE * self.ratio
+        return math.ceil(edges[0] - slack), math.floor(edges[1] + slack) + 1
+
     def pan_inside(self, pan_size: int) -> tuple[int, int]:
         """Pan indices ``[lo, hi)`` whose centres fall inside the ms image."""
-        edges = sorted((self.to_pan(-0.5), self.to_pan(self.size - 0.5)))
-        slack = _EDGE * self.ratio
-        lo = max(math.ceil(edges[0] - slack), 0)
-        hi = min(math.floor(edges[1] + slack) + 1, pan_size)
-        return lo, max(hi, lo)
+        first, last = self.pan_on(0, self.size)
+        lo = max(first, 0)
+        return lo, max(min(last, pan_size), lo)
+
+    def footprints(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The pan indices ``[first, last)`` that each ms pixel touches; may be outside."""
+        edges = (np.arange(self.size + 1) - self.offset) / self.scale
+        low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
+        return np.floor(low + _EDGE).astype(np.int64), np.ceil(high - _EDGE).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +140,18 @@ class Placement:
         return Window.from_bounds(
             *self.rows.ms_inside(pan.row, pan.row_stop), *self.cols.ms_inside(pan.col, pan.col_stop)
         )
+
+    def pan_on(self, ms: Window) -> Window:
+        """The pan pixels whose centres fall on the ms window, beyond the image too."""
+        rows, cols = (axis.pan_on(*span) for axis, span in zip(self.axes, ms.spans, strict=True))
+        return Window.from_bounds(*rows, *cols)
+
+    def footprint(self) -> Window:
+        """The pan pixels, beyond the image too, that the ms image touches."""
+        rows, cols = (
+            (int(first.min()), int(last.max())) for first, last in map(AxisMap.footprints, self.axes)
+        )
+        return Window.from_bounds(*rows, *cols)
 
     def pan_inside(self, pan_shape: tuple[int, int]) -> Window:
         """The pan pixels whose centres fall inside the ms image (may be empty)."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pancli.methods.moments import Moments
 from pancli.methods.statistics import coarsest_ratio
-from pancli.placement import AxisMap, Placement
+from pancli.placement import Placement
 from pancli.resampling import mtf_radius, reduce_masked
 from pancli.scene import TiledScene
 from pancli.tiling import Window
@@ -254,19 +254,13 @@ def _plan(scene: TiledScene) -> list[Window]:
     return [Window(row, col, *sides) for row in rows for col in cols]
 
 
-def _pan_span(axis: AxisMap, start: int, stop: int, margin: int) -> tuple[int, int]:
-    """Pan pixels under ms pixels ``[start, stop)`` and ``margin`` more; not clipped to the image."""
-    ends = axis.to_pan(start), axis.to_pan(stop - 1)
-    return math.floor(min(ends)) - margin, math.ceil(max(ends)) + margin + 1
-
-
 def _read(scene: TiledScene, ms_window: Window) -> _Patch:
     """One window with all the pan that any shift within reach can ask for."""
     placement = scene.info.placement
     ratio = coarsest_ratio(placement)
     margin = mtf_radius(ratio, scene.info.mean_gain) + math.ceil((REACH + 2) * ratio)
     rows, cols = (
-        _pan_span(axis, *span, margin) for axis, span in zip(placement.axes, ms_window.spans, strict=True)
+        axis.pan_span(*span, margin) for axis, span in zip(placement.axes, ms_window.spans, strict=True)
     )
     pan_window = Window.from_bounds(*rows, *cols)
     inside = pan_window.intersect(scene.bounds)

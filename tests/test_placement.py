@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,44 @@ def test_pan_inside_is_where_the_nearest_ms_pixel_exists(axis, pan_size):
     nearest = axis.nearest(0, pan_size)
     inside = [i for i in range(pan_size) if 0 <= nearest[i] < axis.size]
     assert list(range(low, high)) == inside
+
+
+@given(axes, st.integers(0, 50), st.integers(1, 10), st.integers(0, 5))
+def test_pan_span_holds_what_reduction_needs_and_no_more(axis, start, length, margin):
+    low, high = axis.pan_span(start, start + length, margin)
+    ends = sorted((axis.to_pan(start), axis.to_pan(start + length - 1)))
+    assert 0 <= ends[0] - margin - low < 1
+    assert 0 <= high - 1 - (ends[1] + margin) < 1
+
+
+@given(axes, st.integers(1, 60), st.integers(1, 60))
+def test_pan_pixels_lie_on_the_ms_pixel_that_is_nearest(axis, start, length):
+    start = start % axis.size
+    stop = min(start + length, axis.size)
+    low, high = axis.pan_on(start, stop)
+    around = range(low - 3, high + 3)
+    centres = axis.scale * (np.array(around) + 0.5) + axis.offset
+    on = (centres > start - 1e-6) & (centres < stop + 1e-6)
+    assert [index for index, is_on in zip(around, on, strict=True) if is_on] == list(range(low, high))
+
+
+@given(axes)
+def test_footprints_hold_what_ms_pixels_touch_and_no_more(axis):
+    first, last = axis.footprints()
+    edges = np.sort([axis.to_pan(np.arange(axis.size) + half) + 0.5 for half in (-0.5, 0.5)], axis=0)
+    assert ((first <= edges[0] + 1e-5) & (edges[0] < first + 1)).all()
+    assert ((last - 1 <= edges[1]) & (edges[1] - 1e-5 <= last)).all()
+    whole = Placement(axis, AxisMap(0.25, 0.0, 10)).footprint()
+    assert whole == Window.from_bounds(first.min(), last.max(), 0, 40)
+
+
+def test_edges_shared_up_to_rounding_add_no_pan_pixel():
+    for off in (-1e-9, 0.0, 1e-9):
+        first, last = AxisMap(0.25, off, 3).footprints()
+        assert (first.tolist(), last.tolist()) == ([0, 4, 8], [4, 8, 12])
+        axis = AxisMap(-0.25, 3.125 + off, 3)  # edges of ms lie on centres of pan, and both belong to it
+        assert axis.pan_on(1, 2) == (4, 9)
+        assert Placement(axis, axis).pan_on(Window(1, 1, 1, 1)) == Window(4, 4, 5, 5)
 
 
 @pytest.mark.parametrize("off", [-1e-9, 0.0, 1e-9])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,12 +73,8 @@ def ms_windows(scene: TiledScene) -> list[Window]:
 
 
 def pan_window(placement: Placement, ms: Window) -> Window:
-    """The pan pixels that a window of the ms grid covers, partly covered ones left out."""
-    spans = []
-    for axis, (start, stop) in zip(placement.axes, ms.spans, strict=True):
-        edges = sorted((axis.to_pan(start - 0.5), axis.to_pan(stop - 0.5)))
-        spans += [math.ceil(edges[0] - 1e-6), math.floor(edges[1] + 1e-6) + 1]
-    return Window.from_bounds(*spans)
+    """The pan pixels whose centres fall on a window of the ms grid."""
+    return placement.pan_on(ms)
 
 
 def reduced_samples(scene: TiledScene) -> Samples:

@@ -73,9 +73,8 @@ def _settle(ratio: float, cells: int, *, by_corners: bool) -> float:
 
 def reach(placement: Placement, target: Window, gain: float, bounds: Window) -> Window:
     """The fine pixels that the blur of the coarse pixels ``target`` looks at, as far as there are any."""
-    spans = []
-    for axis, (start, stop) in zip(placement.axes, target.spans, strict=True):
-        ends = sorted((axis.to_pan(start), axis.to_pan(stop - 1)))
-        radius = mtf_radius(axis.ratio, gain)
-        spans += [math.floor(ends[0]) - radius, math.ceil(ends[1]) + radius + 1]
-    return Window.from_bounds(*spans).intersect(bounds)
+    rows, cols = (
+        axis.pan_span(*span, mtf_radius(axis.ratio, gain))
+        for axis, span in zip(placement.axes, target.spans, strict=True)
+    )
+    return Window.from_bounds(*rows, *cols).intersect(bounds)

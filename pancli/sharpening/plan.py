@@ -232,7 +232,7 @@ def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
     if options.extent != "intersection":
         window = pan.window
     if options.extent == "union":
-        window = _union(window, _footprint(placement))
+        window = _union(window, placement.footprint())
     if options.aoi is None and options.bbox is None:
         return Area(overlap), window
     area = polygon_area(options.aoi, pan) if options.aoi else box_area(options.bbox or (0, 0, 0, 0), pan)
@@ -242,15 +242,6 @@ def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
             f"the area asked for lies where PAN and MS do not overlap (MS is at {pair.ms_grid.describe()})"
         )
     return Area(inner, area.outline), (inner if options.extent == "intersection" else area.window)
-
-
-def _footprint(placement: Any) -> Window:
-    """The pan pixels, beyond the image too, that the ms image touches."""
-    spans = []
-    for axis in placement.axes:
-        edges = sorted((axis.to_pan(-0.5) + 0.5, axis.to_pan(axis.size - 0.5) + 0.5))
-        spans += [math.floor(edges[0] + 1e-6), math.ceil(edges[1] - 1e-6)]
-    return Window.from_bounds(*spans)
 
 
 def _union(a: Window, b: Window) -> Window:

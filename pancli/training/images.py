@@ -101,7 +101,7 @@ def cut_to_pan(image: Image) -> Image:
         return image
     spans, axes = [], []
     for axis, side in zip(image.placement.axes, image.pan.shape, strict=True):
-        first, last = footprints(axis)
+        first, last = axis.footprints()
         inside = np.flatnonzero((first >= 0) & (last <= side))
         if inside.size == 0:
             raise RecipeError(f"{image.name}: no ms pixel lies within pan; do the two overlap?")
@@ -111,18 +111,11 @@ def cut_to_pan(image: Image) -> Image:
     return replace(image, bands=bands, valid=valid, placement=Placement(*axes))
 
 
-def footprints(axis: AxisMap) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The pan indices ``[first, last)`` that each ms pixel along an axis touches; may be outside."""
-    edges = (np.arange(axis.size + 1) - axis.offset) / axis.scale
-    low, high = np.minimum(edges[:-1], edges[1:]), np.maximum(edges[:-1], edges[1:])
-    return np.floor(low + _EDGE).astype(np.int64), np.ceil(high - _EDGE).astype(np.int64)
-
-
 def pan_under(placement: Placement, window: Window) -> tuple[Window, Placement]:
     """The pan pixels that an ms window touches, and how the one lies on the other."""
     spans, axes = [], []
     for axis, (start, stop) in zip(placement.axes, window.spans, strict=True):
-        first, last = (edge[start:stop] for edge in footprints(axis))
+        first, last = (edge[start:stop] for edge in axis.footprints())
         low, high = int(first.min()), int(last.max())
         offset = axis.scale * low + axis.offset - start
         offset = 0.0 if math.isclose(offset, 0.0, abs_tol=_EDGE) else offset
@@ -135,7 +128,7 @@ def valid_under(placement: Placement, valid: BoolArray) -> BoolArray:
     """(h, w), where all pan pixels that an ms pixel touches are valid; beyond pan nothing counts."""
     spans = []
     for axis, side in zip(placement.axes, valid.shape, strict=True):
-        first, last = footprints(axis)
+        first, last = axis.footprints()
         spans.append((first.clip(0, side), last.clip(0, side)))
     return _none_in(~valid, *spans)
 
