@@ -1,4 +1,4 @@
-"""Whole small images in one call, for training."""
+"""Whole small images in one call, to be shown."""
 
 from __future__ import annotations
 
