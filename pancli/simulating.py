@@ -15,7 +15,8 @@ from torch import Tensor
 from pancli import __version__
 from pancli.device import find_device
 from pancli.errors import UsageError
-from pancli.raster.together import PlacedImage, check_folder, prepare_folder, write_together
+from pancli.raster.commit import check_folder, prepare_folder
+from pancli.raster.together import PlacedImage, write_together
 from pancli.sensors import find_sensor
 from pancli.simulation.instruments import Instrument, instrument_like, random_instrument
 from pancli.simulation.scenes import SimulatedPair, seeded_pair

@@ -21,9 +21,9 @@ from pancli.evaluation import evaluate
 from pancli.evaluation.images import meeting
 from pancli.evaluation.run import check_block
 from pancli.raster.aligned import open_aligned
+from pancli.raster.commit import prepare_folder
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import spare_inputs
-from pancli.raster.together import prepare_folder
 from pancli.sharpening import SharpenReport, sharpen
 
 Progress = Callable[[str, int, int], None]

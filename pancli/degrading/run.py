@@ -15,13 +15,13 @@ from pancli.degrading.options import MIN_TILE, DegradeOptions
 from pancli.degrading.product import FILES, describe_outputs
 from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
+from pancli.raster.commit import prepare_folder
 from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
 from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
 from pancli.raster.source import spare_inputs
 from pancli.raster.spec import OutputSpec
-from pancli.raster.together import prepare_folder
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
 

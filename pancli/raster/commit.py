@@ -57,6 +57,33 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Create a folder where there is none, and refuse early what could not be written into it.
+
+    Raises:
+        OutputError: The folder cannot be made, or a file of these names exists and is not to be replaced.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create folder {folder}: {error.strerror}; name another") from error
+    check_folder(folder, names, overwrite=overwrite)
+
+
+def check_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse early what could not be written into a folder, which need not exist yet.
+
+    Raises:
+        OutputError: It is a file, or a file of these names exists and is not to be replaced.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file, not a folder; name another")
+    for name in names:
+        check_output(folder / name, overwrite=overwrite)
+
+
 def _check_name(path: Path) -> None:
     """Refuse what the file system says no to when it is asked for the longest of the names a file gets."""
     if not path.name:

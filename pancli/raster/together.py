@@ -13,8 +13,6 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from pancli.errors import OutputError
-from pancli.raster.commit import check_output
 from pancli.raster.grid import Grid
 from pancli.raster.output import outputs_together
 from pancli.raster.spec import OutputBand, OutputSpec
@@ -58,33 +56,6 @@ def write_together(images: Sequence[PlacedImage], *, overwrite: bool = False) ->
         for image, output in zip(images, outputs, strict=True):
             whole = Window(0, 0, *image.values.shape[1:])
             output.write(whole, image.values, np.ones(whole.shape, np.bool_))
-
-
-def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-    """Create a folder where there is none, and refuse early what could not be written into it.
-
-    Raises:
-        OutputError: The folder cannot be made, or a file of these names exists and is not to be replaced.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create folder {folder}: {error.strerror}; name another") from error
-    check_folder(folder, names, overwrite=overwrite)
-
-
-def check_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse early what could not be written into a folder, which need not exist yet.
-
-    Raises:
-        OutputError: It is a file, or a file of these names exists and is not to be replaced.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: is a file, not a folder; name another")
-    for name in names:
-        check_output(folder / name, overwrite=overwrite)
 
 
 def _spec(image: PlacedImage, *, overwrite: bool) -> OutputSpec:
