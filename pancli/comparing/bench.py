@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pancli.raster.pair import PairOptions
+from pancli.raster.source import SourceName
 
 
 def every_band(path: Path, bands: int) -> str:
@@ -17,7 +18,7 @@ def every_band(path: Path, bands: int) -> str:
     >>> every_band(Path("gsa.tif"), 2)
     'gsa.tif,band=1,band=2'
     """
-    return str(path) + "".join(f",band={number}" for number in range(1, bands + 1))
+    return str(SourceName(str(path), tuple(range(1, bands + 1))))
 
 
 @dataclass(frozen=True)

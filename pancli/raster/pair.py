@@ -288,10 +288,10 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
         source = dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset  # a warp may add a mask
         alpha = alpha_band(source, name)
         if alpha is not None:
-            bands = "".join(f",band={i}" for i in source.indexes)
+            named = SourceName(name.path, tuple(source.indexes))
             found.append(
                 f"band {alpha} of {name.path} is tagged alpha and was taken for a mask; "
-                f"if it is an image band, name it: {name.path}{bands}"
+                f"if it is an image band, name it: {named}"
             )
     return found
 

@@ -79,6 +79,14 @@ class SourceName:
             return cls(text)
         return cls(match["path"], tuple(int(n) for n in re.findall(r"\d+", match["bands"])))
 
+    def __str__(self) -> str:
+        """What :meth:`parse` splits.
+
+        >>> str(SourceName("scene.tif", (3, 1)))
+        'scene.tif,band=3,band=1'
+        """
+        return self.path + "".join(f",band={number}" for number in self.bands)
+
 
 def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     """Refuse to write over what goes in, however it is named, and over what that is made of.

@@ -45,6 +45,8 @@ def test_files_are_stacked_in_order_and_bands_picked(scene, tmp_path):
 def test_band_names_with_commas_in_the_path():
     assert SourceName.parse("a,band=b.tif") == SourceName("a,band=b.tif")
     assert SourceName.parse("/vsizip/x.zip/a.tif,band=2") == SourceName("/vsizip/x.zip/a.tif", (2,))
+    for text in ("a.tif", "a,band=b.tif", "a.tif,band=3,band=1", "/vsizip/x.zip/a.tif,band=2"):
+        assert str(SourceName.parse(text)) == text
 
 
 def masks_agree(pair, expected_pan, expected_ms):
