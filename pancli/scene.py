@@ -31,9 +31,9 @@ from pancli.tiling import Tile, Window, plan_tiles, spread
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-PAN_FILL_RADIUS = 16
 MS_FILL_RADIUS = 4
 FIT_TILE = 512
+_PAN_FILL_RADIUS = 16
 _PROBE_SIZE = 256
 _PROBES = 16
 READ_AHEAD = 2
@@ -138,7 +138,7 @@ class TiledScene:
     def margin(self, radius: int) -> int:
         """Pan pixels to read around a core so that a method of that radius is exact on it."""
         reach = radius + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
-        return reach + (PAN_FILL_RADIUS if self.reader.masked and reach else 0)
+        return reach + (_PAN_FILL_RADIUS if self.reader.masked and reach else 0)
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """See :class:`pancli.methods.protocol.Scene`."""
@@ -239,7 +239,7 @@ class TiledScene:
         pan_t, pan_valid, ms_t, ms_valid, valid_t = (
             torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (*pan, *ms, valid)
         )
-        pan_t = fill_invalid(pan_t[None], pan_valid, PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
+        pan_t = fill_invalid(pan_t[None], pan_valid, _PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
         pan_t, pan_valid = aligned(pan_t, self.pan_shift), aligned_mask(pan_valid, self.pan_shift)
         ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
         ms_t = fill_invalid(ms_t, ms_valid, MS_FILL_RADIUS, ms_fill)

@@ -16,7 +16,7 @@ from pancli.methods.protocol import PairInfo, TileImage
 from pancli.raster.aligned import AlignedImage, open_aligned
 from pancli.raster.pair import Pair, open_pair
 from pancli.resampling import upsample
-from pancli.scene import PAN_FILL_RADIUS, TiledScene, open_scene
+from pancli.scene import TiledScene, open_scene
 from pancli.tiling import Tile, Window, plan_tiles
 
 
@@ -82,7 +82,7 @@ class Images:
         Raises:
             InputError: A file cannot be read.
         """
-        plan = plan_tiles(self.area, size, margin + (PAN_FILL_RADIUS if self.pair.masked else 0), self.area)
+        plan = plan_tiles(self.area, size, self.scene.margin(margin), self.area)
         with closing(self.scene.stream(plan)) as stream:
             for number, (tile, image) in enumerate(stream, start=1):
                 complete = None if image is None else self._complete(tile, image)
