@@ -16,6 +16,7 @@ from pancli import __version__
 from pancli.device import find_device
 from pancli.errors import UsageError
 from pancli.raster.commit import check_folder, prepare_folder
+from pancli.raster.spec import PAIR_FILES
 from pancli.raster.together import PlacedImage, write_together
 from pancli.sensors import find_sensor
 from pancli.simulation.instruments import Instrument, instrument_like, random_instrument
@@ -28,7 +29,6 @@ PAN_PIXEL = 0.5
 MIN_SIZE, MAX_SIZE = 16, 4096
 MAX_BANDS = 256
 MAX_RATIO = 64.0
-_FILES = ("pan.tif", "ms.tif", "reference.tif")
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def simulate_files(folder: Path, options: SimulateOptions, count: int = 1) -> It
     seeds = range(options.seed, options.seed + count)
     folders = [folder if count == 1 else folder / f"seed-{seed}" for seed in seeds]
     for target in folders:
-        check_folder(target, _FILES, overwrite=options.overwrite)
+        check_folder(target, PAIR_FILES, overwrite=options.overwrite)
     for target, seed in zip(folders, seeds, strict=True):
         pair = simulate(options, seed)
-        prepare_folder(target, _FILES, overwrite=options.overwrite)
+        prepare_folder(target, PAIR_FILES, overwrite=options.overwrite)
         write_together(_images(target, pair, options, seed), overwrite=options.overwrite)
         yield SimulatedFiles(target, seed, pair)
 
@@ -148,9 +148,9 @@ def _images(
     pan = _delivered(pair.pan, scales[:1], options.dtype)
     ms, reference = (_delivered(image, scales[1:], options.dtype) for image in (pair.ms, pair.reference))
     return (
-        PlacedImage(folder / _FILES[0], pan, PAN_PIXEL, ("pan",), tags),
-        PlacedImage(folder / _FILES[1], ms, PAN_PIXEL * options.ratio, names, tags, waves),
-        PlacedImage(folder / _FILES[2], reference, PAN_PIXEL, names, tags, waves),
+        PlacedImage(folder / PAIR_FILES[0], pan, PAN_PIXEL, ("pan",), tags),
+        PlacedImage(folder / PAIR_FILES[1], ms, PAN_PIXEL * options.ratio, names, tags, waves),
+        PlacedImage(folder / PAIR_FILES[2], reference, PAN_PIXEL, names, tags, waves),
     )
 
 

@@ -14,7 +14,6 @@ from pancli.comparing.bench import Bench, every_band
 from pancli.comparing.options import CompareOptions, Entrant
 from pancli.comparing.report import CompareReport, MethodResult, rank
 from pancli.degrading import degrade_pair
-from pancli.degrading.product import FILES as REDUCED_FILES
 from pancli.degrading.reduction import plan_reduction
 from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
@@ -24,6 +23,7 @@ from pancli.raster.aligned import open_aligned
 from pancli.raster.commit import prepare_folder
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import spare_inputs
+from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenReport, sharpen
 
 Progress = Callable[[str, int, int], None]
@@ -103,7 +103,7 @@ def _check_measuring(pan: str, ms: Sequence[str], options: CompareOptions) -> No
 def _prepare_folders(inputs: Sequence[str], options: CompareOptions) -> None:
     if options.keep is not None:
         names = [f"{entrant.label}.tif" for entrant in options.entrants()]
-        names += REDUCED_FILES if options.reduced else ()
+        names += PAIR_FILES if options.reduced else ()
         spare_inputs([options.keep / name for name in names], inputs)
         prepare_folder(options.keep, names, overwrite=options.overwrite)
     if options.report is not None:
@@ -130,7 +130,7 @@ def _set_up(pan: str, ms: Sequence[str], options: CompareOptions) -> Iterator[tu
             yield Bench(pan, tuple(ms), options.reference, options.pair, fused, maps, cleared), ()
             return
         reduced = degrade_pair(pan, ms, fused, options.degrading())
-        new_pan, new_ms, reference = (fused / file for file in REDUCED_FILES)
+        new_pan, new_ms, reference = (fused / file for file in PAIR_FILES)
         # Bands, nodata and reprojection were settled on the way: the reduced files say what is so.
         bench = Bench(
             pan=str(new_pan),

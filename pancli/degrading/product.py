@@ -16,9 +16,7 @@ from pancli.encoding import fits
 from pancli.errors import PairError, UsageError
 from pancli.raster.grid import Grid
 from pancli.raster.pair import BandInfo, Pair
-from pancli.raster.spec import DTYPES, OutputSpec
-
-FILES = ("pan.tif", "ms.tif", "reference.tif")
+from pancli.raster.spec import DTYPES, PAIR_FILES, OutputSpec
 
 
 def describe_outputs(
@@ -41,7 +39,7 @@ def describe_outputs(
     )
     pan, ms, reference = (
         _spec(folder / name, grid, bands, tags, options, pair)
-        for name, (grid, bands, tags) in zip(FILES, layers, strict=True)
+        for name, (grid, bands, tags) in zip(PAIR_FILES, layers, strict=True)
     )
     return pan, ms, reference
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pancli.degrading.job import Job, choose_gains
 from pancli.degrading.options import MIN_TILE, DegradeOptions
-from pancli.degrading.product import FILES, describe_outputs
+from pancli.degrading.product import describe_outputs
 from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
 from pancli.raster.commit import prepare_folder
@@ -21,7 +21,7 @@ from pancli.raster.grid import Grid
 from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
 from pancli.raster.source import spare_inputs
-from pancli.raster.spec import OutputSpec
+from pancli.raster.spec import PAIR_FILES, OutputSpec
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
 
@@ -87,13 +87,13 @@ def degrade_pair(
     """
     options = options or DegradeOptions()
     start = time.perf_counter()
-    spare_inputs([folder / name for name in FILES], [pan, *ms])
+    spare_inputs([folder / name for name in PAIR_FILES], [pan, *ms])
     with open_pair(pan, ms, options.pair) as pair:
         sensor = find_sensor(options.sensor)
         gains, warnings = choose_gains(sensor, pair)
         job = Job(pair, plan_reduction(pair, options.ratio), gains, sensor.pan_gain)
         specs = describe_outputs(job, folder, options)
-        prepare_folder(folder, FILES, overwrite=options.overwrite)
+        prepare_folder(folder, PAIR_FILES, overwrite=options.overwrite)
         _run(job, specs, options.tile, progress or (lambda *_: None))
     cells, placement = job.reduction.cells, pair.placement
     return DegradeReport(

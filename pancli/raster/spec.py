@@ -13,6 +13,8 @@ from pancli.raster.grid import Grid
 
 FORMATS = ("GTiff", "COG")
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+PAIR_FILES = ("pan.tif", "ms.tif", "reference.tif")
+"""A pair with a known answer, as it lies in a folder."""
 
 
 def truth(value: str) -> bool:

@@ -9,11 +9,11 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from pancli.degrading import DegradeOptions, degrade_pair
-from pancli.degrading.product import FILES
 from pancli.errors import InputError, OutputError, PairError, UsageError
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import without_georeferencing
+from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.degrading.test_reduction import loop
 from tests.scenes import SAME, Waves, displacement, make_scene, read, write
@@ -47,7 +47,7 @@ def grid(path):
 def test_both_images_lie_where_they_should(tmp_path, case):
     scene = make_scene(tmp_path, dtype="float32", bands=2, mixes=[SAME, 0.7 * SAME], waves=LONG, **case)
     report = run(scene, tmp_path / "low")
-    pan, ms, reference = (tmp_path / "low" / name for name in FILES)
+    pan, ms, reference = (tmp_path / "low" / name for name in PAIR_FILES)
     crs, fine, shape = grid(reference)
     assert grid(pan) == (crs, fine, shape)
     assert shape == report.reference
@@ -133,7 +133,7 @@ def test_the_size_of_tiles_does_not_matter(tmp_path, dtype):
     write(scene.ms, noise.astype(dtype), scene.ms_transform, nodata=0)
     run(scene, tmp_path / "a", sensor="quickbird", ratio=8.0)  # gains differ, and so do radii
     run(scene, tmp_path / "b", sensor="quickbird", ratio=8.0, tile=64)
-    for name in FILES:
+    for name in PAIR_FILES:
         np.testing.assert_allclose(read(tmp_path / "a" / name), read(tmp_path / "b" / name), rtol=2e-7)
 
 
@@ -170,7 +170,7 @@ def test_a_constant_pair_stays_constant(tmp_path):
     write(scene.pan, np.full_like(scene.pan_image, 431), scene.pan_transform)
     write(scene.ms, np.full_like(scene.ms_image, 77), scene.ms_transform)
     run(scene, tmp_path / "low")
-    for name, value in zip(FILES, (431, 77, 77), strict=True):
+    for name, value in zip(PAIR_FILES, (431, 77, 77), strict=True):
         assert (read(tmp_path / "low" / name) == value).all()
 
 
@@ -189,11 +189,11 @@ def test_masks_are_kept_and_do_not_leak(tmp_path):
     masks = {}
     for value in (0, 60000):
         run(spoiled(tmp_path / str(value), value), tmp_path / str(value) / "low")
-        for name in FILES:
+        for name in PAIR_FILES:
             with rasterio.open(tmp_path / str(value) / "low" / name) as dataset:
                 assert dataset.nodata == value
                 masks[value, name] = dataset.dataset_mask() > 0
-    for name in FILES:
+    for name in PAIR_FILES:
         valid = masks[0, name]
         np.testing.assert_array_equal(valid, masks[60000, name])
         low, high = (read(tmp_path / str(value) / "low" / name)[:, valid] for value in (0, 60000))
@@ -258,7 +258,7 @@ def test_files_say_what_the_inputs_said_and_how_they_were_made(tmp_path):
             dataset.colorinterp = [kind] + [ColorInterp.undefined] * (dataset.count - 1)
             dataset.update_tags(1, wavelength="480")
     run(scene, tmp_path / "low", sensor="ikonos")
-    for name, kind in zip(FILES, (ColorInterp.gray, ColorInterp.red, ColorInterp.red), strict=True):
+    for name, kind in zip(PAIR_FILES, (ColorInterp.gray, ColorInterp.red, ColorInterp.red), strict=True):
         with rasterio.open(tmp_path / "low" / name) as dataset:
             assert set(dataset.dtypes) == {"int16"}
             assert set(dataset.scales) == {0.5}
@@ -277,7 +277,7 @@ def test_all_files_tell_their_corner_as_ms_does(tmp_path):
     scene = make_scene(tmp_path)
     write(scene.ms, scene.ms_image, scene.ms_transform, tags={"AREA_OR_POINT": "Point"})
     run(scene, tmp_path / "low")
-    for name in FILES:
+    for name in PAIR_FILES:
         with rasterio.open(tmp_path / "low" / name) as dataset:
             assert dataset.tags()["AREA_OR_POINT"] == "Point"
 
@@ -337,7 +337,7 @@ def test_what_exists_is_kept_unless_told_otherwise(tmp_path):
         run(scene, low)
     assert [path.name for path in low.iterdir()] == ["reference.tif"]
     run(scene, low, overwrite=True)
-    assert sorted(path.name for path in low.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in low.iterdir()) == sorted(PAIR_FILES)
 
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
@@ -386,7 +386,7 @@ def test_what_is_known_of_the_acquisition_is_carried_over(tmp_path):
     with rasterio.open(scene.ms, "r+") as dataset:
         dataset.update_tags(ns="IMAGERY", CLOUDCOVER="7")
     run(scene, tmp_path / "low")
-    for name in FILES:
+    for name in PAIR_FILES:
         with rasterio.open(tmp_path / "low" / name) as dataset:
             assert dataset.tags(ns="IMAGERY")["CLOUDCOVER"] == "7"
 
