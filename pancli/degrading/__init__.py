@@ -10,8 +10,9 @@ is to its grid what a fine one is to its own. That holds for pan too: it gets th
 
 Pixels pass through float32: exact for whole numbers of up to 24 bits.
 
-``options`` says what can be asked for, ``reduction`` where the new images lie and what their pixels are,
-``product`` what the files say of themselves, ``run`` streams tiles. The call is :func:`degrade_pair`.
+``options`` says what can be asked for, ``reduction`` where the new images lie, ``job`` makes their pixels
+of an open pair, ``product`` says what the files say of themselves, ``run`` streams tiles. The call is
+:func:`degrade_pair`.
 """
 
 from pancli.degrading.options import DegradeOptions

@@ -1,4 +1,4 @@
-"""Where the new images lie, and what their pixels are."""
+"""Where the new images lie, and on which pixels of the old ones."""
 
 from __future__ import annotations
 
