@@ -71,6 +71,7 @@ class Plan:
         shift: How ms is moved.
         options: What was asked for.
         tagged: Whether anything says of either image which pixels are invalid.
+        rounded: Whether ms holds floating-point numbers, and the output is to hold whole ones.
         warnings: What the user should know.
     """
 
@@ -84,6 +85,7 @@ class Plan:
     shift: MsShift
     options: SharpenOptions
     tagged: bool
+    rounded: bool
     warnings: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,6 +177,8 @@ def plan_sharpening(
             shift=shift,
             options=options,
             tagged=pair.tagged,
+            rounded=not spec.dtype.startswith("float")
+            and any(band.dtype.startswith("float") for band in pair.bands),
             warnings=(
                 *pair.warnings,
                 *sensor.doubts(*pair.taken),

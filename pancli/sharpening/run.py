@@ -37,6 +37,7 @@ tiles, or seconds of "adapt"."""
 
 _WRITE_BEHIND = 2
 _MANY_CLIPPED = 0.01  # of the numbers: worth a warning where another type was asked for
+_FEW_LEFT = 8  # whole numbers that hold next to nothing of an image: reflectance of glint may reach some
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,21 @@ class SharpenReport:
 
 @dataclass
 class _Tally:
-    """What was written: valid pixels, and numbers that a type asked for could not hold."""
+    """What was written: valid pixels, numbers that a type asked for could not hold.
+
+    Where it rounds fractions, also between which numbers all lay.
+    """
 
     valid: int = 0
     clipped: int = 0
+    least: float = math.inf
+    most: float = -math.inf
+
+    def widen(self, numbers: Tensor) -> None:
+        """Note between which numbers these lie."""
+        if numbers.numel():
+            low, high = torch.aminmax(numbers)
+            self.least, self.most = min(self.least, float(low)), max(self.most, float(high))
 
     def told(self, plan: Plan) -> list[str]:
         """Warnings."""
@@ -111,9 +123,21 @@ class _Tally:
             return ["no pixel is valid in PAN and in MS, nor in the output; check nodata and masks"]
         share = self.clipped / (self.valid * len(plan.spec.bands))
         if share <= _MANY_CLIPPED:
-            return []
+            return self._rounded_away(plan.spec.dtype)
         kind = plan.spec.dtype if plan.spec.bits is None else f"{plan.spec.bits} bits"
         return [f"{share:.0%} of the numbers do not fit into {kind} and were clipped; see --dtype"]
+
+    def _rounded_away(self, dtype: str) -> list[str]:
+        """A warning where rounding left hardly anything: -t uint16 of reflectance is zeros and ones."""
+        if self.least >= self.most:  # nothing was asked, or there was one number before
+            return []
+        left = round(self.most) - round(self.least) + 1
+        if left > _FEW_LEFT:
+            return []
+        return [
+            f"rounding to {dtype} leaves no more than {left} numbers, as all lie between {self.least:.3g} "
+            f"and {self.most:.3g}; scale PAN and MS first (gdal_translate -scale), or use --dtype float32"
+        ]
 
 
 @dataclass
@@ -353,6 +377,8 @@ def _fuse_one(
     tally.valid += int(known.sum())
     if plan.options.dtype is not None or encode.bits is not None:
         tally.clipped += encode.beyond(fused, valid)
+    if plan.rounded:
+        tally.widen(fused[:, valid])
     return writer.submit(output.write, target, stored, known)
 
 

@@ -275,6 +275,26 @@ def test_a_tenth_of_clipped_numbers_is_told_and_a_few_are_not(scene, tmp_path, r
     assert ("of the numbers do not fit into uint8" in result.stderr) == told
 
 
+@pytest.mark.parametrize(("scale", "told"), [(4000, True), (40, False)])
+def test_what_is_rounded_away_is_told(scene, tmp_path, scale, told):
+    write(scene.ms, (scene.ms_image / scale).astype("float32"), scene.ms_transform)
+    for dtype in ("uint16", None):
+        asked = () if dtype is None else ("-t", dtype)
+        out = tmp_path / f"{dtype}.tif"
+        result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", *asked)
+        assert result.exit_code == 0, result.stderr
+        assert ("rounding to uint16 leaves no more than" in result.stderr) == (told and dtype is not None)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_whole_numbers_that_are_few_and_one_number_everywhere_are_not_rounded_away(scene, tmp_path, dtype):
+    images = {"uint16": scene.ms_image // 512, "float32": np.full(scene.ms_image.shape, 0.3)}
+    write(scene.ms, images[dtype].astype(dtype), scene.ms_transform)
+    result = pancli("sharpen", scene.pan, scene.ms, tmp_path / "out.tif", "--method", "exp", "-t", "uint8")
+    assert result.exit_code == 0, result.stderr
+    assert "leaves no more than" not in result.stderr
+
+
 def test_an_output_without_a_valid_pixel_is_told(scene, tmp_path):
     write(tmp_path / "none.tif", 0 * scene.ms_image, scene.ms_transform, nodata=0)
     result = pancli("sharpen", scene.pan, tmp_path / "none.tif", tmp_path / "out.tif", "--method", "exp")
