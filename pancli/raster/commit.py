@@ -38,7 +38,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     if str(path) == "-":
         raise OutputError("-: outputs are files, not streams; name one")
     _check_name(path)
-    if _REMOTE.match(str(path)) and not path.parent.is_dir():
+    in_root = path.parent == Path("/")  # as Path has /vsistdout/
+    if _REMOTE.match(str(path)) and (in_root or not path.parent.is_dir()):
         raise OutputError(f"{path}: outputs are local files; write it locally and copy it")
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; name a file in it")

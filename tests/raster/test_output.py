@@ -162,6 +162,9 @@ def test_a_server_is_no_folder_but_a_folder_may_have_such_a_name(tmp_path, monke
     for name in ("s3://bucket/a.tif", "https://host/a.tif", "/vsimem/a.tif", "/vsis3/bucket/a.tif"):
         with pytest.raises(OutputError, match="outputs are local files"), atomic_output(spec(Path(name))):
             pass
+    for name in ("/vsistdout/", "/vsistdout", "/vsimem/", "/vsigzip"):  # nothing but their names is in /
+        with pytest.raises(OutputError, match=f"{name.rstrip('/')}: outputs are local files"):
+            check_output(Path(name), overwrite=False)
     (tmp_path / "odd:").mkdir()
     with atomic_output(spec(Path("odd:/a.tif"))) as output:
         fill(output)
