@@ -43,6 +43,14 @@ _INSIDE = re.compile(
 )
 """What stands before the name of a file of which a part is read, or which is unpacked."""
 
+_PIPE = re.compile(r"(?:/vsi[a-z]+/)*/vsistdin(?:/|$)")
+"""Names of what comes through a pipe. GDAL keeps of it what it is told to, by default a megabyte."""
+
+_NO_PIPE = (
+    "a pipe cannot be read, as images are not read from first to last; write it to a file, or name "
+    "/vsistdin?buffer_limit=-1, which holds all of it in memory"
+)
+
 _BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
 
 MOST_BANDS = 1024
@@ -223,7 +231,9 @@ def open_source(name: SourceName) -> DatasetReader:
         InputError: Missing, a directory, not a raster, without bands, or without the band asked for.
     """
     if name.path == "-":
-        raise InputError("-: is no file; /vsistdin/ is what comes through a pipe, ./- a file of that name")
+        raise InputError(f"-: is no file; {_NO_PIPE}; ./- is a file of that name")
+    if _PIPE.match(name.path):
+        raise InputError(f"{name.path}: {_NO_PIPE}")
     if _is_empty_folder(name.path):
         raise InputError(f"{name.path}: is an empty directory, not a raster")
     try:

@@ -191,7 +191,7 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{ms}", "{out}", "--bbox", "nan", "2", "1", "4"], 2, "four finite numbers"),
         (["{pan}", "{ms}", "{out}", "--co", "COMPRESS=JPEG"], 1, "COMPRESS=JPEG: is for uint8"),
         (["{pan}", "{ms}", "-"], 1, "-: outputs are files, not streams"),
-        (["-", "{ms}", "{out}"], 1, "-: is no file; /vsistdin/"),
+        (["-", "{ms}", "{out}"], 1, "-: is no file; a pipe cannot be read"),
         (["{pan}", "{ms},band=x", "{out}"], 1, "no such file; bands are picked as FILE,band=N"),
         (["{pan}", "{ms}", "{out}", "--aoi", "none.geojson"], 1, "no such file"),
     ],

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +173,33 @@ def test_refusals_name_the_file(scene, tmp_path):
         open_pair(str(scene.pan), [str(scene.ms)], PairOptions(bidx=(5,))),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["/vsistdin/", "/vsistdin", "/vsistdin/a.tif", "/vsigzip//vsistdin/", "-"])
+def test_a_pipe_is_refused_as_it_cannot_be_read_back_and_forth(scene, name):
+    with pytest.raises(InputError, match=rf"^{name}: .*a pipe cannot be read.* /vsistdin\?buffer_limit=-1, "):
+        with open_pair(str(scene.pan), [f"{name},band=1"]):
+            pass
+
+
+def test_a_pipe_is_read_where_all_of_it_is_held_in_memory(tmp_path):
+    image = np.arange(2 * 1200 * 1200, dtype="uint16").reshape(2, 1200, 1200)
+    path = write(tmp_path / "large.tif", image, Affine.scale(2, -2), interleave="band")
+    script = (
+        "import sys; from pancli.raster.source import SourceName, open_source\n"
+        "dataset = open_source(SourceName(sys.argv[1]))\n"
+        "sys.stdout.buffer.write(dataset.read([2, 1]).tobytes())"
+    )
+    command = [sys.executable, "-c", script, "/vsistdin?buffer_limit=-1"]
+    done = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
+    assert done.stdout == image[::-1].tobytes()
+
+
+def test_a_folder_may_be_called_as_a_pipe(scene, tmp_path):
+    (tmp_path / "vsistdin").mkdir()
+    ms = shutil.copy(scene.ms, tmp_path / "vsistdin")
+    with open_pair(str(scene.pan), [str(ms)]) as pair:
+        assert len(pair.bands) == 4
 
 
 def test_what_may_not_be_seen_is_not_said_to_be_missing(scene, tmp_path, monkeypatch):
