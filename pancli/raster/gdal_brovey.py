@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -20,11 +21,14 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import MethodError
 from pancli.raster.pair import Pair
 from pancli.raster.source import SourceName, gdal_env, reading
-from pancli.tiling import Window
+from pancli.tiling import Window, spread
 
 _ALIGNED = 0.01  # pan pixels
 _BLOCK = 512
 _BLOCKS_KEPT = 8
+_PROBE_SIZE = 256
+_PROBES = 16
+_LITTLE_LOST = 0.01  # of what MS's numbers add up to: rounding those of bright images takes less
 
 
 class GdalBrovey:
@@ -88,6 +92,53 @@ def open_gdal_brovey(pair: Pair) -> Iterator[GdalBrovey]:
             yield GdalBrovey(dataset, row, col)
     except RasterioError as error:
         raise MethodError(f"GDAL cannot pansharpen this pair ({error}); use --method brovey") from error
+
+
+def gdal_warnings(pair: Pair) -> list[str]:
+    """Warnings where GDAL's result is useless, by what a few windows hold: it says nothing itself.
+
+    GDAL reads ms as numbers of pan's type, and divides pan by the mean of ms's bands, whatever its sign is.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    types = [np.dtype(dtype) for dtype in (pair.pan_dtype, *(band.dtype for band in pair.bands))]
+    if all(dtype.kind == "u" and np.can_cast(dtype, types[0]) for dtype in types):
+        return []
+    told, sampled = [], [_sampled(pair, window) for window in _probes(pair)]
+    means = [each for pan, ms in sampled for each in (pan, ms.mean(0)) if each.size]
+    if _lost([ms for _, ms in sampled], types[0]):
+        told.append(
+            f"--method gdal: GDAL takes MS's numbers for {types[0]}, the type of PAN, which does not hold "
+            "them; convert PAN (gdal_translate -ot Float32), or use --method brovey"
+        )
+    if means and min(each.min() for each in means) < 0 < max(each.max() for each in means):
+        told.append(
+            "--method gdal: PAN, or the mean of MS's bands, is negative in places, where GDAL makes zeros or "
+            "numbers of any size of it; use --method brovey"
+        )
+    return told
+
+
+def _probes(pair: Pair) -> list[Window]:
+    blocks = list(pair.overlap().blocks(_PROBE_SIZE))
+    return [window for window, *_ in spread(blocks, min(len(blocks), _PROBES))]
+
+
+def _sampled(pair: Pair, window: Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(N,) valid pixels of pan in a window, and (B, n) of ms under it."""
+    pan, pan_valid = pair.read_pan(window)
+    ms, ms_valid = pair.read_ms(pair.placement.ms_window(window, 0))
+    return pan[pan_valid], ms[:, ms_valid]
+
+
+def _lost(images: list[npt.NDArray[np.float32]], dtype: np.dtype[Any]) -> bool:
+    """Whether much of what images hold is rounded or clipped away in a type."""
+    if dtype.kind == "f":
+        return False
+    limits = np.iinfo(dtype)
+    lost = sum(float(np.abs(each.round().clip(limits.min, limits.max) - each).sum()) for each in images)
+    return lost > _LITTLE_LOST * sum(float(np.abs(each).sum()) for each in images)
 
 
 def _vrt(pair: Pair) -> str:

@@ -21,7 +21,7 @@ from pancli.methods.registry import METHODS
 from pancli.networks.registry import find_network
 from pancli.networks.weights import SUFFIX, Card, find_weights, read_card, shipped
 from pancli.placement import AxisMap, Placement
-from pancli.raster.gdal_brovey import GdalBrovey, open_gdal_brovey
+from pancli.raster.gdal_brovey import GdalBrovey, gdal_warnings, open_gdal_brovey
 from pancli.raster.pair import Pair
 from pancli.sharpening.options import SharpenOptions
 
@@ -132,6 +132,15 @@ def open_method(options: SharpenOptions, pair: Pair, device: torch.device) -> It
             yield GdalMethod(vrt)
     else:
         yield METHODS[options.method]
+
+
+def method_warnings(options: SharpenOptions, pair: Pair) -> list[str]:
+    """What the user should know of the method asked for and this pair.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    return gdal_warnings(pair) if options.method == GDAL else []
 
 
 @lru_cache(maxsize=1)

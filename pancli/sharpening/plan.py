@@ -28,7 +28,7 @@ from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
 from pancli.sharpening.beside import companions, what_is_not_known
-from pancli.sharpening.catalog import open_method
+from pancli.sharpening.catalog import method_warnings, open_method
 from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
 from pancli.tiling import Tile, Window, plan_tiles
@@ -183,6 +183,7 @@ def plan_sharpening(
                 *pair.warnings,
                 *sensor.doubts(*pair.taken),
                 *warnings,
+                *method_warnings(options, pair),
                 *masked,
                 *what_is_not_known(pair, options),
             ),

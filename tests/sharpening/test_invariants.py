@@ -399,6 +399,34 @@ def test_where_gdal_leaves_pixels_out_they_are_not_taken_for_black(tmp_path):
         sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gdal"))
 
 
+@pytest.mark.parametrize(
+    ("pan", "ms", "lost", "negative"),
+    [
+        (("uint16", 1, 0), ("int16", 1, -3000), True, True),
+        (("uint16", 1, 0), ("float32", 4000, 0), True, False),
+        (("int16", 1, -900), ("int16", 1, -900), False, True),
+        (("int16", 1, 0), ("int16", 1, 0), False, False),
+        (("uint16", 1, 0), ("float32", 1, 0), False, False),
+        (("float32", 1, -3000), ("int16", 1, -3000), False, False),
+    ],
+)
+def test_what_gdal_makes_nothing_of_is_told(tmp_path, pan, ms, lost, negative):
+    scene = make_scene(tmp_path)
+    images = {"pan": scene.pan_image, "ms": scene.ms_image}
+    for name, (dtype, divided, moved) in (("pan", pan), ("ms", ms)):
+        image = (images[name] / divided + moved).astype(dtype)
+        write(getattr(scene, name), image, getattr(scene, f"{name}_transform"))
+    report = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "o.tif", SharpenOptions(method="gdal"))
+    told = " ".join(report.warnings)
+    assert ("the type of PAN, which does not hold them" in told, "is negative in places" in told) == (
+        lost,
+        negative,
+    )
+    if not lost and not negative:  # GDAL does well, and not only by its own word
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "b.tif", SharpenOptions(method="brovey"))
+        assert np.isclose(read(tmp_path / "o.tif"), read(tmp_path / "b.tif"), atol=30).mean() > 0.99
+
+
 def test_what_an_input_is_made_of_is_not_written_over(scene, tmp_path):
     part, inner, outer = (tmp_path / name for name in ("part.tif", "inner.vrt", "outer.vrt"))
     part.write_bytes(scene.ms.read_bytes())
