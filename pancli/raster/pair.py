@@ -287,7 +287,7 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
     for name, dataset in sources:
         source = dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset  # a warp may add a mask
         alpha = alpha_band(source, name)
-        if alpha is not None:
+        if alpha is not None and source.dtypes == ("uint8",) * 4:
             named = SourceName(name.path, tuple(source.indexes))
             found.append(
                 f"band {alpha} of {name.path} is tagged alpha and was taken for a mask; "

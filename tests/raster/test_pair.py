@@ -93,6 +93,17 @@ def test_a_band_tagged_alpha_can_be_named_as_an_image_band(tmp_path):
         assert pair.warnings == ()
 
 
+@pytest.mark.parametrize(("dtype", "bands"), [("uint16", 4), ("uint8", 5), ("uint8", 2)])
+def test_an_alpha_band_that_nobody_tags_unasked_is_no_warning(tmp_path, dtype, bands):
+    scene = make_scene(tmp_path, bands=bands, dtype=dtype)
+    with rasterio.open(scene.ms, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.undefined] * (bands - 1) + [ColorInterp.alpha]
+    with open_pair(str(scene.pan), [str(scene.ms)]) as pair:
+        assert len(pair.bands) == bands - 1
+        assert pair.masked
+        assert pair.warnings == ()
+
+
 def test_bands_keep_their_places_where_one_tagged_alpha_is_named(tmp_path):
     scene = make_scene(tmp_path)
     write(scene.ms, scene.ms_image, scene.ms_transform, photometric="RGB", alpha="YES")
@@ -284,7 +295,7 @@ def test_reproject_looks_at_every_ms_file(tmp_path):
 
 
 def test_reproject_does_not_take_an_image_band_for_a_mask(tmp_path):
-    scene = make_scene(tmp_path)
+    scene = make_scene(tmp_path, dtype="uint8")
     write(scene.ms, scene.ms_image, scene.ms_transform, CRS.from_epsg(25833), photometric="RGB", alpha="YES")
     named = f"{scene.ms},band=1,band=2,band=3,band=4"
     with pytest.raises(PairError, match="tagged alpha"):
