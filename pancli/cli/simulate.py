@@ -67,7 +67,9 @@ def _summary(scene: SimulatedFiles, dtype: str) -> str:
     pair = scene.pair
     (height, width), (low_height, low_width) = pair.pan.shape[1:], pair.ms.shape[1:]
     names = ", ".join(pair.instrument.band_names)
+    bits = f"{pair.instrument.bits} bits"
+    numbers = f"reflectance in {dtype}, counted in {bits}" if dtype == "float32" else f"{bits} in {dtype}"
     return (
         f"{scene.folder}: seed {scene.seed}, PAN {width} x {height}, MS {low_width} x {low_height}, "
-        f"{pair.instrument.bits} bits in {dtype}, {names}"
+        f"{numbers}, {names}"
     )

@@ -27,7 +27,7 @@ def test_one_scene_is_three_files_and_one_line(pancli, tmp_path):
         "seed 0",
         "PAN 64 x 64",
         "MS 16 x 16",
-        "11 bits",
+        "11 bits in uint16",
         "blue, green, red",
     ):
         assert words in line
@@ -59,7 +59,7 @@ def test_every_option_is_taken(pancli, tmp_path):
     result = pancli(tmp_path, *args, "--count", 2)
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert "seed-7: seed 7, PAN 48 x 48, MS 20 x 20, 11 bits in float32" in first
+    assert "seed-7: seed 7, PAN 48 x 48, MS 20 x 20, reflectance in float32, counted in 11 bits, " in first
     assert "seed-8: seed 8" in second
     assert "coastal" in first
 
