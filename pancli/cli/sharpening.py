@@ -95,8 +95,8 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
             "-t",
             "--dtype",
             metavar="TYPE",
-            help="Output type: uint8 (Byte), int8, uint16, int16, uint32, int32, float32 or float64, in any "
-            "case; default: that of MS.",
+            help="Output type: uint8 (Byte), int8, uint16, int16, uint32, int32, uint64, int64, float32 or "
+            "float64, in any case; default: that of MS.",
         ),
     ] = None,
     driver: Annotated[str, typer.Option("-f", "--of", metavar="GTiff|COG", help="Output format.")] = "GTiff",

@@ -12,7 +12,7 @@ from pancli.raster.carried import GroundModel
 from pancli.raster.grid import Grid
 
 FORMATS = ("GTiff", "COG")
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 PAIR_FILES = ("pan.tif", "ms.tif", "reference.tif")
 """A pair with a known answer, as it lies in a folder."""
 

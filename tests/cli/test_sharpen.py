@@ -88,7 +88,8 @@ def test_the_name_of_a_method_with_rounds_is_answered_with_how_to_ask_for_it(sce
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [("Byte", "uint8"), ("UInt16", "uint16"), ("FLOAT32", "float32"), ("int8", "int8")]
+    ("name", "dtype"),
+    [("Byte", "uint8"), ("UInt16", "uint16"), ("FLOAT32", "float32"), ("int8", "int8"), ("Int64", "int64")],
 )
 def test_types_go_by_gdals_names_too(scene, tmp_path, name, dtype):
     out = tmp_path / "out.tif"
@@ -96,6 +97,22 @@ def test_types_go_by_gdals_names_too(scene, tmp_path, name, dtype):
     assert result.exit_code == 0, result.stderr
     with rasterio.open(out) as dataset:
         assert set(dataset.dtypes) == {dtype}
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("nodata", ["0", "none"])
+def test_whole_numbers_of_64_bits_are_as_those_of_32(scene, tmp_path, dtype, driver, nodata):
+    images = []
+    for kind in ("uint32", dtype):
+        out = tmp_path / f"{kind}.tif"
+        options = ("--method", "gsa", "-t", kind, "--of", driver, "--nodata", nodata)
+        result = pancli("sharpen", scene.pan, scene.ms, out, *options)
+        assert (result.exit_code, "warning" in result.stderr) == (0, False), result.stderr
+        with rasterio.open(out) as dataset:
+            assert dataset.dtypes[0] == kind
+            images.append(dataset.read(masked=True).filled(0))
+    assert (images[0] == images[1]).all()
 
 
 def test_the_types_are_told():

@@ -242,7 +242,18 @@ def test_files_with_their_own_nodata_and_type_are_stacked(tmp_path):
         np.testing.assert_array_equal(dataset.read(2)[mask], other[0][mask])
 
 
-def test_a_type_that_cannot_be_written_is_refused(tmp_path):
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_whole_numbers_of_64_bits_are_kept(tmp_path, dtype):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image.astype(dtype), scene.ms_transform)
+    run(scene, tmp_path / "low")
+    with rasterio.open(tmp_path / "low" / "reference.tif") as dataset:
+        assert dataset.dtypes[0] == dtype
+        np.testing.assert_array_equal(dataset.read(), scene.ms_image)
+
+
+def test_a_type_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pancli.degrading.product.DTYPES", ("uint16",))  # half floats need a newer GDAL
     scene = make_scene(tmp_path)
     write(scene.ms, scene.ms_image.astype(np.int64), scene.ms_transform)
     with pytest.raises(PairError, match=r"ms\.tif: holds int64, which cannot be written"):
