@@ -28,6 +28,8 @@ from pancli.tiling import Window
 
 _SNAP = 1e-6  # pan pixels: a side that lies on a pixel edge up to rounding lies on it
 _SEGMENTS = 100  # pieces a long side is cut into before it is reprojected, so that it may bend
+_BESIDE = 0.01  # of an image's longer side: so much of what lies beside it is reprojected, too
+_LEAP = 0.25  # of the same: its rim, cut so finely, goes farther in one step only over a pole or a seam
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,12 @@ def polygon_area(path: Path, grid: Grid) -> Area:
         raise InputError(f"--aoi {path}: its CRS is not known ({error})") from error
     except ProjError as error:
         raise PairError(f"--aoi {path}: cannot be placed in the image's CRS; use --bbox ({error})") from error
-    longest = max(polygons.bounds[2] - polygons.bounds[0], polygons.bounds[3] - polygons.bounds[1])
-    pieces = polygons.segmentize(max(longest, 1e-12) / _SEGMENTS)
+    around = _surroundings(grid, to_grid, crs)
+    near = polygons if around is None else polygons.intersection(around)
+    if near.area == 0:
+        raise _elsewhere(f"--aoi {path}", grid, f"its coordinates were taken for {crs.name}")
+    longest = max(near.bounds[2] - near.bounds[0], near.bounds[3] - near.bounds[1])
+    pieces = near.segmentize(max(longest, 1e-12) / _SEGMENTS)
     ground = shapely.transform(pieces, lambda xy: np.column_stack(to_grid.transform(xy[:, 0], xy[:, 1])))
     if not all(map(math.isfinite, ground.bounds)):
         raise PairError(
@@ -140,6 +146,28 @@ def _crs_name(document: dict[str, Any]) -> str:
     return str(told.get("name", "OGC:CRS84")) if isinstance(told, dict) else "OGC:CRS84"
 
 
+def _surroundings(grid: Grid, to_grid: pyproj.Transformer, crs: pyproj.CRS) -> BaseGeometry | None:
+    """A box around the image, in another CRS; None where it has none: over a pole, or a seam of that CRS.
+
+    What lies farther off must not be projected: it may fold over onto the image, and sides that are cut into
+    pieces of a continent run beside where they should.
+    """
+    height, width = grid.shape
+    rim = box(0, 0, width, height).segmentize(max(width, height) / _SEGMENTS).exterior.coords[:-1]
+    across, down = np.array(rim).T
+    x, y = to_grid.transform(*(grid.transform * (across, down)), direction="INVERSE")
+    if not np.isfinite((x, y)).all():
+        return None
+    turn = 2 * math.pi / crs.axis_info[0].unit_conversion_factor if crs.is_geographic else None
+    ring = np.column_stack((x if turn is None else np.unwrap(x, period=turn), y))
+    longer = float(np.ptp(ring, axis=0).max())
+    if np.abs(ring - np.roll(ring, 1, axis=0)).max() > _LEAP * longer:
+        return None
+    bounds = *(ring.min(axis=0) - _BESIDE * longer), *(ring.max(axis=0) + _BESIDE * longer)
+    turns = (0.0,) if turn is None else (-turn, 0.0, turn)  # 181 degrees east are 179 west
+    return unary_union([affinity.translate(box(*bounds), by) for by in turns])
+
+
 def _to_pixels(ground: BaseGeometry, grid: Grid) -> BaseGeometry:
     t = ~grid.transform
     return affinity.affine_transform(ground, [t.a, t.b, t.d, t.e, t.c, t.f])
@@ -151,7 +179,9 @@ def _window(outline: BaseGeometry, grid: Grid, what: str) -> Window:
         math.floor(top + _SNAP), math.ceil(bottom - _SNAP), math.floor(left + _SNAP), math.ceil(right - _SNAP)
     ).intersect(grid.window)
     if window.size == 0:
-        raise PairError(
-            f"{what} does not meet the PAN image at {grid.describe()}; are its coordinates in its CRS?"
-        )
+        raise _elsewhere(what, grid, "are its coordinates in its CRS?")
     return window
+
+
+def _elsewhere(what: str, grid: Grid, hint: str) -> PairError:
+    return PairError(f"{what} does not meet the PAN image at {grid.describe()}; {hint}")

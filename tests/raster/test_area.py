@@ -53,6 +53,58 @@ def test_a_polygon_in_degrees_lands_on_the_same_pixels(tmp_path):
     assert (got != expected).sum() <= 8  # pixels whose centre is on the chord of a segment
 
 
+def mask(area, grid):
+    """Which pixels of the grid are inside."""
+    got = np.zeros(grid.shape, bool)
+    got[area.window.slices_in(grid.window)] = area.inside(area.window)
+    return got
+
+
+def degrees_of(grid):
+    """(H, W) longitudes and latitudes of pixel centres."""
+    rows, cols = np.mgrid[0 : grid.shape[0], 0 : grid.shape[1]] + 0.5
+    transformer = pyproj.Transformer.from_crs(grid.crs.to_wkt(), 4326, always_xy=True)
+    return transformer.transform(*(grid.transform * (cols, rows)))
+
+
+@pytest.mark.parametrize("bounds", [(5, 20, 25, 36.1442), (-15, 20, 45, 36.1442), (15.0005, -89, 120, 80)])
+@pytest.mark.parametrize("turns", [0, 1])
+def test_sides_however_long_run_along_degrees(tmp_path, bounds, turns):
+    """Cut into pieces of a degree and more, a parallel would run many pixels beside itself."""
+    west, south, east, north = bounds
+    lon, lat = degrees_of(GRID)
+    expected = (lon > west) & (lon < east) & (lat > south) & (lat < north)
+    assert 0 < expected.sum() < expected.size
+    path = save(tmp_path / "a.geojson", box(west + 360 * turns, south, east + 360 * turns, north))
+    assert (mask(polygon_area(path, GRID), GRID) != expected).sum() <= 2
+
+
+@pytest.mark.parametrize("bounds", [(-180, -90, 180, 90), (-60, -60, 100, 80)])
+def test_what_lies_on_the_far_side_does_not_fold_over_onto_the_image(tmp_path, bounds):
+    assert mask(polygon_area(save(tmp_path / "a.geojson", box(*bounds)), GRID), GRID).all()
+    hole = box(*bounds) - box(14, 36, 16, 37)
+    with pytest.raises(PairError, match="does not meet the PAN image .* taken for WGS 84"):
+        polygon_area(save(tmp_path / "b.geojson", hole), GRID)
+
+
+def test_an_image_across_the_antimeridian_is_met_from_both_sides(tmp_path):
+    grid = Grid(CRS.from_epsg(32601), Affine(500, 0, 290000, 0, -500, 7000000), (200, 200))
+    lon, lat = degrees_of(grid)
+    assert lon.min() < -179.5 and lon.max() > 179.5
+    world = polygon_area(save(tmp_path / "w.geojson", box(-180, -90, 180, 90)), grid)
+    assert mask(world, grid).mean() > 0.99  # a pixel wide seam may be open
+    sides = box(-180, 60, -179.5, 62.5) | box(179.5, 60, 180, 62.5)
+    got = mask(polygon_area(save(tmp_path / "a.geojson", sides), grid), grid)
+    assert (got != ((abs(lon) > 179.5) & (lat > 60) & (lat < 62.5))).mean() < 0.01
+
+
+def test_an_image_over_a_pole_has_no_box_in_degrees_and_is_met_all_the_same(tmp_path):
+    grid = Grid(CRS.from_epsg(3413), Affine(1000, 0, -50000, 0, -1000, 50000), (100, 100))
+    lon, _ = degrees_of(grid)
+    got = mask(polygon_area(save(tmp_path / "a.geojson", box(0, 80, 90, 90)), grid), grid)
+    assert (got != ((lon > 0) & (lon < 90))).mean() < 0.02
+
+
 def test_the_crs_member_is_obeyed(tmp_path):
     named = {"crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}}
     path = save(tmp_path / "a.geojson", box(500010, 3999950, 500020, 3999990), **named)
