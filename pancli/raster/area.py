@@ -29,6 +29,7 @@ from pancli.tiling import Window
 _SNAP = 1e-6  # pan pixels: a side that lies on a pixel edge up to rounding lies on it
 _SEGMENTS = 100  # pieces a long side is cut into before it is reprojected, so that it may bend
 _BESIDE = 0.01  # of an image's longer side: so much of what lies beside it is reprojected, too
+_BLOCK = 512  # pixels: side of the blocks that are looked through for one that is inside
 _LEAP = 0.25  # of the same: its rim, cut so finely, goes farther in one step only over a pole or a seam
 
 
@@ -60,13 +61,18 @@ class Area:
             rasterio.features.geometry_mask([mapping(self.outline)], window.shape, transform, invert=True)
         )
 
+    def holds_any(self, window: Window) -> bool:
+        """Whether any pixel of a window has its centre in the area."""
+        blocks = window.blocks(_BLOCK)
+        return any(self.touches(block) and bool(self.inside(block).any()) for block in blocks)
+
 
 def box_area(bounds: tuple[float, float, float, float], grid: Grid) -> Area:
     """The area of ``(west, south, east, north)`` in the grid's CRS.
 
     Raises:
         UsageError: The box is empty.
-        PairError: It does not meet the image.
+        PairError: It does not meet the image, or no pixel's centre.
     """
     west, south, east, north = bounds
     if not all(map(math.isfinite, bounds)):
@@ -76,7 +82,7 @@ def box_area(bounds: tuple[float, float, float, float], grid: Grid) -> Area:
     outline = _to_pixels(box(*bounds), grid)
     window = _window(outline, grid, f"--bbox [{west}, {south}, {east}, {north}]")
     along_axes = grid.transform.b == 0 and grid.transform.d == 0
-    return Area(window, None if along_axes else outline)
+    return Area(window) if along_axes else _with_pixels(Area(window, outline), "--bbox")
 
 
 def polygon_area(path: Path, grid: Grid) -> Area:
@@ -84,7 +90,7 @@ def polygon_area(path: Path, grid: Grid) -> Area:
 
     Raises:
         InputError: The file is missing, is not GeoJSON, or holds no polygon.
-        PairError: The polygons do not meet the image, or the image has no CRS.
+        PairError: The polygons do not meet the image, or no pixel's centre, or the image has no CRS.
     """
     document = _read_json(path)
     polygons = _polygons(document, path)
@@ -110,7 +116,7 @@ def polygon_area(path: Path, grid: Grid) -> Area:
             f"{crs.name}"
         )
     outline = _to_pixels(ground, grid)
-    return Area(_window(outline, grid, f"--aoi {path}"), outline)
+    return _with_pixels(Area(_window(outline, grid, f"--aoi {path}"), outline), f"--aoi {path}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -181,6 +187,12 @@ def _window(outline: BaseGeometry, grid: Grid, what: str) -> Window:
     if window.size == 0:
         raise _elsewhere(what, grid, "are its coordinates in its CRS?")
     return window
+
+
+def _with_pixels(area: Area, what: str) -> Area:
+    if not area.holds_any(area.window):
+        raise PairError(f"{what} lies between the centres of PAN's pixels and holds none; make it larger")
+    return area
 
 
 def _elsewhere(what: str, grid: Grid, hint: str) -> PairError:

@@ -242,7 +242,7 @@ def _areas(pair: Pair, options: SharpenOptions) -> tuple[Area, Window]:
         return Area(overlap), window
     area = polygon_area(options.aoi, pan) if options.aoi else box_area(options.bbox or (0, 0, 0, 0), pan)
     inner = area.window.intersect(overlap)
-    if inner.size == 0:
+    if not area.holds_any(inner):
         raise PairError(
             f"the area asked for lies where PAN and MS do not overlap (MS is at {pair.ms_grid.describe()})"
         )

@@ -177,3 +177,19 @@ def test_files_of_other_programs_are_read_and_empty_ones_told(tmp_path):
     path.write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(InputError, match="holds no polygon"):
         polygon_area(path, GRID)
+
+
+def test_an_area_between_the_centres_of_pixels_is_refused(tmp_path):
+    named = {"crs": {"type": "name", "properties": {"name": "EPSG:32633"}}}
+    for side, there in ((0.2, False), (0.3, True)):  # a centre lies a quarter of a metre off the corner
+        path = save(tmp_path / "a.geojson", box(500010, 3999990 - side, 500010 + side, 3999990), **named)
+        if there:
+            assert polygon_area(path, GRID).window == Window(20, 20, 1, 1)
+            continue
+        with pytest.raises(PairError, match=r"--aoi .*a.geojson lies between the centres of PAN's pixels"):
+            polygon_area(path, GRID)
+    turned = Grid(GRID.crs, GRID.transform * Affine.rotation(-30), GRID.shape)
+    x, y = turned.transform * (20, 20)
+    with pytest.raises(PairError, match="--bbox lies between"):
+        box_area((x - 0.05, y - 0.05, x + 0.05, y + 0.05), turned)
+    assert box_area((500010.1, 3999990.1, 500010.2, 3999990.2), GRID).window == Window(19, 20, 1, 1)

@@ -134,13 +134,25 @@ def test_a_box_is_the_same_part_of_the_whole(tmp_path):
         assert dataset.transform * (0, 0) == (west, north)
 
 
-def test_polygons_leave_the_rest_invalid(tmp_path):
-    scene = make_scene(tmp_path)
+def triangle(scene):
+    """A file of a triangle over the upper left of pan."""
     ring = [scene.pan_transform * corner for corner in ((20, 20), (120, 20), (20, 120), (20, 20))]
     crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
-    area = tmp_path / "area.geojson"
+    area = scene.pan.with_name("area.geojson")
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring], "crs": crs}))
-    out = tmp_path / "out.tif"
+    return area
+
+
+def test_polygons_that_meet_pan_where_ms_is_not_are_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    write(scene.ms, scene.ms_image, scene.ms_transform * Affine.translation(20, 20))
+    with pytest.raises(PairError, match="lies where PAN and MS do not overlap"):
+        fuse(scene, tmp_path / "out.tif", SharpenOptions(method="exp", aoi=triangle(scene)))
+
+
+def test_polygons_leave_the_rest_invalid(tmp_path):
+    scene = make_scene(tmp_path)
+    area, out = triangle(scene), tmp_path / "out.tif"
     sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", aoi=area))
     with rasterio.open(out) as fused:
         assert fused.shape == (100, 100)
