@@ -130,6 +130,10 @@ class Placement:
         """The placement after the ms image was moved by so many pan pixels."""
         return Placement(self.rows.shifted(down), self.cols.shifted(right))
 
+    def padded(self, pixels: int) -> Placement:
+        """The placement of an ms image with so many ms pixels more on every side."""
+        return Placement(*(AxisMap(a.scale, a.offset + pixels, a.size + 2 * pixels) for a in self.axes))
+
     def ms_window(self, pan: Window, margin: int) -> Window:
         """The ms window under a pan window, with ``margin`` ms pixels around it, clipped to the image."""
         rows, cols = (axis.ms_span(*span, margin) for axis, span in zip(self.axes, pan.spans, strict=True))

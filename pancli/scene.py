@@ -119,7 +119,8 @@ class TiledScene:
         pan_shift: How far pan lies from ms, to be laid on it.
         touches: Whether what is asked for lies on a window, where that is less than ``area``: polygons.
             Statistics are of blocks that it lies on.
-        overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs.
+        overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs; the
+            area lies within that.
         device: Where tiles go.
     """
 
@@ -221,10 +222,11 @@ class TiledScene:
     def _on_pan_grid(self, ms_valid: BoolArray, ms_window: Window, window: Window) -> BoolArray:
         """Validity of the ms pixel each pan pixel's centre lies in; outside the ms image, False."""
         indices, inside = [], []
-        for axis, span, ms_span in zip(self.info.placement.axes, window.spans, ms_window.spans, strict=True):
+        padded = self.info.placement.padded(self.overhang)
+        for axis, span, ms_span in zip(padded.axes, window.spans, ms_window.spans, strict=True):
             nearest = axis.nearest(*span)
-            inside.append((nearest >= -self.overhang) & (nearest < axis.size + self.overhang))
-            indices.append(np.clip(nearest, 0, axis.size - 1) - ms_span[0])
+            inside.append((nearest >= 0) & (nearest < axis.size))
+            indices.append(nearest - self.overhang - ms_span[0])
         rows, cols = (np.clip(i, 0, n - 1) for i, n in zip(indices, ms_valid.shape, strict=True))
         return ms_valid[rows][:, cols] & inside[0][:, None] & inside[1][None, :]
 

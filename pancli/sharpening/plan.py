@@ -16,6 +16,7 @@ from pancli.errors import MethodError, PairError, UsageError
 from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
+from pancli.placement import Placement
 from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name
@@ -35,6 +36,7 @@ from pancli.tiling import Tile, Window, plan_tiles
 
 _TILE = {"cpu": 512, "cuda": 1024}  # larger ones are hardly faster where margins are narrow
 _MEGABYTE = 2**20
+_OVERHANG = 1  # ms pixels by which ms may be replicated past its border where it was moved
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ def plan_sharpening(
         scene = open_scene(pair, info, area.window, bounds, device)
         if area.outline is not None:
             scene = replace(scene, touches=area.touches)
-        scene, shift, warnings = _registered(scene, options, pair.pan_grid.shape)
+        scene, shift, warnings = _registered(scene, options, area)
+        if scene.area != area.window:
+            area, spec = replace(area, window=scene.area), replace(spec, masked=True)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
         fitting = _choose_tile(scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
@@ -191,19 +195,19 @@ def plan_sharpening(
 
 
 def _registered(
-    scene: TiledScene, options: SharpenOptions, pan_shape: tuple[int, int]
+    scene: TiledScene, options: SharpenOptions, area: Area
 ) -> tuple[TiledScene, MsShift, list[str]]:
     """The scene with ms moved onto pan, or pan laid on ms, as far as that is asked for.
 
     Raises:
-        PairError: No ms pixel would lie on pan.
+        PairError: No ms pixel would lie on what is asked for.
     """
     shift, warnings = _find_shift(scene, options)
     scene = _shifted(scene, shift)
-    if scene.info.placement.pan_inside(pan_shape).size == 0:
-        raise PairError(
-            f"--coregister {shift.down:g},{shift.right:g} moves MS off PAN; it is PAN pixels down, right"
-        )
+    if not area.holds_any(_covered(scene.info.placement, scene.area)):
+        part = "" if options.aoi is None and options.bbox is None else ", or off the part of it asked for"
+        moved = f"{shift.down:g},{shift.right:g}"
+        raise PairError(f"--coregister {moved} moves MS off PAN{part}; it is PAN pixels down, right")
     if options.coregister == "pan":
         scene = replace(scene, pan_shift=scene_shift(scene).shift)
     return scene, shift, warnings
@@ -270,13 +274,20 @@ def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[MsShift, li
 
 
 def _shifted(scene: TiledScene, shift: MsShift) -> TiledScene:
-    """The scene with ms moved. The area stays: ms is replicated past its border by as much as it moved."""
+    """The scene with ms moved; its area is what ms lies on then, replicated past its border by a pixel.
+
+    So a shift that is measured, hardly ever more than that, takes nothing away.
+    """
     if not shift.applied:
         return scene
-    placement = scene.info.placement
-    moved = max(abs(shift.down * placement.rows.scale), abs(shift.right * placement.cols.scale))
-    info = replace(scene.info, placement=placement.shifted(shift.down, shift.right))
-    return replace(scene, info=info, overhang=math.ceil(moved))
+    placement = scene.info.placement.shifted(shift.down, shift.right)
+    area = _covered(placement.padded(_OVERHANG), scene.area)
+    return replace(scene, info=replace(scene.info, placement=placement), area=area, overhang=_OVERHANG)
+
+
+def _covered(placement: Placement, area: Window) -> Window:
+    """The pan pixels of an area whose centres lie in ms."""
+    return placement.pan_inside((area.row_stop, area.col_stop)).intersect(area)
 
 
 def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:

@@ -215,10 +215,12 @@ def test_a_little_shift_that_a_network_takes_out_unasked_is_told(tmp_path):
         assert tuple(map(float, dataset.tags()["PANCLI_PAN_SHIFT"].split(","))) == report.pan_shift
 
 
-def test_a_shift_takes_no_pixel_away(tmp_path):
+@pytest.mark.parametrize("shift", [(4.0, -3.0), (-4.5, 4.5)])
+def test_a_shift_of_an_ms_pixel_takes_no_pixel_away(tmp_path, shift):
+    """Nor does the half of a pan pixel more by which the outermost centres lie on the edge then."""
     scene = make_scene(tmp_path)
     out = tmp_path / "out.tif"
-    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", coregister=(6.0, -5.0)))
+    sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", coregister=shift))
     with rasterio.open(out) as dataset:
         assert dataset.shape == (160, 192)
         assert (dataset.dataset_mask() > 0).all()
@@ -228,6 +230,28 @@ def test_a_shift_takes_no_pixel_away(tmp_path):
     sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "b.tif", SharpenOptions(method="exp", extent="none"))
     with rasterio.open(tmp_path / "b.tif") as dataset:
         assert not (dataset.dataset_mask()[:8] > 0).any()
+
+
+@pytest.mark.parametrize("told", [{}, {"nodata": 0}])
+@pytest.mark.parametrize("method", ["exp", "bandset"])
+def test_where_a_shift_leaves_no_ms_nothing_is_valid(tmp_path, told, method):
+    """But for one ms pixel, 4 of pan, past its border."""
+    scene, out = make_scene(tmp_path, **told), tmp_path / "out.tif"
+    options = SharpenOptions(method=method, coregister=(-60.0, 10.0), tile=64)
+    sharpen(str(scene.pan), [str(scene.ms)], out, options)
+    with rasterio.open(out) as dataset:
+        assert dataset.nodata == told.get("nodata")
+        valid = dataset.dataset_mask() > 0
+    expected = np.zeros((160, 192), bool)
+    expected[: 100 + 4, 10 - 4 :] = True
+    np.testing.assert_array_equal(valid, expected)
+
+
+def test_a_shift_that_takes_ms_off_what_is_asked_for_is_refused(tmp_path):
+    scene = make_scene(tmp_path)
+    options = SharpenOptions(method="exp", aoi=triangle(scene), coregister=(80.0, 70.0))
+    with pytest.raises(PairError, match="--coregister 80,70 moves MS off PAN, or off the part of it asked"):
+        fuse(scene, tmp_path / "out.tif", options)
 
 
 def test_what_lies_elsewhere_is_refused_with_both_places(tmp_path):
