@@ -77,13 +77,14 @@ def _run(
 
 
 def _summary(report: SharpenReport) -> str:
-    shift = report.shift
+    shift, (down, right) = report.shift, report.pan_shift or (0.0, 0.0)
+    laid = f", PAN moved by {-down:zg},{-right:zg} PAN pixels" if (down, right) != (0.0, 0.0) else ""
     moved = f", MS moved by {shift['down']:g},{shift['right']:g} PAN pixels" if shift["applied"] else ""
     learnt = "" if report.adaptation is None else f"\nadapted: {report.adaptation.describe()}"
     return (
         f"{report.output}: {report.method}, {report.width} x {report.height}, "
         f"{report.bands} bands {report.dtype}, {report.seconds['total']:.1f} s, "
-        f"{report.megapixels_per_second:.2f} MPix/s on {report.device}{moved}{learnt}"
+        f"{report.megapixels_per_second:.2f} MPix/s on {report.device}{moved}{laid}{learnt}"
     )
 
 

@@ -26,6 +26,7 @@ _FEWEST = 8  # samples per unknown; with fewer, nothing is said
 _FLOOR = 1e-9  # share of a variable's variance below which nothing is left
 _SOFT = 0.05  # keeps a quotient by pan's share small where pan explains a band badly
 _MOST = 3.0  # of any number
+_RELATED = 0.2  # correlation of fine detail: as delivered it is 0.65 or more, 2 ms pixels apart 0.1 or less
 _FARTHEST = 1.0  # ms pixels; gradients say nothing of more
 _USUAL = (0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3)  # said where nothing can be told
 
@@ -134,6 +135,14 @@ class Agreement(NamedTuple):
         pan, fine_pan, down, right = range(2 * count, 2 * count + 4)
         weights, _ = self.moments.regress(pan, [*range(count), fine_pan, down, right])
         return -float(weights[-2]) * self.steps[0], -float(weights[-1]) * self.steps[1]
+
+    def related(self) -> bool:
+        """Whether the fine detail of any band follows pan's, as where they lie less than an ms pixel apart.
+
+        Where none does, nothing that is measured of a shift can be relied upon, not even that it is small.
+        """
+        enough = self.moments.count >= _FEWEST * (self._bands + 4)
+        return enough and float(self.numbers()[:, 0].max()) >= _RELATED
 
     def unexplained(self) -> float:
         """The share of pan's variance that its fine detail and the bands, combined, do not explain."""

@@ -66,10 +66,12 @@ class Alignment(NamedTuple):
     Attributes:
         shift: How far pan lies from ms; :data:`NOWHERE` where that is small, doubtful or too large to tell.
         agreement: How well ms and pan agree once that is taken out.
+        told: Whether they agree at all, so that no shift means that there is hardly any.
     """
 
     shift: Shift
     agreement: Agreement
+    told: bool
 
 
 def unasked(shift: Shift) -> Shift:
@@ -80,7 +82,7 @@ def unasked(shift: Shift) -> Shift:
 def find_shift(measure: Callable[[Shift], Agreement]) -> Alignment:
     """How far pan lies from ms, given how ms and a pan agree that was aligned by a shift."""
     first = measure(NOWHERE)
-    left_alone = Alignment(NOWHERE, first)
+    left_alone = Alignment(NOWHERE, first, first.related())
     shift, agreement, seen = NOWHERE, first, 1.0
     farthest, least = _FARTHEST * max(map(abs, first.steps)), _LEAST
     for _ in range(_ROUNDS):
@@ -98,7 +100,7 @@ def find_shift(measure: Callable[[Shift], Agreement]) -> Alignment:
         seen = min(max(moved / (step[0] ** 2 + step[1] ** 2), _SEEN[0]), _SEEN[1])
     if math.hypot(*shift) < _LEAST or agreement.unexplained() > _GAIN * first.unexplained():
         return left_alone
-    return Alignment(shift, agreement)
+    return Alignment(shift, agreement, told=True)
 
 
 def scene_shift(scene: Scene) -> Alignment:

@@ -21,6 +21,7 @@ class Measured:
         agreement: (B, 8), how well pan and ms fit.
         found: How far pan lies from ms.
         shift: How far it is moved, to lie there: not at all where it is too far to be moved unasked.
+        told: Whether they agree so well that where pan lies could be told.
     """
 
     gains: tuple[float, ...]
@@ -28,6 +29,7 @@ class Measured:
     agreement: Tensor
     found: Shift = NOWHERE
     shift: Shift = NOWHERE
+    told: bool = True
 
     @classmethod
     def of(cls, scene: Scene) -> Measured:
@@ -36,7 +38,7 @@ class Measured:
         Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
         than the georeferencing says, so that it is moved however far it lies.
         """
-        found, agreement = scene_shift(scene)
+        found, agreement, told = scene_shift(scene)
         shown = estimate_gain(Aligned(scene, found))
         shift = found if shown > HIGHEST_GAIN else unasked(found)
-        return cls(believed_gains(shown, scene.info), shown, agreement.numbers(), found, shift)
+        return cls(believed_gains(shown, scene.info), shown, agreement.numbers(), found, shift, told)

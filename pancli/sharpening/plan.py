@@ -34,6 +34,12 @@ from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
 from pancli.tiling import Tile, Window, plan_tiles
 
+UNTOLD = (
+    "where PAN lies on MS could not be measured: more than an MS pixel apart, flat, or not the same ground? "
+    "pancli check looks farther"
+)
+"""What is said where nothing can be told of how PAN lies on MS."""
+
 _TILE = {"cpu": 512, "cuda": 1024}  # larger ones are hardly faster where margins are narrow
 _MEGABYTE = 2**20
 _OVERHANG = 1  # ms pixels by which ms may be replicated past its border where it was moved
@@ -209,7 +215,9 @@ def _registered(
         moved = f"{shift.down:g},{shift.right:g}"
         raise PairError(f"--coregister {moved} moves MS off PAN{part}; it is PAN pixels down, right")
     if options.coregister == "pan":
-        scene = replace(scene, pan_shift=scene_shift(scene).shift)
+        found = scene_shift(scene)
+        scene = replace(scene, pan_shift=found.shift)
+        warnings += [] if found.told else [f"--coregister pan moves nothing: {UNTOLD}"]
     return scene, shift, warnings
 
 

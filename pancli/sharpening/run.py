@@ -29,7 +29,7 @@ from pancli.methods.turns import in_turn
 from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
-from pancli.sharpening.plan import Plan, plan_sharpening
+from pancli.sharpening.plan import UNTOLD, Plan, plan_sharpening
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
@@ -245,7 +245,7 @@ def _execute(plan: Plan, clock: _Clock, progress: Progress) -> tuple[Plan, Shift
     clock.seconds["finish"] = time.perf_counter() - finishing
     warnings = [
         *untold,
-        *_left_apart(_measured(plan, state)),
+        *_left_apart(plan, _measured(plan, state)),
         *_smaller_tiles(plan, scene.fit_tile, side),
         *tally.told(plan),
     ]
@@ -297,9 +297,13 @@ def _untold_fill(plan: Plan) -> list[str]:
     return pan or fill_warnings("MS", scene.reader.read_ms, below, frame)
 
 
-def _left_apart(measured: Measured | None) -> list[str]:
-    """A warning where pan lies too far from ms to be moved unasked."""
-    if measured is None or measured.found == measured.shift:
+def _left_apart(plan: Plan, measured: Measured | None) -> list[str]:
+    """A warning where pan lies too far from ms to be moved unasked, or nobody knows where."""
+    if measured is None:
+        return []
+    if not measured.told and plan.options.coregister != "pan":  # else it was told in the plan
+        return [UNTOLD]
+    if measured.found == measured.shift:
         return []
     down, right = (round(away, 2) for away in measured.found)
     vertical = f"{abs(down):g} pixels {'below' if down > 0 else 'above'}"

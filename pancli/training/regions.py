@@ -302,7 +302,7 @@ def shown_region(region: Region, traits: Traits) -> Region:
     def measure(shift: Shift) -> Agreement:
         return Agreement.empty(len(region.ms), region.placement).seen(region.ms, reduced(shift))
 
-    shift, agreement = find_shift(measure)
+    shift, agreement, _ = find_shift(measure)
     if shift == NOWHERE:
         return region._replace(agreement=agreement)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -61,6 +62,22 @@ def test_bands_come_from_several_files_in_order(scene, tmp_path):
     assert result.exit_code == 0
     with rasterio.open(out) as dataset:
         assert dataset.descriptions == ("band 4", "B2", "B0")
+
+
+def test_what_was_moved_is_told_in_one_line(tmp_path):
+    scene = make_scene(tmp_path, dtype="float32")
+    blurred = sum(0.25 * np.roll(scene.ms_image, (i, j), (1, 2)) for i in (0, 1) for j in (0, 1))
+    write(scene.ms, blurred.astype(np.float32), scene.ms_transform)  # lies half an ms pixel too low
+
+    def moved(asked):
+        out = tmp_path / f"to-{asked}.tif"
+        result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--coregister", asked)
+        assert result.exit_code == 0
+        return result.stdout.split(" on cpu")[1]
+
+    assert moved("none") == "\n"
+    assert re.fullmatch(r", MS moved by -[12]\.\d+,-[12]\.\d+ PAN pixels\n", moved("auto"))
+    assert re.fullmatch(r", PAN moved by [12]\.\d+,[12]\.\d+ PAN pixels\n", moved("pan"))
 
 
 def test_stdout_carries_one_json_object_and_stderr_plain_progress(scene, tmp_path):

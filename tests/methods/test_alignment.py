@@ -52,7 +52,8 @@ def pair(shift, ratio=4, seed=0, noise=0.0, gain=0.3):
 @pytest.mark.parametrize("ratio", [2, 3, 4])
 @pytest.mark.parametrize("shift", [(0.5, -0.3), (-1.2, 1.4), (1.9, 0.0)])
 def test_a_shift_is_found_and_what_is_left_of_it_is_small(ratio, shift):
-    found, agreement = scene_shift(array_scene(*pair(shift, ratio)[:2]))
+    found, agreement, told = scene_shift(array_scene(*pair(shift, ratio)[:2]))
+    assert told
     assert agreement.shift() == pytest.approx(NOWHERE, abs=0.06)
     assert found == pytest.approx(shift, abs=0.06)
 
@@ -84,7 +85,9 @@ def test_a_shift_is_not_taken_for_blur():
 
 
 def test_noise_in_pan_is_no_shift():
-    assert scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2])).shift == NOWHERE
+    there = scene_shift(array_scene(*pair((0.0, 0.0), noise=0.05)[:2]))
+    assert there.shift == NOWHERE
+    assert there.told
     found, *_ = scene_shift(array_scene(*pair((0.8, -0.6), noise=0.05)[:2]))
     assert found == pytest.approx((0.8, -0.6), abs=0.15)
 
@@ -97,8 +100,9 @@ def test_what_cannot_be_told_is_left_alone(kind):
     if kind == "constant":
         pan[:] = 7
     scene = array_scene(pan, ms)
-    found, agreement = scene_shift(scene)
+    found, agreement, told = scene_shift(scene)
     assert found == NOWHERE
+    assert not told
     assert bool(agreement.numbers().isfinite().all())
 
 

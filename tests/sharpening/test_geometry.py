@@ -215,6 +215,17 @@ def test_a_little_shift_that_a_network_takes_out_unasked_is_told(tmp_path):
         assert tuple(map(float, dataset.tags()["PANCLI_PAN_SHIFT"].split(","))) == report.pan_shift
 
 
+@pytest.mark.parametrize(("method", "asked"), [("gsa", "pan"), ("bandset", "pan"), ("bandset", "none")])
+@pytest.mark.parametrize("below", [0, 10])
+def test_a_shift_too_large_to_be_measured_is_told_once(tmp_path, method, asked, below):
+    scene, out = misplaced(tmp_path, below, 0), tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method, coregister=asked))
+    assert report.pan_shift == (0.0, 0.0)
+    told = [line for line in report.warnings if "where PAN lies on MS could not be measured" in line]
+    assert len(told) == (below > 0)
+    assert all(line.startswith("--coregister pan moves nothing: ") == (asked == "pan") for line in told)
+
+
 @pytest.mark.parametrize("shift", [(4.0, -3.0), (-4.5, 4.5)])
 def test_a_shift_of_an_ms_pixel_takes_no_pixel_away(tmp_path, shift):
     """Nor does the half of a pan pixel more by which the outermost centres lie on the edge then."""
