@@ -275,9 +275,11 @@ def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[MsShift, li
     measured = measure_shift(scene)
     if measured.confident:
         return MsShift(round(measured.down, 4), round(measured.right, 4), measured), []
+    part = options.aoi is not None or options.bbox is not None
+    way_out = "; pancli check measures the whole scene, for --coregister DY,DX" if part else ""
     return MsShift(measured=measured), [
         "--coregister auto: the shift could not be measured with confidence "
-        f"({measured.confidence:.2f}); none applied"
+        f"({measured.confidence:.2f}); none applied{way_out}"
     ]
 
 

@@ -308,9 +308,10 @@ def _left_apart(plan: Plan, measured: Measured | None) -> list[str]:
     down, right = (round(away, 2) for away in measured.found)
     vertical = f"{abs(down):g} pixels {'below' if down > 0 else 'above'}"
     horizontal = f"{abs(right):g} {'to the right' if right > 0 else 'to the left'} of"
+    to_pan = f"{plan.shift.down + down:.5g},{plan.shift.right + right:.5g}"
     return [
-        f"PAN lies {vertical} and {horizontal} MS: --coregister auto moves MS to PAN, --coregister pan lays "
-        "PAN on MS; without either, colours lie beside what they belong to"
+        f"PAN lies {vertical} and {horizontal} MS: --coregister {to_pan} moves MS to PAN, "
+        "--coregister pan lays PAN on MS; without either, colours lie beside what they belong to"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -213,6 +214,37 @@ def test_a_little_shift_that_a_network_takes_out_unasked_is_told(tmp_path):
     assert report.pan_shift == pytest.approx((0.4, -0.48), abs=0.1)
     with rasterio.open(out) as dataset:
         assert tuple(map(float, dataset.tags()["PANCLI_PAN_SHIFT"].split(","))) == report.pan_shift
+
+
+def test_the_shift_that_a_warning_names_registers_the_pair(tmp_path):
+    scene = misplaced(tmp_path)
+
+    def left(out, *shift):
+        """What is warned of, given what was asked for, and where the result lies."""
+        asked = SharpenOptions(method="bandset", dtype="float32", coregister=shift)
+        report = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / out, asked)
+        told = [re.search(r"PAN lies.* --coregister (\S+),(\S+) moves MS", line) for line in report.warnings]
+        return [tuple(map(float, found.groups())) for found in told if found], report.pan_shift
+
+    (named,), _ = left("worse.tif", -1.0, 0.5)  # what is named is all of it, not what is left
+    assert named == pytest.approx((1.2, -1.6), abs=0.15)
+    told, rest = left("moved.tif", *named)
+    assert not told
+    assert rest == pytest.approx((0, 0), abs=0.15)
+    assert max(map(abs, displacement(read(tmp_path / "moved.tif")[0], scene.truth[0][:199, 2:]))) < 0.15
+
+
+def test_a_part_too_small_to_measure_a_shift_of_is_told_of_the_whole(tmp_path):
+    scene = make_scene(tmp_path)
+    west, north = scene.pan_transform * (40, 24)
+    east, south = scene.pan_transform * (100, 84)
+    for area, told in ((None, False), ((west, south, east, north), True)):
+        if area is None:
+            write(scene.pan, np.full((160, 192), 7, np.uint16), scene.pan_transform)
+        options = SharpenOptions(method="exp", bbox=area, coregister="auto", overwrite=True)
+        report = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options)
+        (warning,) = [line for line in report.warnings if "none applied" in line]
+        assert ("pancli check measures the whole scene" in warning) == told
 
 
 @pytest.mark.parametrize(("method", "asked"), [("gsa", "pan"), ("bandset", "pan"), ("bandset", "none")])
