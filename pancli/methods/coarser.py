@@ -172,7 +172,14 @@ def _blank(image: Tensor, shape: tuple[int, int]) -> Tensor:
     return image.mean((-2, -1), keepdim=True).repeat(1, *shape)
 
 
+def _as_pan_lies(piece: _Piece, placement: Placement) -> _Piece:
+    """A piece with its rows and columns in pan's order: to a network, mirror images are others."""
+    turned = [side for side, axis in zip((-2, -1), placement.axes, strict=True) if axis.scale < 0]
+    return _Piece(piece.window, *(image.flip(turned) for image in piece[1:])) if turned else piece
+
+
 def _observed(piece: _Piece, info: PairInfo, gains: Sequence[float]) -> Coarser | None:
+    piece = _as_pan_lies(piece, info.placement)
     fine = Window(0, 0, *piece.window.shape)
     axes = (
         AxisMap(1 / axis.ratio, 0.0, math.floor(size / axis.ratio))

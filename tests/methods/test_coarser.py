@@ -198,6 +198,17 @@ def test_masked_pixels_do_not_count(bandset):
     assert not torch.equal(strengths[0], bandset.fit(scene).strength)
 
 
+def test_the_order_in_which_ms_has_its_rows_says_nothing(bandset):
+    scene, _ = seen_by_a_camera(512)
+    pan, ms = scene.reader.pan, scene.reader.ms
+    upright = AxisMap(0.25, 0.0, 128)
+    turned = array_scene(pan, ms[:, ::-1, ::-1], Placement(*[AxisMap(-0.25, 128.0, 128)] * 2))
+    strengths = [
+        bandset.fit(one).strength for one in (array_scene(pan, ms, Placement(upright, upright)), turned)
+    ]
+    torch.testing.assert_close(*strengths, rtol=0, atol=1e-4)
+
+
 def test_a_small_scene_says_nothing(bandset):
     scene, _ = seen_by_a_camera(192)
     assert weaker(bandset, 0.7).fit(scene).strength.tolist() == [1.0] * 4
