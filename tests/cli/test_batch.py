@@ -331,9 +331,15 @@ def wait_for_writing(folder, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("how", [["--jobs", 1], ["--jobs", 2], ["--engine", "ray", "--jobs", 2]])
-def test_signals_leave_nothing_and_exit_130(tmp_path, number, how, large_pair):
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [
+        pytest.param(how, number, marks=[pytest.mark.long] * ("ray" in how and number != signal.SIGTERM))
+        for how in (["--jobs", 1], ["--jobs", 2], ["--engine", "ray", "--jobs", 2])
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ],
+)
+def test_signals_leave_nothing_and_exit_130(tmp_path, how, number, large_pair):
     if "ray" in how:
         pytest.importorskip("ray")
     (tmp_path / "out").mkdir()
