@@ -156,18 +156,19 @@ def _weighed(rows: _Weights, image: Tensor, cols: _Weights, pan_shape: tuple[int
     """
     if image.device.type != "cpu" or image.requires_grad or max(pan_shape) <= _SMALL:
         # What was made in inference mode must not be kept for a product that has a gradient.
-        kept = image.device.type != "cpu" and not image.requires_grad
-        make = _whole if kept else _whole.__wrapped__
+        make = _whole if image.device.type == "cpu" or image.requires_grad else _whole_kept
         down, across = (make(weights, image.device, image.dtype) for weights in (rows, cols))
         return down @ image @ across.T
     tall = torch.cat([part @ image[..., used, :] for part, used in _parts(rows, image.dtype)], -2)
     return torch.cat([tall[..., used] @ part.T for part, used in _parts(cols, image.dtype)], -1)
 
 
-@lru_cache(maxsize=_KEPT_WHOLE)
 def _whole(weights: _Weights, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A matrix where it is needed."""
     return weights.make(*weights.of).to(device, dtype)
+
+
+_whole_kept = lru_cache(maxsize=_KEPT_WHOLE)(_whole)
 
 
 @lru_cache(maxsize=_KEPT)

@@ -26,16 +26,14 @@ from pancli.methods.turns import in_turn
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import CUBIC_TAPS, upsample
 from pancli.sensors import GENERIC, Sensor
-from pancli.tiling import Tile, Window, plan_tiles, spread
+from pancli.tiling import Tile, Window, plan_tiles, probes, spread
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
-MS_FILL_RADIUS = 4
 FIT_TILE = 512
 _PAN_FILL_RADIUS = 16
-_PROBE_SIZE = 256
-_PROBES = 16
+_MS_FILL_RADIUS = 4
 READ_AHEAD = 2
 """Tiles read before they are needed."""
 
@@ -211,7 +209,7 @@ class TiledScene:
         if not pan_valid[tile.inner].any():
             return None
         placement = self.info.placement
-        reach = CUBIC_TAPS + (MS_FILL_RADIUS if self.reader.masked else 0)
+        reach = CUBIC_TAPS + (_MS_FILL_RADIUS if self.reader.masked else 0)
         ms_window = placement.ms_window(tile.window, reach)
         ms, ms_valid = self.reader.read_ms(ms_window)
         valid = pan_valid & self._on_pan_grid(ms_valid, ms_window, tile.window)
@@ -244,7 +242,7 @@ class TiledScene:
         pan_t = fill_invalid(pan_t[None], pan_valid, _PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
         pan_t, pan_valid = aligned(pan_t, self.pan_shift), aligned_mask(pan_valid, self.pan_shift)
         ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
-        ms_t = fill_invalid(ms_t, ms_valid, MS_FILL_RADIUS, ms_fill)
+        ms_t = fill_invalid(ms_t, ms_valid, _MS_FILL_RADIUS, ms_fill)
         upsampled = upsample(ms_t, self.info.placement, ms_window, tile.window)
         valid_t = valid_t & pan_valid
         return TileImage(tile, pan_t, pan_valid, upsampled, ms_t, valid_t, ms_valid, ms_window, self.info)
@@ -266,10 +264,9 @@ def open_scene(
 
 def _typical_values(reader: Reader, info: PairInfo, area: Window) -> tuple[float, tuple[float, ...]]:
     """Mean of the valid pixels of pan, and of each ms band, over a few windows spread over the area."""
-    blocks = list(area.blocks(_PROBE_SIZE))
     pans: list[FloatArray] = [np.zeros(0, np.float32)]
     mss: list[FloatArray] = [np.zeros((info.bands, 0), np.float32)]
-    for window, *_ in spread(blocks, min(len(blocks), _PROBES)):
+    for window in probes(area):
         pan, valid = reader.read_pan(window)
         pans.append(pan[valid])
         ms, valid = reader.read_ms(info.placement.ms_window(window, 0))

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_PROBE_SIZE = 256
+_PROBES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,16 @@ def spread(windows: Sequence[Window], count: int) -> list[list[Window]]:
         lead = min(range(len(stretch)), key=lambda k: (abs(stretch[k].col - target), abs(k - middle)))
         stretches.append([*stretch[lead:], *stretch[:lead]])
     return stretches
+
+
+def leaders(windows: Sequence[Window], most: int) -> list[Window]:
+    """At most so many of some windows, row after row: those that lead the stretches of :func:`spread`."""
+    return [leader for leader, *_ in spread(windows, min(len(windows), most))]
+
+
+def probes(area: Window) -> list[Window]:
+    """A few blocks that stand for an area where only its ordinary numbers are asked for."""
+    return leaders(list(area.blocks(_PROBE_SIZE)), _PROBES)
 
 
 def sample_starts(size: int, side: int, count: int) -> list[int]:

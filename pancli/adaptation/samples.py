@@ -13,9 +13,8 @@ from pancli.methods.coarser import coarser, coarser_margin
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import TileImage
 from pancli.methods.units import Units
-from pancli.placement import Placement
 from pancli.scene import TiledScene
-from pancli.tiling import Tile, Window, spread
+from pancli.tiling import Tile, Window, leaders
 
 MOST = 30  # windows
 _EVERY = 5  # the first of so many windows is held back
@@ -69,12 +68,7 @@ def ms_windows(scene: TiledScene) -> list[Window]:
         found = list(whole.blocks(side)) if whole.size else []
         if len(found) >= 2 * _EVERY:
             break
-    return [window for window, *_ in spread(found, min(len(found), MOST))]
-
-
-def pan_window(placement: Placement, ms: Window) -> Window:
-    """The pan pixels whose centres fall on a window of the ms grid."""
-    return placement.pan_on(ms)
+    return leaders(found, MOST)
 
 
 def reduced_samples(scene: TiledScene) -> Samples:
@@ -96,7 +90,7 @@ def reduced_samples(scene: TiledScene) -> Samples:
 def _reduced(scene: TiledScene, window: Window) -> Sample | None:
     info = scene.info
     reach = scene.margin(coarser_margin(info))
-    around = pan_window(info.placement, window).grow(reach).intersect(scene.bounds)
+    around = info.placement.pan_on(window).grow(reach).intersect(scene.bounds)
     image = scene.load(Tile(around, around))
     if image is None or window.intersect(image.ms_window) != window:
         return None
@@ -119,7 +113,7 @@ def full_samples(scene: TiledScene, units: Units) -> Samples:
     """
     samples = []
     for window in ms_windows(scene):
-        pan = pan_window(scene.info.placement, window).intersect(scene.bounds)
+        pan = scene.info.placement.pan_on(window).intersect(scene.bounds)
         image = scene.load(Tile(pan, pan))
         if image is not None:
             samples.append(Sample(image))

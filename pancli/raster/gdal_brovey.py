@@ -21,13 +21,11 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import MethodError
 from pancli.raster.pair import Pair
 from pancli.raster.source import SourceName, gdal_env, reading
-from pancli.tiling import Window, spread
+from pancli.tiling import Window, probes
 
 _ALIGNED = 0.01  # pan pixels
 _BLOCK = 512
 _BLOCKS_KEPT = 8
-_PROBE_SIZE = 256
-_PROBES = 16
 _LITTLE_LOST = 0.01  # of what MS's numbers add up to: rounding those of bright images takes less
 
 
@@ -105,7 +103,7 @@ def gdal_warnings(pair: Pair) -> list[str]:
     types = [np.dtype(dtype) for dtype in (pair.pan_dtype, *(band.dtype for band in pair.bands))]
     if all(dtype.kind == "u" and np.can_cast(dtype, types[0]) for dtype in types):
         return []
-    told, sampled = [], [_sampled(pair, window) for window in _probes(pair)]
+    told, sampled = [], [_sampled(pair, window) for window in probes(pair.overlap())]
     means = [each for pan, ms in sampled for each in (pan, ms.mean(0)) if each.size]
     if _lost([ms for _, ms in sampled], types[0]):
         told.append(
@@ -118,11 +116,6 @@ def gdal_warnings(pair: Pair) -> list[str]:
             "numbers of any size of it; use --method brovey"
         )
     return told
-
-
-def _probes(pair: Pair) -> list[Window]:
-    blocks = list(pair.overlap().blocks(_PROBE_SIZE))
-    return [window for window, *_ in spread(blocks, min(len(blocks), _PROBES))]
 
 
 def _sampled(pair: Pair, window: Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -13,15 +13,7 @@ from rasterio.vrt import WarpedVRT
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
-from pancli.raster.bands import (
-    Band,
-    BoolArray,
-    FloatArray,
-    Gate,
-    Nodata,
-    open_band,
-    read_bands,
-)
+from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.carried import (
     PLACE_TAG,
     GroundModel,

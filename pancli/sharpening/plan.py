@@ -210,7 +210,7 @@ def _registered(
     """
     shift, warnings = _find_shift(scene, options)
     scene = _shifted(scene, shift)
-    if not area.holds_any(_covered(scene.info.placement, scene.area)):
+    if shift.applied and not area.holds_any(_covered(scene.info.placement, scene.area)):
         part = "" if options.aoi is None and options.bbox is None else ", or off the part of it asked for"
         moved = f"{shift.down:g},{shift.right:g}"
         raise PairError(f"--coregister {moved} moves MS off PAN{part}; it is PAN pixels down, right")

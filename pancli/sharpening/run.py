@@ -30,6 +30,7 @@ from pancli.raster.output import Output, atomic_output
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import UNTOLD, Plan, plan_sharpening
+from pancli.sharpening.report import SharpenReport, report_of
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
@@ -38,65 +39,6 @@ tiles, or seconds of "adapt"."""
 _WRITE_BEHIND = 2
 _MANY_CLIPPED = 0.01  # of the numbers: worth a warning where another type was asked for
 _FEW_LEFT = 8  # whole numbers that hold next to nothing of an image: reflectance of glint may reach some
-
-
-@dataclass(frozen=True)
-class SharpenReport:
-    """What a sharpening did.
-
-    Attributes:
-        output: The file.
-        method: Its name.
-        width: Columns of the output.
-        height: Rows of the output.
-        bands: Number of bands.
-        dtype: Of the output.
-        device: Where it was computed.
-        seconds: Wall time per stage: ``plan``, ``adapt``, ``fit``, ``fuse`` (with reading and writing, which
-            overlap), ``wait_read`` and ``wait_write`` (what of it was spent waiting for them), ``finish``,
-            ``total``.
-        megapixels_per_second: Output pixels (not bands) over the total.
-        shift: How ms was moved, in pan pixels.
-        pan_shift: By how much (down, right) pan's detail lay from ms and was laid on it, in pan pixels; None
-            where nobody looked.
-        tile: Side of a tile's core; where memory did not suffice for what was planned, of the last ones.
-        adaptation: What came of adapting the network; None where that was not asked for.
-        warnings: What the user should know.
-    """
-
-    output: str
-    method: str
-    width: int
-    height: int
-    bands: int
-    dtype: str
-    device: str
-    seconds: dict[str, float]
-    megapixels_per_second: float
-    shift: dict[str, Any]
-    pan_shift: Shift | None
-    tile: int
-    adaptation: Adaptation | None = None
-    warnings: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "output": self.output,
-            "method": self.method,
-            "width": self.width,
-            "height": self.height,
-            "bands": self.bands,
-            "dtype": self.dtype,
-            "device": self.device,
-            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
-            "mpix_per_s": round(self.megapixels_per_second, 3),
-            "shift": self.shift,
-            "pan_shift": None if self.pan_shift is None else list(self.pan_shift),
-            "tile": self.tile,
-            "adaptation": None if self.adaptation is None else self.adaptation.as_dict(),
-            "warnings": list(self.warnings),
-        }
 
 
 @dataclass
@@ -184,7 +126,7 @@ def sharpen(
             plan, adaptation = _adapted(plan, clock, told)
             with _threads(_computing_threads(plan)):
                 plan, pan_shift = _execute(plan, clock, told)
-    return _report(plan, clock.seconds, adaptation, pan_shift)
+    return report_of(plan, clock.seconds, adaptation, pan_shift)
 
 
 @contextmanager
@@ -385,25 +327,3 @@ def _fuse_one(
     if plan.rounded:
         tally.widen(fused[:, valid])
     return writer.submit(output.write, target, stored, known)
-
-
-def _report(
-    plan: Plan, seconds: dict[str, float], adaptation: Adaptation | None, pan_shift: Shift | None
-) -> SharpenReport:
-    height, width = plan.spec.grid.shape
-    return SharpenReport(
-        output=str(plan.spec.path),
-        method=plan.method.name,
-        width=width,
-        height=height,
-        bands=len(plan.spec.bands),
-        dtype=plan.spec.dtype,
-        device=str(plan.scene.device),
-        seconds=seconds,
-        megapixels_per_second=height * width / 1e6 / seconds["total"],
-        shift=plan.shift.as_dict(),
-        pan_shift=pan_shift,
-        tile=plan.tile_size,
-        adaptation=adaptation,
-        warnings=plan.warnings,
-    )

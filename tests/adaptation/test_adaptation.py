@@ -10,7 +10,7 @@ import torch
 
 from pancli.adaptation import AdaptTerms, adapt, run
 from pancli.adaptation.objectives import LOSSES, Patch
-from pancli.adaptation.samples import full_samples, ms_windows, pan_window, reduced_samples
+from pancli.adaptation.samples import full_samples, ms_windows, reduced_samples
 from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
 from pancli.methods.back_projection import lacking
@@ -190,7 +190,7 @@ def test_windows_are_spread_and_lie_inside():
 
 def test_pan_under_ms_is_counted_from_the_geotransform():
     placement = Placement(AxisMap(0.25, 0.5, 100), AxisMap(0.25, 0.0, 100))
-    assert pan_window(placement, Window(4, 8, 10, 10)) == Window(14, 32, 40, 40)
+    assert placement.pan_on(Window(4, 8, 10, 10)) == Window(14, 32, 40, 40)
 
 
 def test_masked_pixels_teach_nothing():
