@@ -58,13 +58,13 @@ bench: setup ## Print the benchmark tables (minutes)
 # arrays: python -m tests.benchmarks.arrays makes them, 64 MB, of which tar and xz make 40.
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
-GPU_RECIPES := bandset bandset-small gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
+GPU_WEIGHTS := bandset bandset-small gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml
 gpu: ## Run what needs a CUDA device: GPU tests, training from the last checkpoint, all networks compared
 	$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
 	$(GPU_PYTHON) -m tests.benchmarks.examples --data $(DATA) --device cuda --workers 12
 	$(GPU_PYTHON) -m pancli train weights/bandset-large-long.toml --init bandset --data $(DATA) --out runs/bandset-large-gpu --device cuda --workers 12 --max-minutes 9
-	set -e; for name in $(GPU_RECIPES); do \
-	$(GPU_PYTHON) -m pancli train weights/$$name.toml --data $(DATA) --out runs/$$name-gpu --device cuda --workers 12 --max-minutes 9; done
+	set -e; for name in $(GPU_WEIGHTS); do \
+	$(GPU_PYTHON) -m tests.benchmarks.shipped --data $(DATA) --out runs/gpu --weights $$name --device cuda --workers 12 --max-minutes 9; done
 	$(GPU_PYTHON) -m tests.benchmarks.networks --data $(DATA) --out runs/networks-gpu --device cuda --workers 12 --max-minutes 7
 
 wheel: setup ## Build the wheel into dist/
