@@ -64,9 +64,21 @@ class MultiScale(nn.Module):
         """(N, n, H, W) to the same shape."""
         near = torch.relu(self.near(x))
         near2 = torch.relu(self.near2(near))
-        far = torch.relu(self.far(x))
-        far2 = torch.relu(self.far2(far))
+        far = torch.relu(_dilated(self.far, x))
+        far2 = torch.relu(_dilated(self.far2, far))
         return torch.relu(self.merge(torch.cat((x, near, near2, far, far2), 1)))
+
+
+def _dilated(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A dilated convolution, where gradients are wanted on a CPU in float32.
+
+    torch 2.13's gradients of it in bfloat16 are no numbers there, or end the program, where there are more
+    than 16 channels and no multiple of 16.
+    """
+    half = not (torch.is_grad_enabled() and x.device.type == "cpu")
+    with torch.autocast(x.device.type, enabled=half and torch.is_autocast_enabled(x.device.type)):
+        wide: Tensor = conv(x if half else x.float())
+    return wide
 
 
 class BandGraph(nn.Module):

@@ -50,7 +50,7 @@ def recipes(steps: int, out: Path) -> dict[str, Recipe]:
         "no-misfit": replace(whole, degradation=fitting),
         "no-rounds": replace(whole, back_projections=0),
         "one-round": replace(whole, back_projections=1),
-        # In bfloat16 torch 2.13's CPU convolution gives it gradients that are NaN.
+        # As it was measured: in bfloat16 its gradients on CPUs were NaN then.
         "joint": replace(whole, network="gcpnet", precision="float32"),
         **{name.removeprefix("bandset-"): replace(whole, network=name) for name in VARIANTS},
         "large": replace(whole, network="bandset-large"),

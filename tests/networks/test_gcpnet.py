@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.networks.gcpnet import BandGraph, GCPNet, GraphUnit, SpatialGraph
+from pancli.networks.gcpnet import BandGraph, GCPNet, GraphUnit, MultiScale, SpatialGraph
 from pancli.networks.protocol import Inputs, Product, pixel_product
 from tests.networks.made import count, noise, settled_network
 
@@ -142,6 +142,16 @@ def test_sums_are_never_of_half_precision():
         total = pixel_product(half, half)
     assert total.dtype == torch.float32
     assert float(total.mean()) == pytest.approx(900 * 64 * 64, rel=1e-6)
+
+
+def test_gradients_in_half_precision_are_numbers():
+    scales, x = MultiScale(WIDTH), noise(2, WIDTH, 48, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = scales(x.contiguous(memory_format=torch.channels_last)).float().square().mean()
+    parameters = list(scales.parameters())
+    rough = torch.autograd.grad(half, parameters)
+    for ours, exact in zip(rough, torch.autograd.grad(scales(x).square().mean(), parameters), strict=True):
+        assert float((ours - exact).norm()) < 0.05 * float(exact.norm())
 
 
 def test_penultimate_feature_makes_the_output(network):
