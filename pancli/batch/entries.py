@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pancli.errors import UsageError
-from pancli.raster.commit import SIDECARS
+from pancli.raster.commit import SIDECARS, names_folder
 from pancli.raster.source import SourceName, files_read
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.beside import names_beside
@@ -103,10 +103,12 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
 
     Raises:
         UsageError: Two entries have the same output, or files beside it, or one of these is also an input, or
-            what one is made of.
+            what one is made of; or an output has a folder's name.
     """
     outputs: dict[str, Entry] = {}
     for entry in entries:
+        if names_folder(entry.output):
+            raise UsageError(f"{entry.output} ({entry.where}): names a folder; name a file in it")
         beside = (str(name) for name in names_beside(Path(entry.output), options) if name is not None)
         for name in (entry.output, *beside):
             if (other := outputs.setdefault(os.path.realpath(name), entry)) is not entry:

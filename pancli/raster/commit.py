@@ -28,6 +28,11 @@ FAILURES = (OSError, RasterioError, CPLE_BaseError)
 """What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
 
 
+def names_folder(name: str) -> bool:
+    """Whether a name is that of a folder by how it is written; of ``new/``, a Path would make a file's."""
+    return name.rpartition("/")[2] in ("", ".", "..")
+
+
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse early what could not be written at the end.
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from pancli.device import find_device
-from pancli.errors import MethodError, PairError, UsageError
+from pancli.errors import MethodError, OutputError, PairError, UsageError
 from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
 from pancli.placement import Placement
 from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
-from pancli.raster.commit import check_output, check_tiff_name
+from pancli.raster.commit import check_output, check_tiff_name, names_folder
 from pancli.raster.creation import check_creation
 from pancli.raster.grid import RATIO_SLACK
 from pancli.raster.pair import Pair, open_pair
@@ -147,6 +147,8 @@ def plan_sharpening(
     """
     options = options or SharpenOptions()
     sensor, device, path = find_sensor(options.sensor), find_device(options.device), Path(out)
+    if isinstance(out, str) and names_folder(out) and not path.is_dir():
+        raise OutputError(f"{out}: names a folder; name a file in it")
     check_tiff_name(path)
     check_output(path, overwrite=options.overwrite)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:

@@ -58,6 +58,13 @@ def test_the_same_output_twice_is_refused_however_it_is_written(tmp_path):
             check_outputs(pair, SharpenOptions())
 
 
+@pytest.mark.parametrize("output", [".", "/", "./", "..", "new/", "new/."])
+@pytest.mark.parametrize("asked", [{}, {"stac": True}, {"quicklook": True}])
+def test_an_output_that_is_a_folders_name_is_refused(output, asked):
+    with pytest.raises(UsageError, match=r"line 1.*folder"):
+        check_outputs([Entry("p.tif", ("m.tif",), output, 1)], SharpenOptions(**asked))
+
+
 @pytest.mark.parametrize("ms", [("m.tif", "o.tif"), ("./o.tif,band=2",)])
 def test_an_output_that_another_scene_needs_is_refused(ms):
     with pytest.raises(UsageError, match=r"input \(line 2\) and an output \(line 1\)"):

@@ -215,6 +215,7 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["missing.tif", "{ms}", "{out}"], 1, "missing.tif: no such file"),
         (["{pan}", "missing.tif", "{out}"], 1, "missing.tif: no such file"),
         (["{pan}", "{ms}", "{folder}"], 1, "is a directory"),
+        (["{pan}", "{ms}", "{folder}/new/"], 1, "new/: names a folder; name a file in it"),
         (["{pan}", "{ms}", "{folder}/no/out.tif"], 1, "does not exist"),
         (["{pan}", "{ms}", "{ms}"], 1, "--overwrite"),
         (["{ms}", "{pan}", "{out}"], 1, "4 bands but must have 1"),
