@@ -14,7 +14,7 @@ from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, refusal
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
-from pancli.sharpening.beside import complete, names_beside, own_beside, with_those_there
+from pancli.sharpening.beside import complete, names_beside, own_beside
 from pancli.sharpening.run import Progress
 
 
@@ -143,8 +143,6 @@ def _make(
     ours = resume and recorded(output) is not None
     free = mine and not os.path.lexists(output) and any(map(os.path.lexists, beside))
     asked = replace(options, inputs_sha256=record, overwrite=options.overwrite or ours or free)
-    if ours:
-        asked = with_those_there(output, asked)
     try:
         return "done", sharpen(entry.pan, entry.ms, output, asked, progress).as_dict()
     except OutputError:

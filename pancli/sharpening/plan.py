@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
 from pancli.sensors import find_sensor
-from pancli.sharpening.beside import companions, what_is_not_known
+from pancli.sharpening.beside import companions, what_is_not_known, with_those_there
 from pancli.sharpening.catalog import method_warnings, open_method
 from pancli.sharpening.options import MIN_TILE, SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
@@ -151,6 +152,8 @@ def plan_sharpening(
         raise OutputError(f"{out}: names a folder; name a file in it")
     check_tiff_name(path)
     check_output(path, overwrite=options.overwrite)
+    if options.overwrite and os.path.lexists(path):
+        options = with_those_there(path, options)
     with open_pair(pan, ms, options.pair) as pair, open_method(options, pair, device) as named:
         method = with_rounds(named, options.back_project)
         info = PairInfo(len(pair.bands), pair.placement, sensor.of_bands(*pair.taken))

@@ -144,6 +144,10 @@ def test_what_stood_beside_an_output_goes_with_it(entry):
     assert make(entry, replace(GSA, method="exp")).status == "done"  # nobody asks for them
     assert "exp fused" in item.read_text()
     assert picture.read_bytes() != before[1]
+    again = make(entry, replace(GSA, overwrite=True), resume=False)
+    assert again.status == "done"
+    assert "gsa fused" in item.read_text()
+    assert picture.read_bytes() == before[1]
 
 
 @pytest.mark.parametrize("left", [b"", b"half"])

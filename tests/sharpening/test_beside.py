@@ -152,6 +152,24 @@ def test_what_stands_there_is_kept_or_replaced_with_the_output(tmp_path, monkeyp
     assert look(png).shape == (160, 192, 4)
 
 
+def test_what_stood_beside_an_output_is_made_anew_with_it(tmp_path):
+    """Else a catalogue would have the item of another image. What pancli did not write stays."""
+    scene = make_scene(tmp_path)
+    out, png = fuse(scene, stac=True)
+    item, old = out.with_suffix(".json"), png.read_bytes()
+    fuse(scene, method="brovey", quicklook=False)
+    assert "brovey fused" in item.read_text()
+    assert png.read_bytes() != old
+    item.write_text("{}")
+    png.write_text("theirs")
+    fuse(scene, quicklook=False)
+    assert (item.read_text(), png.read_text()) == ("{}", "theirs")
+    item.unlink()
+    png.unlink()
+    fuse(scene, quicklook=False)
+    assert names(tmp_path) == ["ms.tif", "out.tif", "pan.tif"]
+
+
 def test_names_that_cannot_be_are_refused_before_anything_is_done(tmp_path):
     scene = make_scene(tmp_path)
     with pytest.raises(UsageError, match=r"--quicklook .*q\.jpg"):
