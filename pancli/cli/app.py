@@ -36,6 +36,8 @@ class _Group(TyperGroup):
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # once is enough: what cleans up is not to be interrupted
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

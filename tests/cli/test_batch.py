@@ -359,6 +359,28 @@ def test_signals_leave_nothing_and_exit_130(tmp_path, how, number, large_pair):
     assert contents(tmp_path / "out") == {}
 
 
+def test_what_cleans_up_after_a_signal_is_not_interrupted_by_more():
+    """A scheduler, or a shell that ends, may send several: the exit code would be 143, and files be left."""
+    code = """if True:
+        import os, signal
+        from pancli.cli.app import main
+        def cleans_up(*_):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGHUP)
+                print("cleaned up")
+        from pancli.sharpening import catalog
+        catalog.describe_methods = cleans_up
+        main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, "methods"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "cleaned up\n", "pancli: interrupted\n")
+
+
 @pytest.mark.parametrize(
     "jobs", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.long)]
 )
