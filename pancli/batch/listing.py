@@ -66,7 +66,7 @@ def _json_rows(text: str, label: str) -> Iterator[_Row]:
     for number, line in _lines(text):
         try:
             values = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _refusal(label, number, f"is not JSON ({error})") from None
         if not isinstance(values, dict):
             raise _refusal(label, number, "is not a JSON object")
@@ -79,11 +79,21 @@ def _plain_rows(text: str, label: str) -> Iterator[_Row]:
         tabs = "\t" in line
         parts = [part.strip() for part in line.split("\t")] if tabs else list(filter(None, line.split(" ")))
         if not 2 <= len(parts) <= 3:
-            hint = "separate names that have spaces by tabs, or use CSV or JSON Lines"
-            if len(parts) == 1 and "," in line:
-                hint = "if this is CSV, begin it with the line pan,ms,out"
-            raise _refusal(label, number, f"has {len(parts)} fields where PAN MS [OUT] are wanted; {hint}")
+            raise _refusal(
+                label, number, f"has {len(parts)} fields where PAN MS [OUT] are wanted; {_hint(line, parts)}"
+            )
+        if [part.lower() for part in parts[:2]] == ["pan", "ms"]:
+            raise _refusal(label, number, "is a header, which a list without commas has not; leave it out")
         yield _Row(number, parts[0], parts[1].split(";"), parts[2] if len(parts) == 3 else None)
+
+
+def _hint(line: str, parts: list[str]) -> str:
+    """What a line that is no plain one may have been meant as."""
+    if line.startswith("["):
+        return "if this is JSON, put one object on a line"
+    if len(parts) == 1 and ("," in line or ";" in line):
+        return "if this is CSV, separate by commas and begin it with the line pan,ms,out"
+    return "separate names that have spaces by tabs, or use CSV or JSON Lines"
 
 
 def _csv_rows(text: str, label: str) -> Iterator[_Row]:

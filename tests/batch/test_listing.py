@@ -109,7 +109,19 @@ def test_any_text_is_a_list_or_is_refused(text):
     [
         ("a b c\nalone", "list, line 2: has 1 fields where PAN MS"),
         ("a b c\n\na b c d", "list, line 3: has 4 fields"),
-        ("a.tif,b.tif,c.tif", "[OUT] are wanted; if this is CSV, begin it with the line pan,ms,out"),
+        (
+            "a.tif,b.tif,c.tif",
+            "if this is CSV, separate by commas and begin it with the line pan,ms,out",
+        ),
+        ("pan;ms;out\na;b;c", "[OUT] are wanted; if this is CSV, separate by commas"),
+        ("pan\tms\tout\na\tb\tc", "line 1: is a header, which a list without commas has not"),
+        ("PAN MS\na b", "line 1: is a header, which a list without commas has not"),
+        (
+            '[{"pan":"a","ms":"b"}]',
+            "where PAN MS [OUT] are wanted; if this is JSON, put one",
+        ),
+        ('[\n {"pan": "a", "ms": "b"}\n]', "wanted; if this is JSON, put one object on a line"),
+        ('{"pan": "a", "ms": ' + "[" * 100_000, "line 1: is not JSON"),
         ("a b", "list, line 1: names no output; give a third column"),
         ("a\t\tc", "list, line 1: names no ms"),
         ("a b; c", "line 1: names no ms, or an empty one"),
