@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,16 @@ def _local_files(path: str) -> list[Path]:
     """All files that a raster is read from, by name; none where it is no file, or some lie elsewhere."""
     if not os.path.lexists(path):
         return []
-    files = [file for file in files_read([path]).values() if not file.is_dir()]
+    found = files_read([path])
+    files = [file for name, file in found.items() if not (file.is_dir() or _is_overview(name, found))]
     if not all(file.is_file() for file in files):
         return []
     return sorted(files, key=lambda file: (file.name, file))
+
+
+def _is_overview(name: str, found: Container[str]) -> bool:
+    """Whether a file holds only smaller copies of another that is read, which viewers make at any time."""
+    return name.endswith(".ovr") and name.removesuffix(".ovr") in found
 
 
 def _pixels_sha256(dataset: DatasetReader) -> str:

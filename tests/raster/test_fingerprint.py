@@ -49,6 +49,17 @@ def test_what_lies_beside_a_file_counts(image):
     assert content_sha256(str(image)) != before
 
 
+def test_overviews_beside_a_file_are_no_other_pixels(image, scene):
+    """A viewer makes them, and a batch that is resumed must not begin anew for that."""
+    before = content_sha256(str(image))
+    overviews = image.with_name("image.tif.ovr")
+    write(overviews, np.ones((2, 150, 100), "uint16"), scene.pan_transform)
+    with rasterio.open(image) as dataset:
+        assert str(overviews) in dataset.files
+    assert content_sha256(str(image)) == before
+    assert content_sha256(str(overviews)) != before  # as an image of its own they count
+
+
 def test_in_an_archive_pixels_and_header_count(image, scene, tmp_path):
     def packed(name, **tags):
         noise = np.random.default_rng(0).integers(1, 4000, (2, 300, 200)).astype("uint16")
