@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,30 +63,40 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _landsat(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entry]:
+    there = _spellings(names)
     scenes: dict[str, re.Match[str]] = {}
     for match in filter(None, map(_LANDSAT.fullmatch, names)):
         scenes.setdefault(match["scene"], match)
     for scene, match in scenes.items():
         pan, *ms = (
-            str(place / _as_there(f"{scene}_{band}{match['suffix']}", names))
+            str(place / _as_there(f"{scene}_{band}{match['suffix']}", there))
             for band in (_LANDSAT_PAN, *_LANDSAT_MS[match["number"]])
         )
         yield replace(_entry(pan, ms, scene, naming), sensor=f"landsat{match['number']}")
 
 
 def _pairs(place: Path, names: Sequence[str], naming: Naming) -> Iterator[Entry]:
+    there = _spellings(names)
     for match in filter(None, map(_PAIR.fullmatch, names)):
         before, word = match["scene"] or "", match["word"]
         if (partner := _PARTNERS.get(word)) is not None:
-            ms = str(place / _as_there(f"{before}{partner}{match['suffix']}", names))
+            ms = str(place / _as_there(f"{before}{partner}{match['suffix']}", there))
             stem = before.removesuffix("_") or place.absolute().name
             yield _entry(str(place / match[0]), [ms], stem, naming)
 
 
-def _as_there(name: str, names: Sequence[str]) -> str:
+def _spellings(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The names of a folder by what they are in small letters: an archive may have 100,000 in one folder."""
+    found = defaultdict(list)
+    for name in names:
+        found[name.lower()].append(name)
+    return found
+
+
+def _as_there(name: str, there: Mapping[str, Sequence[str]]) -> str:
     """A file's name as the folder has it, be it in other letters, lower or upper."""
-    alike = [known for known in names if known.lower() == name.lower()]
-    return name if name in alike or not alike else alike[0]
+    alike = there.get(name.lower(), [name])
+    return name if name in alike else alike[0]
 
 
 def _entry(pan: str, ms: Sequence[str], stem: str, naming: Naming) -> Entry:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pancli.batch.entries import Naming
-from pancli.batch.layouts import find_entries
+from pancli.batch.layouts import LAYOUTS, find_entries
 from pancli.errors import InputError
 
 NAMING = Naming(Path("out"))
@@ -88,6 +88,24 @@ def test_names_may_be_in_small_letters_and_mixed(tmp_path):
         (f"{scene}_b8.tif", [f"{scene}_b{n}.tif" for n in (2, 3, 4, 5)], f"out/{scene}.tif")
     ]
     assert found(tmp_path, "pairs") == [("x_p.tif", ["x_M.tif"], "out/x.tif")]
+
+
+@pytest.mark.parametrize(
+    ("layout", "ends"), [("landsat", [f"B{n}.TIF" for n in range(1, 12)]), ("pairs", ["P.tif", "M.tif"])]
+)
+def test_a_folder_of_many_scenes_is_gone_through_once(layout, ends):
+    looks = []
+
+    class Name(str):
+        __slots__ = ()
+
+        def lower(self):
+            looks.append(self)
+            return str.lower(self)
+
+    names = [Name(f"LC08_{scene:03d}_{end}") for scene in range(50) for end in ends]
+    assert len(list(LAYOUTS[layout](Path("a"), names, NAMING))) == 50
+    assert len(looks) <= len(names)
 
 
 def test_scenes_may_share_a_pan_by_links(tmp_path):
