@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pyproj
 import pytest
+import rasterio.features
 import shapely
 from affine import Affine
 from rasterio.crs import CRS
 from shapely.geometry import Point, box, mapping
 
 from pancli.errors import InputError, PairError, UsageError
-from pancli.raster.area import box_area, polygon_area
+from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.grid import Grid
 from pancli.tiling import Window
 
@@ -51,6 +52,29 @@ def test_a_polygon_in_degrees_lands_on_the_same_pixels(tmp_path):
     got = np.zeros(GRID.shape, bool)
     got[area.window.slices_in(GRID.window)] = area.inside(area.window)
     assert (got != expected).sum() <= 8  # pixels whose centre is on the chord of a segment
+
+
+def test_only_blocks_on_the_outline_are_drawn(monkeypatch):
+    shape = (
+        Point(150.3, 100.2)
+        .buffer(90)
+        .difference(Point(160, 80).buffer(9.7))
+        .difference(box(60, 99, 140, 99.2))
+    )
+    area = Area(GRID.window, shape)
+    whole, drawn = area.inside(GRID.window), []
+    draw = rasterio.features.geometry_mask
+
+    def noted(*args, **named):
+        drawn.append(args)
+        return draw(*args, **named)
+
+    monkeypatch.setattr(rasterio.features, "geometry_mask", noted)
+    blocks = list(GRID.window.blocks(10))
+    for block in blocks:
+        np.testing.assert_array_equal(area.inside(block), whole[block.slices_in(GRID.window)])
+    full = sum(shape.contains_properly(box(b.col, b.row, b.col_stop, b.row_stop)) for b in blocks)
+    assert len(drawn) == len(blocks) - full < len(blocks) - 100
 
 
 def mask(area, grid):
