@@ -21,7 +21,7 @@ from pancli.methods.registry import METHODS
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import shipped
 from pancli.scene import array_scene, fuse_scene
-from pancli.sharpening import SharpenOptions, plan
+from pancli.sharpening import SharpenOptions, plan, sizing
 from pancli.sharpening import run as sharpening
 from pancli.simulation.scenes import random_pair
 from pancli.training.loop import train
@@ -103,7 +103,7 @@ def test_masked_files_are_sharpened_and_measured_alike(tmp_path, monkeypatch, op
 
     image, figures = made("near")
     with far_away() as far:
-        monkeypatch.setitem(plan._TILE, far.type, plan._TILE["cpu"])
+        monkeypatch.setitem(sizing._BEST, far.type, sizing._BEST["cpu"])
         for module in (plan, sharpening, images, evaluation):
             monkeypatch.setattr(module, "find_device", lambda _: far)
         there, same = made("far")

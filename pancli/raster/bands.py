@@ -12,13 +12,14 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 from rasterio.enums import MaskFlags
+from rasterio.env import Env
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import InputError
 from pancli.raster.checksums import BlockChecks, block_checks
-from pancli.raster.source import SourceName, alpha_band, gdal_env, reading
+from pancli.raster.source import SourceName, alpha_band, reading
 from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]
@@ -57,7 +58,7 @@ class Gate:
         with self._lock:
             if self._closed:
                 raise InputError(f"{path}: is closed already")
-            with gdal_env():
+            with Env():  # of this thread; the size of the cache is that of whoever opened the files
                 yield
 
     def close(self) -> None:
@@ -153,6 +154,24 @@ def read_bands(
             _drop_masked(valid, dataset, group[0][1], target)
         _verify([band for _, band in group], window)
     return values, valid
+
+
+def strip_bytes(bands: Sequence[Band], rows: int) -> int:
+    """Bytes of the blocks that so many rows lie on, of files whose blocks are as wide as they are.
+
+    If GDAL cannot hold them, it decodes them anew for every window of a row of windows.
+    """
+    total = 0
+    for dataset, group in _by_dataset(bands):
+        height, width = dataset.block_shapes[group[0][1].index - 1]
+        if width == dataset.width:
+            # What is interleaved by pixel comes as a whole.
+            together = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
+            held = dataset.indexes if together else [band.index for _, band in group]
+            pixel = sum(np.dtype(dataset.dtypes[index - 1]).itemsize for index in held)
+            pixel += any(band.mask != "none" for _, band in group)
+            total += min((rows // height + 2) * height, dataset.height) * width * pixel
+    return total
 
 
 def _verify(bands: Sequence[Band], window: Window) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from rasterio.vrt import WarpedVRT
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
-from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands
+from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands, strip_bytes
 from pancli.raster.carried import (
     PLACE_TAG,
     GroundModel,
@@ -155,6 +156,14 @@ class Pair:
                 f"MS at {self.ms_grid.describe()}"
             )
         return window
+
+    def strip_bytes(self, height: int) -> int:
+        """What a row of windows of so many pan pixels down lies on, of files in strips.
+
+        See :func:`pancli.raster.bands.strip_bytes`.
+        """
+        below = math.ceil(height / self.placement.rows.ratio)
+        return strip_bytes([self._pan], height) + strip_bytes(self._ms, below)
 
     def read_pan(self, window: Window) -> tuple[FloatArray, BoolArray]:
         """(H, W) values and validity of a window that lies inside pan.

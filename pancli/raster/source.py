@@ -19,7 +19,7 @@ import pyproj.exceptions
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
-from rasterio.env import Env
+from rasterio.env import Env, hasenv
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -60,12 +60,16 @@ GDAL_CACHE_BYTES = 64 * 2**20
 """GDAL's block cache. In bytes: rasterio hands integers to GDAL unscaled."""
 
 
-def gdal_env() -> Env:
-    """The GDAL settings of every thread that touches a file.
+def gdal_env(cache: int | None = None) -> Env:
+    """The GDAL settings of a thread that opens files.
 
-    Settings are per thread, but the cache size is the process's.
+    Args:
+        cache: Bytes of decoded blocks that GDAL holds, in the whole process: whoever sets less has the rest
+            thrown away. None for as many as around this; outermost, :data:`GDAL_CACHE_BYTES`.
     """
-    return Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, GDAL_TIFF_INTERNAL_MASK=True)
+    size = cache or (None if hasenv() else GDAL_CACHE_BYTES)
+    options = {} if size is None else {"GDAL_CACHEMAX": size}
+    return Env(GDAL_TIFF_INTERNAL_MASK=True, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pancli.device import find_device
-from pancli.errors import MethodError, OutputError, PairError, UsageError
+from pancli.errors import MethodError, OutputError, PairError
 from pancli.methods.alignment import scene_shift
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.protocol import Method, PairInfo
@@ -24,15 +24,16 @@ from pancli.raster.commit import check_output, check_tiff_name, names_folder
 from pancli.raster.creation import check_creation
 from pancli.raster.grid import RATIO_SLACK
 from pancli.raster.pair import Pair, open_pair
-from pancli.raster.source import GDAL_CACHE_BYTES, spare_inputs
+from pancli.raster.source import gdal_env, spare_inputs
 from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
-from pancli.scene import FIT_TILE, READ_AHEAD, TiledScene, open_scene
+from pancli.scene import FIT_TILE, TiledScene, open_scene
 from pancli.sensors import find_sensor
 from pancli.sharpening.beside import companions, what_is_not_known, with_those_there
 from pancli.sharpening.catalog import method_warnings, open_method
-from pancli.sharpening.options import MIN_TILE, SharpenOptions
+from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.product import describe_output, tag_output
+from pancli.sharpening.sizing import fitting_side, memory_for
 from pancli.tiling import Tile, Window, plan_tiles
 
 UNTOLD = (
@@ -41,8 +42,6 @@ UNTOLD = (
 )
 """What is said where nothing can be told of how PAN lies on MS."""
 
-_TILE = {"cpu": 512, "cuda": 1024}  # larger ones are hardly faster where margins are narrow
-_MEGABYTE = 2**20
 _OVERHANG = 1  # ms pixels by which ms may be replicated past its border where it was moved
 
 
@@ -77,6 +76,7 @@ class Plan:
         area: Limits which pixels are valid, inside the scene's area.
         spec: The output file.
         tile_size: Side of a core.
+        memory_mb: The least ``--max-memory`` for that.
         shift: How ms is moved.
         options: What was asked for.
         tagged: Whether anything says of either image which pixels are invalid.
@@ -91,6 +91,7 @@ class Plan:
     area: Area
     spec: OutputSpec
     tile_size: int
+    memory_mb: int
     shift: MsShift
     options: SharpenOptions
     tagged: bool
@@ -121,7 +122,7 @@ class Plan:
                 "size": self.tile_size,
                 "margin": self.scene.margin(self.method.radius(info)),
             },
-            "memory_mb": _memory_mb(self.scene, self.method, self.tile_size),
+            "memory_mb": self.memory_mb,
             "output_bytes_uncompressed": math.prod(grid.shape)
             * len(spec.bands)
             * np.dtype(spec.dtype).itemsize,
@@ -176,33 +177,36 @@ def plan_sharpening(
         if scene.area != area.window:
             area, spec = replace(area, window=scene.area), replace(spec, masked=True)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
-        fitting = _choose_tile(scene, method, options.max_memory)
+        fitting = fitting_side(pair, scene, method, options.max_memory)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
+        memory = memory_for(pair, scene, method, size, options.max_memory)
         tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
         tiles = [tile for tile in tiles if area.touches(tile.core)]
-        yield Plan(
-            scene=scene,
-            method=method,
-            tiles=tuple(tiles),
-            window=window,
-            area=area,
-            spec=spec,
-            tile_size=size,
-            shift=shift,
-            options=options,
-            tagged=pair.tagged,
-            rounded=not spec.dtype.startswith("float")
-            and any(band.dtype.startswith("float") for band in pair.bands),
-            warnings=(
-                *pair.warnings,
-                *sensor.doubts(*pair.taken),
-                *warnings,
-                *method_warnings(options, pair),
-                *masked,
-                *what_is_not_known(pair, options),
-            ),
-        )
+        with gdal_env(memory.cache):
+            yield Plan(
+                scene=scene,
+                method=method,
+                tiles=tuple(tiles),
+                window=window,
+                area=area,
+                spec=spec,
+                tile_size=size,
+                memory_mb=memory.megabytes,
+                shift=shift,
+                options=options,
+                tagged=pair.tagged,
+                rounded=not spec.dtype.startswith("float")
+                and any(band.dtype.startswith("float") for band in pair.bands),
+                warnings=(
+                    *pair.warnings,
+                    *sensor.doubts(*pair.taken),
+                    *warnings,
+                    *method_warnings(options, pair),
+                    *masked,
+                    *what_is_not_known(pair, options),
+                ),
+            )
 
 
 def _registered(
@@ -303,34 +307,3 @@ def _shifted(scene: TiledScene, shift: MsShift) -> TiledScene:
 def _covered(placement: Placement, area: Window) -> Window:
     """The pan pixels of an area whose centres lie in ms."""
     return placement.pan_inside((area.row_stop, area.col_stop)).intersect(area)
-
-
-def _tile_bytes(scene: TiledScene, method: Method, size: int) -> int:
-    """Memory for one tile being fused and those read ahead and waiting to be written."""
-    side = size + 2 * scene.margin(method.radius(scene.info))
-    beside = 2 * (READ_AHEAD + 1) + 2
-    return 4 * side * side * scene.info.bands * beside + method.contract.working_bytes(side, scene.info.bands)
-
-
-def _memory_mb(scene: TiledScene, method: Method, size: int) -> int:
-    """The least ``--max-memory`` that tiles of that side take, GDAL's cache with them."""
-    return math.ceil((_tile_bytes(scene, method, size) + GDAL_CACHE_BYTES) / _MEGABYTE)
-
-
-def _choose_tile(scene: TiledScene, method: Method, max_memory: int) -> int:
-    sizes = list(_sizes(scene.device.type, scene.margin(method.radius(scene.info))))
-    for size in sizes:
-        if _memory_mb(scene, method, size) <= max_memory:
-            return size
-    need = _memory_mb(scene, method, sizes[-1])
-    raise UsageError(f"--max-memory {max_memory}: {method.name} needs at least {need} MB for this pair")
-
-
-def _sizes(device: str, margin: int) -> Iterator[int]:
-    """Sides of cores, the best first."""
-    size = _TILE[device]
-    if margin > size // 8:  # more than half as many pixels around the core as in it
-        size *= 2
-    while size >= MIN_TILE:
-        yield size
-        size //= 2

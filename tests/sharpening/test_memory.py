@@ -7,15 +7,20 @@ import math
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import rasterio
 import torch
+from affine import Affine
+from rasterio.io import MemoryFile
 from typer.testing import CliRunner
 
+import pancli.raster.source as source
 import pancli.sharpening.plan as planning
+import pancli.sharpening.sizing as sizing
 from pancli.cli.app import build
 from pancli.encoding import Encoding
 from pancli.errors import DeviceError
@@ -25,10 +30,51 @@ from pancli.scene import TiledScene
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.memory import each_tile
 from pancli.tiling import Window
-from tests.scenes import make_scene, read
+from tests.scenes import UTM, make_scene, read, write
 
 SIZE = (192, 256)
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB of which"
+
+
+def bytes_read():
+    """By this process so far, from files."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing counts what is read")
+def test_files_in_strips_are_not_decoded_anew_for_every_tile(tmp_path, monkeypatch):
+    for module in (source, sizing):
+        monkeypatch.setattr(module, "GDAL_CACHE_BYTES", 3 * 2**20)
+    generator, scene = np.random.default_rng(0), make_scene(tmp_path, size=(64, 64))
+    for path, shape, transform in (
+        (scene.pan, (1, 256, 8192), scene.pan_transform),
+        (scene.ms, (1, 64, 2048), scene.ms_transform),
+    ):
+        write(path, generator.integers(0, 4000, shape, "uint16"), transform, compress="lzw", blockysize=1)
+    size, read = scene.pan.stat().st_size + scene.ms.stat().st_size, {}
+    for megabytes in (1024, 11):  # tiles and no strips
+        options = SharpenOptions(method="exp", tile=256, max_memory=megabytes, device="cpu")
+        before = bytes_read()
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / f"{megabytes}.tif", options)
+        read[megabytes] = (bytes_read() - before) / size
+    assert read[1024] < 5 < 10 < read[11]
+
+
+def test_strips_take_memory_where_they_are_wider_than_a_tile(tmp_path):
+    def told(width, **layout):
+        scene = make_scene(tmp_path, size=(64, 64))
+        transform = scene.pan_transform * Affine.scale(64 / width, 1 / 64)
+        with MemoryFile() as memory:
+            profile = {"driver": "GTiff", "height": 4096, "width": width, "count": 1, "dtype": "uint16"}
+            with memory.open(**profile, transform=transform, crs=UTM, sparse_ok=True, **layout):
+                pass
+            options = SharpenOptions(method="exp", device="cpu")
+            with plan_sharpening(memory.name, [str(scene.ms)], tmp_path / "out.tif", options) as plan:
+                return plan.memory_mb
+
+    tiled = told(65536, tiled=True, blockxsize=512, blockysize=512)
+    assert told(4096) == tiled
+    assert told(65536, blockysize=4) == pytest.approx(tiled + 65536 * 520 * 2 / 2**20, abs=1)
 
 
 @pytest.fixture
