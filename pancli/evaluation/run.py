@@ -24,6 +24,7 @@ from pancli.evaluation.measure import (
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
+from pancli.metrics.reference import peak_in_doubt
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.source import spare_inputs
 from pancli.tiling import Window
@@ -104,7 +105,7 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     figures = _figures(images, sums, options, peak)
     if local is not None and options.map_path is not None:
         local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
-    warnings = (*_negatives(sums.alone), *_beyond(sums.against, peak))
+    warnings = (*_negatives(sums.alone), *_peak_doubts(sums.against, peak))
     return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, peak, warnings)
 
 
@@ -256,10 +257,13 @@ def _negatives(sums: NoReferenceSums) -> list[str]:
     return [f"{told} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
 
 
-def _beyond(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
-    if sums is None or peak is None or sums.highest <= peak:
+def _peak_doubts(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
+    if sums is None or peak is None:
+        return []
+    where = peak_in_doubt(sums.highest, peak)
+    if where is None:
         return []
     return [
-        f"the reference goes up to {sums.highest:g}, beyond the peak of {exact(peak)} that PSNR and SSIM are "
-        "told; give --peak"
+        f"the reference goes up to {sums.highest:g}, {where} the peak of {exact(peak)} that PSNR and SSIM "
+        "are told; give --peak"
     ]

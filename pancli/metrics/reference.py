@@ -8,6 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_LEAST_SHARE = 0.01  # of the peak: below it are no dark images but other units, as reflectance for counts
+
+
+def peak_in_doubt(highest: float, peak: float) -> str | None:
+    """Where a reference's highest number lies, if its peak cannot be the one given; None if it can.
+
+    >>> peak_in_doubt(3000, 2047), peak_in_doubt(0.8, 2047), peak_in_doubt(900, 2047)
+    ('beyond', 'less than a hundredth of', None)
+
+    Args:
+        highest: Number of the reference.
+        peak: The largest digital number there can be, as PSNR is told.
+    """
+    if highest > peak:
+        return "beyond"
+    return "less than a hundredth of" if highest < _LEAST_SHARE * peak else None
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSums:

@@ -400,6 +400,18 @@ def test_a_reference_beyond_the_peak_is_told(scene, fused, truth):
     assert "beyond the peak of 100" in told
 
 
+@pytest.mark.parametrize(
+    ("peak", "told"), [({"sensor": "worldview3", "peak": None}, True), ({"peak": 1.0}, False)]
+)
+def test_a_reference_far_below_the_peak_is_told(scene, fused, truth, tmp_path, peak, told):
+    """Reflectance measured with a sensor's bits: 60 dB too much, and an SSIM of one."""
+    numbers = scene.truth / (1.1 * scene.truth.max())
+    small = write(tmp_path / "small.tif", numbers.astype("float32"), scene.pan_transform)
+    said = " ".join(run(scene, fused, small, **peak).warnings)
+    assert ("the reference goes up to 0.909091, less than a hundredth of the peak of 2047" in said) is told
+    assert "hundredth" not in " ".join(run(scene, fused, truth, peak=65535.0).warnings)
+
+
 def test_one_bright_pixel_in_one_tile_of_the_reference_is_told(scene, fused, tmp_path):
     image = scene.truth.astype("float32")
     image[1, 30, 30] = 5000
