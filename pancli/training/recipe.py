@@ -265,7 +265,7 @@ class Validation:
         names: Which of them; a name may be a pattern.
         nodata: Value of invalid pixels, over the files' tags.
         bands: Indices of their bands; all where empty.
-        bits: Of their numbers: the peak of PSNR.
+        bits: Of their numbers: the peak of PSNR; 1 of reflectance, whose peak is 1.
         ratios: Pairs are reduced to the ms grid, and their ms once more by each of these. Simulated scenes
             have them in turn.
         crop: Side of the middle part that is used, in pixels of the truth.

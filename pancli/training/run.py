@@ -105,7 +105,7 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How images that are trained or measured on were placed, where that was a guess; each once."""
+        """Where images were placed by a guess, or measured with bits that are not theirs; each once."""
         trained = [warning for images in self.sampler.images for image in images for warning in image.told]
         measured = [warning for case in self.cases for warning in case.warnings]
         return tuple(dict.fromkeys(trained + measured))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from pancli.methods.alignment import aligned
 from pancli.methods.protocol import Method
 from pancli.methods.units import scene_groups
 from pancli.metrics.hypercomplex import q2n_blocks
-from pancli.metrics.reference import ReferenceSums
+from pancli.metrics.reference import ReferenceSums, peak_in_doubt
 from pancli.networks.protocol import Traits
 from pancli.networks.registry import find_network
 from pancli.placement import AxisMap, Placement
@@ -54,7 +54,8 @@ class Case:
         scene: Pan and ms.
         truth: (B, H, W).
         peak: The sensor's largest number.
-        warnings: How it was placed, where that was a guess, with its name.
+        warnings: How it was placed, where that was a guess, and of a peak that cannot be its own; with its
+            name.
     """
 
     group: str
@@ -85,12 +86,26 @@ def load_cases(validation: Validation, data: Path) -> list[Case]:
     folder = data / validation.folder
     for name in find_names(folder, validation.names, validation.kind):
         if validation.kind == "referenced":
-            cases.append(_referenced(load_referenced(folder, name, validation.nodata), validation))
+            made = [_referenced(load_referenced(folder, name, validation.nodata), validation)]
         else:
             image = load_pair(folder, name, validation.nodata)
-            cases += [_reduced(image, ratio, validation) for ratio in validation.ratios]
+            made = [_reduced(image, ratio, validation) for ratio in validation.ratios]
+        cases += _doubting(made, f"{folder / name}")
     ratios = validation.ratios
     return cases + [_simulated(n, ratios[n % len(ratios)]) for n in range(validation.simulated)]
+
+
+def _doubting(cases: list[Case], name: str) -> list[Case]:
+    """The cases made of one image, of which the first says so where its bits cannot be the recipe's."""
+    highest, peak = max(float(case.truth.max()) for case in cases), cases[0].peak
+    where = peak_in_doubt(highest, peak)
+    if where is None:
+        return cases
+    told = (
+        f"{name}: the truth goes up to {highest:g}, {where} the peak of {peak:.0f} that PSNR is told; set "
+        "validation.bits (1 for reflectance, whose peak is 1)"
+    )
+    return [replace(cases[0], warnings=(*cases[0].warnings, told)), *cases[1:]]
 
 
 def check_cases(cases: Iterable[Case], network: str) -> None:

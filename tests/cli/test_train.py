@@ -203,7 +203,7 @@ def test_train_warns_of_images_placed_by_a_guess_before_it_trains(unplaced, tmp_
 
 def test_train_warns_of_scenes_it_is_measured_on_too_and_when_quiet(unplaced, tmp_path):
     with unplaced[0].open("a") as recipe:
-        recipe.write('validation = {names = ["b"], ratios = [2.0, 4.0], crop = 24}\n')
+        recipe.write('validation = {names = ["b"], ratios = [2.0, 4.0], crop = 24, bits = 11}\n')
     result = run("train", *unplaced, "-q")
     assert (result.exit_code, result.stdout) == (0, "")
     for line, name in zip(result.stderr.splitlines(), "ab", strict=True):

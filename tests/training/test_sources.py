@@ -210,6 +210,28 @@ def test_a_case_is_cropped_to_whole_ms_pixels_and_measured_in_the_bits_of_the_re
     assert case.peak == 2047
 
 
+@pytest.mark.parametrize(
+    ("scale", "bits", "told"),
+    [
+        (1.0, 8, ""),
+        (8.0, 11, ""),
+        (8.0, 8, "goes up to 2032, beyond the peak of 255"),
+        (1 / 255, 8, "goes up to 0.996078, less than a hundredth of the peak of 255"),
+        (1 / 255, 1, ""),
+    ],
+)
+def test_bits_that_are_not_those_of_the_numbers_are_told_once(tmp_path, scale, bits, told):
+    folder = make_data(tmp_path) / "real"
+    for role in ("pan", "ms"):
+        numbers = np.load(folder / f"v-{role}.npy")
+        np.save(folder / f"v-{role}.npy", (scale * numbers).astype(np.float32))
+    cases = load_cases(Validation(folder="real", names=("v",), bits=bits, ratios=(2.0, 3.0)), tmp_path)
+    said = [warning for case in cases for warning in case.warnings if "validation.bits" in warning]
+    assert len(cases) == 2
+    assert len(said) == bool(told)
+    assert told in " ".join(said)
+
+
 @pytest.mark.parametrize("ratio", [1.5, 2.5, 5.3])
 def test_a_case_of_a_ratio_that_is_not_whole_has_its_ms_in_place(tmp_path, ratio):
     """A straight slope is interpolated to itself, but at the rim."""
