@@ -115,7 +115,7 @@ class CompareReport:
         sensor: Whose MTF was assumed.
         block: Side of the blocks of quality indices.
         peak: The largest digital number, as PSNR and SSIM were told.
-        warnings: What the user should know, one sentence each.
+        warnings: What the user should know, one sentence each, with the methods it is of where not of all.
     """
 
     mode: Mode

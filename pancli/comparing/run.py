@@ -39,13 +39,23 @@ class _Findings:
     """What adds up over methods."""
 
     variants: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
     shape: tuple[int, int] | None = None
     peak: float | None = None
+    measured: list[str] = field(default_factory=list)
+    warned: dict[str, list[str]] = field(default_factory=dict)
 
-    def warn(self, warnings: Sequence[str]) -> None:
-        """Note them; each is told once in the end."""
-        self.warnings += warnings
+    def warn(self, method: str, warnings: Sequence[str]) -> None:
+        """Note what is to be known of a method that was measured."""
+        self.measured.append(method)
+        for warning in dict.fromkeys(warnings):
+            self.warned.setdefault(warning, []).append(method)
+
+    def warnings(self, known: Sequence[str]) -> list[str]:
+        """Each once, with the methods it is of where it is not of all, or known without any."""
+        return [
+            text if text in known or methods == self.measured else f"{', '.join(methods)}: {text}"
+            for text, methods in self.warned.items()
+        ]
 
 
 def compare(
@@ -191,7 +201,7 @@ def _run_entrant(
         if bench.cleared:
             out.unlink()
     findings.variants = {key: figure.variant for key, figure in measured.figures.items()}
-    findings.warn((*made.warnings, *measured.warnings))
+    findings.warn(entrant.label, (*made.warnings, *measured.warnings))
     findings.shape, findings.peak = measured.shapes["evaluated"], measured.peak
     return _row(entrant, made, {key: figure.value for key, figure in measured.figures.items()})
 
@@ -216,7 +226,8 @@ def _report(
 ) -> CompareReport:
     mode = options.mode
     ordered, key = rank(rows, mode)
-    told = [*check.warnings, *warnings, *findings.warnings]
+    told = [*check.warnings, *warnings]
+    told += findings.warnings(told)
     if options.coregister not in ("none", "pan") and mode == "full":
         told.append(
             "MS is moved for sharpening, but figures that compare with MS take it where it lies: "

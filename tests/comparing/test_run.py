@@ -286,3 +286,14 @@ def test_blocks_larger_than_the_images_are_refused_before_anything_is_sharpened(
     with pytest.raises(PairError, match="less than one block of 4096 x 4096"):
         run(scene, block=4096, reduced=reduced, keep=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+def test_a_warning_names_its_method_unless_it_is_of_all(scene, tmp_path):
+    dark = scene.ms_image - scene.ms_image.min((1, 2), keepdims=True) + 5.0
+    ms = write(tmp_path / "dark.tif", dark.astype("float32"), scene.ms_transform)
+    options = CompareOptions(methods=["exp", "ihs", "pca"], sensor="worldview2", block=8)
+    warnings = compare(str(scene.pan), [str(ms)], options).warnings
+    negative = [warning for warning in warnings if "negative" in warning]
+    assert {warning.partition(":")[0] for warning in negative} == {"ihs", "pca"}
+    (gains,) = [warning for warning in warnings if "mean gain" in warning]
+    assert gains.startswith("worldview2 has 8 bands")
