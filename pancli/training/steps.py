@@ -185,10 +185,13 @@ def _clip(part: Part, largest: float, ranks: Ranks) -> float:
 
 def _check_finite(run: Run, step: int, what: str, value: float) -> None:
     if not math.isfinite(value):
+        # torch 2.13's convolutions of bfloat16 on CPUs make gcpnet's first gradient NaN, whatever the rate.
+        half = run.recipe.precision != "float32"
+        lower = "Set precision to float32, or lower" if half else "Lower"
         raise TrainingError(
-            f"the {what} of step {step} is {value}; what was saved before stays in {run.folder}. "
-            "Lower schedule.learning_rate or schedule.clip, and start with --fresh, or elsewhere (--out) "
-            "from weights that are there (--init)"
+            f"the {what} of step {step} is {value}; what was saved before stays in {run.folder}. {lower} "
+            "schedule.learning_rate or schedule.clip, and start with --fresh, or elsewhere (--out) from "
+            "weights that are there (--init)"
         )
 
 

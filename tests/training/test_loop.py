@@ -563,6 +563,22 @@ def test_a_gradient_that_is_no_number_stops_the_run_before_the_weights_are_lost(
     )
 
 
+@pytest.mark.parametrize(
+    ("precision", "told"), [("float32", "Lower schedule"), ("bfloat16", "Set precision to float32, or lower")]
+)
+def test_of_a_loss_that_is_no_number_half_precision_is_suspected(
+    tmp_path, data, recipe, monkeypatch, precision, told
+):
+    plain = Sampler.batch
+    monkeypatch.setattr(Sampler, "batch", lambda self, step: spoilt(plain(self, step)))
+
+    def spoilt(batch):
+        return batch._replace(target=batch.target * torch.nan)
+
+    with pytest.raises(TrainingError, match=told):
+        train(replace(recipe, precision=precision), data, tmp_path / "run")
+
+
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path, data, recipe):
     run = train(recipe, data, tmp_path / "run")
     before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
