@@ -26,7 +26,7 @@ class EvaluationTile:
 
     Attributes:
         tile: Core and window on the pan grid.
-        fused: (B, H, W), covering ``tile.window``; where masked, ms interpolated.
+        fused: (B, H, W), covering ``tile.window``; where masked, and beyond the image, ms interpolated.
         pan: (1, H, W); where masked, filled from around.
         upsampled: (B, H, W), ms interpolated to the pan grid.
         reference: (B, H, W), or None.
@@ -82,7 +82,7 @@ class Images:
         Raises:
             InputError: A file cannot be read.
         """
-        plan = plan_tiles(self.area, size, self.scene.margin(margin), self.area)
+        plan = plan_tiles(self.area, size, self.scene.margin(margin), self.scene.bounds)
         with closing(self.scene.stream(plan)) as stream:
             for number, (tile, image) in enumerate(stream, start=1):
                 complete = None if image is None else self._complete(tile, image)
@@ -114,7 +114,15 @@ class Images:
         )
 
     def _read(self, image: AlignedImage, window: Window) -> tuple[Tensor, Tensor]:
-        values, valid = (torch.from_numpy(array).to(self.scene.device) for array in image.read(window))
+        """Values and validity of a window, which may reach beyond the image: nothing is valid there."""
+        there = window.intersect(image.window)
+        read, known = (torch.from_numpy(array).to(self.scene.device) for array in image.read(there))
+        if there == window:
+            return read, known
+        rows, cols = there.slices_in(window)
+        values = read.new_zeros((image.bands, *window.shape))
+        valid = known.new_zeros(window.shape)
+        values[:, rows, cols], valid[rows, cols] = read, known
         return values, valid
 
 
@@ -139,7 +147,9 @@ def open_images(
         sensor = options.find_sensor(pair)
         area = _common_area(pair, opened, truth)
         info = PairInfo(len(pair.bands), pair.placement, sensor)
-        yield Images(pair, opened, truth, open_scene(pair, info, area, area, device), area)
+        # Of a part of pan, filters see pan beyond it, as they see ms: its rim is no worse than its middle.
+        scene = open_scene(pair, info, area, pair.pan_grid.window, device)
+        yield Images(pair, opened, truth, scene, area)
 
 
 def _common_area(pair: Pair, fused: AlignedImage, reference: AlignedImage | None) -> Window:

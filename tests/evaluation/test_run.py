@@ -400,6 +400,21 @@ def test_a_reference_beyond_the_peak_is_told(scene, fused, truth):
     assert "beyond the peak of 100" in told
 
 
+def test_a_part_is_measured_as_the_whole_with_the_rest_masked(scene, tmp_path):
+    """Filters see PAN and MS beyond the part: its rim is not worse than its middle."""
+    image = (1.02 * scene.truth + np.random.default_rng(2).normal(0, 12, scene.truth.shape)).astype("float32")
+    rows, cols = slice(32, 80), slice(16, 96)
+    corner = scene.pan_transform * Affine.translation(cols.start, rows.start)
+    part = write(tmp_path / "part.tif", image[:, rows, cols], corner)
+    rest = np.full_like(image, np.nan)
+    rest[:, rows, cols] = image[:, rows, cols]
+    masked = run(scene, write(tmp_path / "rest.tif", rest, scene.pan_transform)).figures
+    for tile in (16, 512):
+        figures = run(scene, part, tile=tile).figures
+        for key in ("d_lambda", "d_s", "d_lambda_k", "d_s_r", "d_rho"):
+            assert figures[key].value == pytest.approx(masked[key].value, rel=1e-6), key
+
+
 @pytest.mark.parametrize(
     ("peak", "told"), [({"sensor": "worldview3", "peak": None}, True), ({"peak": 1.0}, False)]
 )
