@@ -185,7 +185,7 @@ def _clip(part: Part, largest: float, ranks: Ranks) -> float:
 
 def _check_finite(run: Run, step: int, what: str, value: float) -> None:
     if not math.isfinite(value):
-        # torch 2.13's convolutions of bfloat16 on CPUs make gcpnet's first gradient NaN, whatever the rate.
+        # Some of torch 2.13's gradients of bfloat16 convolutions on CPUs are NaN, whatever the rate.
         half = run.recipe.precision != "float32"
         lower = "Set precision to float32, or lower" if half else "Lower"
         raise TrainingError(
