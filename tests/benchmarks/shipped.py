@@ -24,21 +24,8 @@ from tests.benchmarks.networks import finished
 RECIPES = Path(__file__).parents[2] / "weights"
 CHAINS = {
     "bandset": ("bandset", "bandset-polish", "bandset-aligned", "bandset-blunt"),
-    "premix-b": ("premix-b", "premix-b-longer"),
-    **{
-        name: (name,)
-        for name in (
-            "bandset-small",
-            "gcpnet",
-            "pannet",
-            "residual-pnn",
-            "msinn",
-            "premix-h",
-            "pnn",
-            "msdcnn",
-            "ssml",
-        )
-    },
+    **{name: (name, f"{name}-longer") for name in ("gcpnet", "msinn", "pannet", "premix-b")},
+    **{name: (name,) for name in ("bandset-small", "residual-pnn", "premix-h", "pnn", "msdcnn", "ssml")},
 }
 """Recipes by what they make, in turn: each but the first begins from what came of the one before."""
 
