@@ -13,6 +13,7 @@ from pancli.resampling import (
     blur,
     degradation_matrix,
     degrade,
+    displace,
     interpolation_matrix,
     low_pass,
     low_pass_radius,
@@ -166,6 +167,24 @@ def test_a_blur_leaves_of_a_wave_what_a_gaussian_over_pixels_leaves(sigmas):
     inner = slice(10, -10)
     got = blur(image, sigmas)[:, inner, inner]
     torch.testing.assert_close(got, left * image[:, inner, inner], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("away", [0.1, 0.3, 0.5, 1.7])
+def test_displacing_leaves_fine_detail(away):
+    """Of waves 2.2 pixels long, and of all that are longer, at least 0.97."""
+    position = torch.arange(200, dtype=torch.float64)
+    for frequency in (0.02, 0.2, 0.4, 0.45):
+        here, there = (torch.sin(2 * math.pi * frequency * (position + d)).float() for d in (0.0, away))
+        rows, cols = (
+            displace(image, shift)
+            for image, shift in (
+                (here[:, None].expand(200, 8), (away, 0.0)),
+                (here[None].expand(8, 200), (0.0, away)),
+            )
+        )
+        assert torch.equal(rows.T, cols)
+        error = (cols - there)[4, 20:-20]
+        assert float(error.square().mean().sqrt()) < 0.03 * 0.5**0.5
 
 
 def test_away_from_the_cpu_weights_are_made_once(monkeypatch):

@@ -12,7 +12,7 @@ and it may be given from outside (``context``), so that every tile of a scene us
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,10 +75,10 @@ def _dilated(conv: nn.Conv2d, x: Tensor) -> Tensor:
     torch 2.13's gradients of it in bfloat16 are no numbers there, or end the program, where there are more
     than 16 channels and no multiple of 16.
     """
-    half = not (torch.is_grad_enabled() and x.device.type == "cpu")
-    with torch.autocast(x.device.type, enabled=half and torch.is_autocast_enabled(x.device.type)):
-        wide: Tensor = conv(x if half else x.float())
-    return wide
+    if not (torch.is_grad_enabled() and x.device.type == "cpu"):
+        return cast(Tensor, conv(x))
+    with torch.autocast("cpu", enabled=False):
+        return cast(Tensor, conv(x.float()))
 
 
 class BandGraph(nn.Module):

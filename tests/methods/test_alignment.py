@@ -262,4 +262,4 @@ def test_a_network_that_moved_pan_adds_nothing_from_a_gap_of_it(tile):
 
 def test_the_radius_provides_for_the_largest_shift():
     info = array_scene(*pair((0.0, 0.0))[:2]).info
-    assert alignment_radius(info) == 5 + 4
+    assert alignment_radius(info) == 5 + 12
