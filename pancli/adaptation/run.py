@@ -119,10 +119,7 @@ def adapt(
     """
     objective = LOSSES[terms.loss]
     with torch.inference_mode(mode=False):
-        if method.network.TRAITS.physics and scene.pan_shift == NOWHERE:
-            # As the network will be shown it.
-            scene = replace(scene, pan_shift=Measured.of(scene).shift)
-        samples = objective.gather(scene)
+        samples = objective.gather(_as_measured(method, scene))
         adapted = replace(method, network=copy.deepcopy(method.network))
         learner = _Learner(adapted, samples, objective, terms.rounds)
         before = after = learner.held_back()
@@ -144,6 +141,19 @@ def adapt(
         learner.network.load_state_dict(best)
     found = Adaptation(terms.loss, time.monotonic() - started, steps, before, after)
     return (replace(method, network=learner.network) if found.kept else method), found
+
+
+def _as_measured(method: NetworkMethod, scene: TiledScene) -> TiledScene:
+    """The scene as it shows itself: its MTF, or what is learnt would undo another blur than it has.
+
+    For a network that sees physics pan is laid on ms, too, as it will be shown it.
+    """
+    measured = Measured.of(scene)
+    sensor = replace(scene.info.sensor, ms_gains=measured.gains)
+    scene = replace(scene, info=replace(scene.info, sensor=sensor))
+    if method.network.TRAITS.physics and scene.pan_shift == NOWHERE:
+        scene = replace(scene, pan_shift=measured.shift)
+    return scene
 
 
 class _Learner:
