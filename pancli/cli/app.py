@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import sys
 from contextlib import suppress
@@ -81,6 +82,8 @@ def build() -> typer.Typer:
 def main() -> None:
     """Entry point of the ``pancli`` program."""
     _catch_signals()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be what its encoding cannot say
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         build()()
     except BrokenPipeError:

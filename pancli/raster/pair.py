@@ -195,9 +195,12 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         options: Nodata, bands, reprojection.
 
     Raises:
+        UsageError: ``ms`` is one name, whose letters would be taken for names.
         InputError: A file cannot be opened.
         PairError: The images do not fit each other.
     """
+    if isinstance(ms, str):
+        raise UsageError(f"ms is {ms!r}, one name: give names in a sequence, such as [{ms!r}]")
     options = options or PairOptions()
     with gdal_env(), ExitStack() as stack:
         pan_name = SourceName.parse(pan)

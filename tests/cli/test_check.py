@@ -1,6 +1,9 @@
 """``pancli check`` as a user meets it: exit codes, stdout, stderr."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -159,6 +162,15 @@ def test_numbers_and_lines_are_whole_where_nobody_looks(pancli, tmp_path, monkey
     assert numbers[0] == pytest.approx(-1.23456e-9 * scene.pan_image.max(), rel=1e-5)
     (shift,) = (line for line in printed.splitlines() if line.startswith("shift "))
     assert shift.endswith("windows")
+
+
+def test_names_are_told_in_what_stdout_can_say(pair):
+    named = pair.pan.rename(pair.pan.with_name("p\xfc.tif"))
+    command = [sys.executable, "-m", "pancli", "check", str(named), str(pair.ms)]
+    ascii_alone = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_alone, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"p\xfc.tif" in done.stdout
 
 
 def test_names_like_markup_or_emoji_are_printed_as_they_are(pancli, pair, tmp_path):

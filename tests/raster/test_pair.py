@@ -45,6 +45,14 @@ def test_files_are_stacked_in_order_and_bands_picked(scene, tmp_path):
         assert [band.index for band in pair.bands] == [2, 1]
 
 
+def test_one_name_for_ms_is_not_taken_letter_by_letter(scene):
+    with (
+        pytest.raises(UsageError, match="one name: give names in a sequence"),
+        open_pair("pan", str(scene.ms)),
+    ):
+        pass
+
+
 def test_band_names_with_commas_in_the_path():
     assert SourceName.parse("a,band=b.tif") == SourceName("a,band=b.tif")
     assert SourceName.parse("/vsizip/x.zip/a.tif,band=2") == SourceName("/vsizip/x.zip/a.tif", (2,))
