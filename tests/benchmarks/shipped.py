@@ -12,6 +12,7 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pancli.device import find_device
@@ -52,8 +53,7 @@ def train_chain(chain: Sequence[str], asked: argparse.Namespace, terms: Terms) -
         recipe, folder = read_recipe(RECIPES / f"{stem}.toml"), asked.out / stem
         if finished(recipe, folder) is None:
             left = max(0.0, (deadline - time.monotonic()) / 60)
-            own = Terms(terms.ranks, max_minutes=left, workers=terms.workers, init=init)
-            run = train(recipe, asked.data, folder, own)
+            run = train(recipe, asked.data, folder, replace(terms, max_minutes=left, init=init))
             if not run.done:
                 return f"{stem}, {run.progress.stage}, step {run.progress.step}; the same command goes on"
         init = str(folder / f"{recipe.name}.safetensors")
