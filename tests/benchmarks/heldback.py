@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from pancli.device import CPU
-from pancli.methods.alignment import aligned
 from pancli.methods.back_projection import with_rounds
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import Method
@@ -90,6 +89,16 @@ def blunted(image: Tensor, gain: float) -> Tensor:
     return blur(image, (mtf_sigma(1.0, gain),) * 2)
 
 
+def displaced(image: Tensor, shift: tuple[float, float]) -> Tensor:
+    """An image (C, H, W), mirrored beyond its rim, moved (down, right) in its spectrum: nothing is lost."""
+    mirrored = torch.cat((image, image.flip(1)), 1)
+    mirrored = torch.cat((mirrored, mirrored.flip(2)), 2)
+    rows, cols = (torch.fft.fftfreq(size) for size in mirrored.shape[1:])
+    turned = torch.exp(-2j * torch.pi * (shift[0] * rows[:, None] + shift[1] * cols))
+    moved: Tensor = torch.fft.ifft2(torch.fft.fft2(mirrored) * turned).real
+    return moved[:, : image.shape[1], : image.shape[2]]
+
+
 def observe(image: Tensor, how: Reduction) -> tuple[TiledScene, Tensor]:
     """What two cameras make of an image (4, H, W), and the truth; gains of the cameras are not told."""
     mixture = torch.tensor(_MIXTURE)[:, None, None]
@@ -98,7 +107,7 @@ def observe(image: Tensor, how: Reduction) -> tuple[TiledScene, Tensor]:
     ms = make_pair(truth, slice(None), how.gain, how.ratio).ms
     noise = torch.randn(ms.shape, generator=torch.Generator().manual_seed(1))
     ms = ms + how.noise * noise * ms.std((1, 2), keepdim=True)
-    pan = aligned(pan, (-how.shift[0], -how.shift[1]))
+    pan = displaced(pan, how.shift)
     return array_scene(pan[0].round().numpy(), ms.round().numpy()), truth
 
 

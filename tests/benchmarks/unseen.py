@@ -182,14 +182,15 @@ def _compare(trial: Trial, asked: argparse.Namespace, out: Path | None) -> Compa
 
 def _print(groups: dict[str, list[_Figures]], figures: tuple[tuple[str, int], ...]) -> None:
     methods = list(dict.fromkeys(method for values in groups.values() for one in values for method in one))
-    print(f"\n{' / '.join(key for key, _ in figures)}\n\n| set | {' | '.join(methods)} |")
-    print("|---" * (len(methods) + 1) + "|")
-    for group, values in groups.items():
+    titles = [f"{group}, {len(values)}" for group, values in groups.items()]
+    print(f"\n{' / '.join(key for key, _ in figures)}\n\n| method | {' | '.join(titles)} |")
+    print("|---" * (len(titles) + 1) + "|")
+    for method in methods:
         cells = [
             " / ".join(_mean([one[method].get(key) for one in values], digits) for key, digits in figures)
-            for method in methods
+            for values in groups.values()
         ]
-        print(f"| {group}, {len(values)} | {' | '.join(cells)} |")
+        print(f"| {method} | {' | '.join(cells)} |")
 
 
 def _mean(values: Sequence[float | None], digits: int) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.benchmarks import heldback
-from tests.benchmarks.heldback import NAMES, ROWS, Reduction, observe, sharpness
+from tests.benchmarks.heldback import NAMES, ROWS, Reduction, displaced, observe, sharpness
 
 
 def image(side=48):
@@ -24,6 +24,12 @@ def test_a_pair_is_reduced_as_told():
         for scene, _ in (observe(truth, how) for how in (Reduction(), Reduction(shift=(0.0, 2.0))))
     )
     assert np.abs(off[8:-8, 10:-8] - near[8:-8, 8:-10]).max() <= 1  # whole numbers
+
+
+def test_what_is_moved_by_half_a_pixel_loses_nothing():
+    fast = torch.cos(torch.pi * (45 / 48) * (torch.arange(48) + 0.5)).expand(1, 48, 48)  # near Nyquist
+    assert displaced(fast, (0.5, 0.0)).allclose(fast, atol=1e-4)
+    assert displaced(fast, (0.0, 0.5)).square().mean() == pytest.approx(float(fast.square().mean()), rel=0.05)
 
 
 def test_sharpness_is_the_share_of_detail():
