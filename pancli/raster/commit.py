@@ -22,7 +22,9 @@ _LONGEST_ENDING = ".cog.tif"  # of hidden names
 _REMOTE = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has no two slashes in a row
 SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 """Endings that GDAL takes for parts of the file whose name they follow."""
-
+_BELIEVED = (".RPB", ".rpb", ".RPC", ".rpc", "_RPC.TXT", "_RPC.txt", "_rpc.txt", ".IMD", ".imd")
+"""Endings, in place of a GeoTIFF's own, of files that GDAL believes before what the GeoTIFF says itself."""
+_TIFFS = ("", ".tif", ".tiff")
 
 FAILURES = (OSError, RasterioError, CPLE_BaseError)
 """What a disk that is full, or gone, makes of a call; rasterio lets some of GDAL's own errors through."""
@@ -38,7 +40,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputError: A directory, a device or pipe, an existing file or what GDAL takes for a part of it
-            without ``overwrite``, a missing, closed or unwritable folder, a name that is too long.
+            without ``overwrite``, a missing, closed or unwritable folder, a name that is too long, a GeoTIFF
+            of which a file beside it would say how it was seen.
     """
     if str(path) == "-":
         raise OutputError("-: outputs are files, not streams; name one")
@@ -61,6 +64,21 @@ def check_output(path: Path, *, overwrite: bool) -> None:
             f"{path}: {old[0].name} lies there and would be taken for a part of it; "
             "remove it, or use --overwrite"
         )
+    _check_believed(path)
+
+
+def _check_believed(path: Path) -> None:
+    """Refuse a name by which GDAL takes another image's RPCs or acquisition for this one's.
+
+    They are not removed with what is replaced: they may be of an image of another format.
+    """
+    beside = [path.parent / f"{path.stem}{ending}" for ending in _BELIEVED if path.suffix.lower() in _TIFFS]
+    for other in beside:
+        if os.path.lexists(other):
+            raise OutputError(
+                f"{path}: {other.name} lies there, and GDAL would believe it before what the output says "
+                "of RPCs and acquisition; remove it, or name another output"
+            )
 
 
 def prepare_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:

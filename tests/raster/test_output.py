@@ -148,6 +148,21 @@ def test_what_gdal_would_take_for_a_part_of_it_goes_with_the_file_it_belonged_to
     assert names(tmp_path) == ["a.tif"]
 
 
+@pytest.mark.parametrize("ending", [".RPB", "_rpc.txt", ".IMD"])
+def test_what_gdal_would_believe_of_the_output_before_the_output_itself_is_refused_and_left(tmp_path, ending):
+    beside = tmp_path / f"a{ending}"
+    beside.write_text("of another image")
+    for overwrite in (False, True):
+        with (
+            pytest.raises(OutputError, match=f"{beside.name} lies there"),
+            atomic_output(spec(tmp_path / "a.tif", overwrite=overwrite)),
+        ):
+            pass
+    with atomic_output(spec(tmp_path / f"b{ending}.tif")) as output:
+        fill(output)
+    assert names(tmp_path) == sorted([beside.name, f"b{ending}.tif"])
+
+
 def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
     for name in ("a" * 250, "ä" * 125, "a" * 300, f"{'a' * 300}/a"):
         with pytest.raises(OutputError, match="its name is too long"), atomic_output(spec(tmp_path / name)):
