@@ -24,6 +24,7 @@ from pancli.evaluation.measure import (
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
+from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.source import spare_inputs
@@ -105,7 +106,8 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     figures = _figures(images, sums, options, peak)
     if local is not None and options.map_path is not None:
         local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
-    warnings = (*_negatives(sums.alone), *_peak_doubts(sums.against, peak))
+    doubts = () if sums.against is None else _peak_doubts(sums.against.highest, peak)
+    warnings = (*_negatives(sums.alone), *doubts)
     return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, peak, warnings)
 
 
@@ -114,7 +116,11 @@ def _measure_whole(
 ) -> _Measured:
     peak = _find_peak(images, options)
     figures = profile(images, options, peak)
-    return _Measured(figures, images.area.size, _whole_blocks(images.area, options.block), peak)
+    warnings: list[str] = []
+    if images.reference is not None and "--peak" in PROFILES[options.profile].takes:
+        warnings = _peak_doubts(float(images.reference.read(images.area)[0].max()), peak)
+    blocks = _whole_blocks(images.area, options.block)
+    return _Measured(figures, images.area.size, blocks, peak, tuple(warnings))
 
 
 def _whole_blocks(area: Window, block: int) -> int:
@@ -257,13 +263,11 @@ def _negatives(sums: NoReferenceSums) -> list[str]:
     return [f"{told} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
 
 
-def _peak_doubts(sums: AgainstReferenceSums | None, peak: float | None) -> list[str]:
-    if sums is None or peak is None:
-        return []
-    where = peak_in_doubt(sums.highest, peak)
-    if where is None:
+def _peak_doubts(highest: float, peak: float | None) -> list[str]:
+    where = None if peak is None else peak_in_doubt(highest, peak)
+    if peak is None or where is None:
         return []
     return [
-        f"the reference goes up to {sums.highest:g}, {where} the peak of {exact(peak)} that PSNR and SSIM "
+        f"the reference goes up to {highest:g}, {where} the peak of {exact(peak)} that PSNR and SSIM "
         "are told; give --peak"
     ]

@@ -64,6 +64,13 @@ def test_the_truth_is_perfect_against_itself(files, profile):
         assert found[key] == pytest.approx(best[key], abs=close), key
 
 
+@pytest.mark.parametrize(("peak", "told"), [(2047.0, False), (1e6, True)])
+def test_a_peak_that_cannot_be_the_references_is_told_where_it_counts(files, profile, peak, told):
+    takes = "--peak" in PROFILES[profile].takes
+    warnings = run(files, profile, **({"peak": peak} if takes else {})).warnings
+    assert any("the peak of 1000000" in warning for warning in warnings) is (told and takes)
+
+
 def test_parts_are_refused(files, profile, tmp_path):
     reference, _ = landscape()
     part = str(write(tmp_path / "part.tif", reference[:, :96], AT))
