@@ -110,9 +110,20 @@ def place(pan: Grid, ms: Grid) -> tuple[Placement, list[str]]:
     else:
         axes = (AxisMap(n / m, 0.0, n) for n, m in zip(ms.shape, pan.shape, strict=True))
         placement = Placement(*axes)
-        warnings.append("neither PAN nor MS is georeferenced; placed by their common corners")
+        warnings.append(
+            f"neither PAN nor MS is georeferenced; placed by their common corners{_stretched(pan, ms)}"
+        )
     _check_ratio(placement)
     return placement, warnings
+
+
+def _stretched(pan: Grid, ms: Grid) -> str:
+    """What to add where no ratio makes these sizes of one ground, up to an ms pixel on each axis."""
+    sides = list(zip(pan.shape, ms.shape, strict=True))
+    if max((m - 1) / p for p, m in sides) <= min((m + 1) / p for p, m in sides):
+        return ""
+    down, across = (p / m for p, m in sides)
+    return f", which takes MS {down:.4g} times as high and {across:.4g} as wide; do they show the same ground?"
 
 
 def _check_crs(pan: Grid, ms: Grid) -> None:

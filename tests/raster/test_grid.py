@@ -88,6 +88,15 @@ def test_without_any_georeferencing_the_corners_count():
     assert "common corners" in warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"), [((20, 25), False), ((21, 24), False), ((10, 25), True), ((20, 28), True)]
+)
+def test_sizes_that_are_not_of_one_ground_are_told(shape, said):
+    _, (warning,) = place(Grid(None, Affine.identity(), (80, 100)), Grid(None, Affine.identity(), shape))
+    assert ("do they show the same ground?" in warning) is said
+    assert not said or f"{80 / shape[0]:.4g} times as high and {100 / shape[1]:.4g} as wide" in warning
+
+
 def test_a_geotransform_on_one_side_only_is_refused():
     with pytest.raises(PairError, match="MS has no geotransform"):
         place(grid(crs=None), Grid(None, Affine.identity(), (20, 25)))
