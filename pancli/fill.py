@@ -1,7 +1,8 @@
-"""Fill that no file speaks of: zeros around an image that has neither a nodata tag nor a mask."""
+"""Fill that no file speaks of: one number around an image that has neither a nodata tag nor a mask."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,7 +19,7 @@ SAMPLE_GRID = 16
 """Windows along a side of an image that is too large to be read whole: 16 of 32, since 8 of 64 pixels in the
 middle of their shares miss most of a narrow collar (Landsat-8, 1246 pixels: 92 % valid, not 86.5)."""
 
-_COLLAR = 0.02  # share of the frame that is exactly zero from which it looks like fill
+_COLLAR = 0.02  # share of the frame that is one number from which it looks like fill
 
 
 def fill_warnings(which: str, read: Read, part: Window, frame: str = "its frame") -> list[str]:
@@ -30,23 +31,29 @@ def fill_warnings(which: str, read: Read, part: Window, frame: str = "its frame"
         part: What of it is looked at.
         frame: What to call the frame of that.
     """
-    share = _zero_frame(read, part)
+    value, share = _filled_frame(read, part)
     if share < _COLLAR:
         return []
+    told = np.format_float_positional(np.float32(value), trim="-")
     return [
-        f"{which} is exactly zero on {100 * share:.0f} % of {frame}, "
-        "as fill without a nodata tag is; use --nodata 0 if it is"
+        f"{which} is exactly {told if value else 'zero'} on {100 * share:.0f} % of {frame}, "
+        f"as fill without a nodata tag is; use --nodata {told} if it is"
     ]
 
 
-def _zero_frame(read: Read, part: Window) -> float:
-    """Share of the outermost pixels that are valid and zero in every band; of a large image, of a sample."""
-    framed = zeros = 0
+def _filled_frame(read: Read, part: Window) -> tuple[float, float]:
+    """What most of the outermost pixels hold that are valid and the same in every band, and their share.
+
+    Of numbers that light does not make: zero and below. Of a large image, a sample tells.
+    """
+    framed, found = 0, Counter({0.0: 0})
     for window in _frame(part):
         values, valid = read(window)
+        layers = values.reshape(-1, *valid.shape)
         framed += window.size
-        zeros += int((valid & (values.reshape(-1, *valid.shape) == 0).all(0)).sum())
-    return zeros / max(framed, 1)
+        found.update(layers[0][valid & (layers[0] <= 0) & (layers == layers[0]).all(0)].tolist())
+    ((value, count),) = found.most_common(1)
+    return value, count / max(framed, 1)
 
 
 def _frame(part: Window) -> Iterator[Window]:

@@ -123,7 +123,9 @@ def _stretched(pan: Grid, ms: Grid) -> str:
     if max((m - 1) / p for p, m in sides) <= min((m + 1) / p for p, m in sides):
         return ""
     down, across = (p / m for p, m in sides)
-    return f", which takes MS {down:.4g} times as high and {across:.4g} as wide; do they show the same ground?"
+    return (
+        f", which takes MS {down:.4g} times as high and {across:.4g} as wide; do they show the same ground?"
+    )
 
 
 def _check_crs(pan: Grid, ms: Grid) -> None:

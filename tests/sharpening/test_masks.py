@@ -194,7 +194,7 @@ def collared(folder, **profile):
 
 def fill_told(scene, out, **options):
     report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="brovey", **options))
-    return [warning for warning in report.warnings if "exactly zero" in warning]
+    return [warning for warning in report.warnings if "is exactly" in warning]
 
 
 def test_fill_that_nobody_speaks_of_is_one_warning(tmp_path):
@@ -209,6 +209,17 @@ def test_fill_of_floating_point_images_is_told_too(tmp_path):
     write(scene.pan, scene.pan_image.astype("float32"), scene.pan_transform)
     (warning,) = fill_told(scene, tmp_path / "a.tif")
     assert warning.startswith("PAN is exactly zero on 5")
+
+
+@pytest.mark.parametrize(("fill", "dtype"), [(-9999, "int16"), (-9999.9, "float32")])
+def test_fill_with_a_negative_number_is_told_as_nodata_takes_it(tmp_path, fill, dtype):
+    scene = collared(tmp_path / "s")
+    pan = np.where(scene.pan_image == 0, fill, scene.pan_image).astype(dtype)
+    write(scene.pan, pan, scene.pan_transform)
+    (warning,) = fill_told(scene, tmp_path / "a.tif")
+    assert warning.startswith(f"PAN is exactly {fill} on 5")
+    assert f"use --nodata {fill} " in warning
+    assert not fill_told(scene, tmp_path / "b.tif", pair=PairOptions(nodata=fill), dtype=dtype)
 
 
 def test_fill_of_ms_alone_is_told_too(tmp_path):
