@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import struct
 import zlib
 from collections import Counter
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 
 from pancli.errors import InputError, PancliError
 from pancli.raster.pair import PairOptions
@@ -176,3 +178,30 @@ def test_the_judges_decode_what_is_whole_and_see_what_is_not(tmp_path):
     assert lzw_length(strip, size + 1) == size
     assert lzw_length(strip[: length // 2], size) < size
     assert lzw_length(b"\xff" * length, size) == -1
+
+
+@pytest.mark.parametrize("silence", ["level", "root", "disabled"])
+def test_a_program_that_silences_rasterio_is_told_of_a_broken_jpeg_all_the_same(
+    tmp_path, monkeypatch, caplog, silence
+):
+    scene = make_scene(tmp_path, dtype="uint8")
+    pan = scene.pan.with_name("jpeg.tif")
+    rasterio.shutil.copy(scene.pan, pan, driver="GTiff", COMPRESS="JPEG", TILED="YES")
+    with rasterio.open(pan) as dataset:
+        offset, size = (
+            int(dataset.get_tag_item(f"BLOCK_{key}_0_0", "TIFF", bidx=1)) for key in ("OFFSET", "SIZE")
+        )
+    data = pan.read_bytes()
+    middle = offset + size // 2
+    pan.write_bytes(data[:middle] + b"\xff\xd9" + data[middle + 2 :])
+    theirs = [logging.getLogger(f"rasterio.{name}") for name in ("_env", "_err")]
+    if silence == "disabled":  # as logging.config.dictConfig has it
+        for logger in theirs:
+            monkeypatch.setattr(logger, "disabled", True)
+    else:
+        caplog.set_level(logging.ERROR, "rasterio" if silence == "level" else None)
+    before = [(logger.level, logger.disabled, list(logger.filters)) for logger in theirs]
+    with pytest.raises(InputError, match="Corrupt JPEG data"):
+        sharpen(str(pan), [str(scene.ms)], tmp_path / "out.tif", SharpenOptions(method="exp", threads=1))
+    assert [(logger.level, logger.disabled, logger.filters) for logger in theirs] == before
+    assert not caplog.records
