@@ -117,9 +117,10 @@ class Pair:
         return self._pan.masked or any(band.masked for band in self._ms)
 
     @property
-    def tagged(self) -> bool:
-        """Whether anything says of either image which pixels are invalid."""
-        return self._pan.tagged or any(band.tagged for band in self._ms)
+    def untagged(self) -> tuple[str, ...]:
+        """Of which images, "PAN" and "MS", nothing says which pixels are invalid."""
+        told = {"PAN": self._pan.tagged, "MS": any(band.tagged for band in self._ms)}
+        return tuple(which for which, tagged in told.items() if not tagged)
 
     @property
     def taken(self) -> tuple[list[str | None], tuple[int, ...], int]:

@@ -79,7 +79,7 @@ class Plan:
         memory_mb: The least ``--max-memory`` for that.
         shift: How ms is moved.
         options: What was asked for.
-        tagged: Whether anything says of either image which pixels are invalid.
+        untagged: Of which images, "PAN" and "MS", nothing says which pixels are invalid.
         rounded: Whether ms holds floating-point numbers, and the output is to hold whole ones.
         warnings: What the user should know.
     """
@@ -94,7 +94,7 @@ class Plan:
     memory_mb: int
     shift: MsShift
     options: SharpenOptions
-    tagged: bool
+    untagged: tuple[str, ...]
     rounded: bool
     warnings: tuple[str, ...] = field(default=())
 
@@ -195,7 +195,7 @@ def plan_sharpening(
                 memory_mb=memory.megabytes,
                 shift=shift,
                 options=options,
-                tagged=pair.tagged,
+                untagged=pair.untagged,
                 rounded=not spec.dtype.startswith("float")
                 and any(band.dtype.startswith("float") for band in pair.bands),
                 warnings=(

@@ -228,15 +228,18 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
 
 
 def _untold_fill(plan: Plan) -> list[str]:
-    """A warning where fill may be taken for pixels: nobody said what is invalid, and the frame is zero."""
+    """A warning where fill may be taken for pixels: no word of what is invalid, and a frame of one number."""
     scene, options = plan.scene, plan.options
-    if plan.tagged or options.pair.nodata is not None:
+    if options.pair.nodata is not None:
         return []
     part = options.aoi is not None or options.bbox is not None
     frame = "the frame of what is sharpened" if part else "its frame"
-    below = scene.info.placement.ms_inside(scene.area)
-    pan = fill_warnings("PAN", scene.reader.read_pan, scene.area, frame)
-    return pan or fill_warnings("MS", scene.reader.read_ms, below, frame)
+    looks = {
+        "PAN": (scene.reader.read_pan, scene.area),
+        "MS": (scene.reader.read_ms, scene.info.placement.ms_inside(scene.area)),
+    }
+    told = (fill_warnings(which, *looks[which], frame) for which in plan.untagged)
+    return next(filter(None, told), [])
 
 
 def _left_apart(plan: Plan, measured: Measured | None) -> list[str]:

@@ -230,6 +230,15 @@ def test_fill_of_ms_alone_is_told_too(tmp_path):
     assert warning.startswith("MS is exactly zero")
 
 
+@pytest.mark.parametrize("tagged", ["pan", "ms"])
+def test_a_tag_of_the_one_image_does_not_speak_of_the_other(tmp_path, tagged):
+    scene = collared(tmp_path / "s")
+    image, transform = getattr(scene, f"{tagged}_image"), getattr(scene, f"{tagged}_transform")
+    write(getattr(scene, tagged), image, transform, nodata=0)
+    (warning,) = fill_told(scene, tmp_path / "a.tif")
+    assert warning.startswith("MS is" if tagged == "pan" else "PAN is")
+
+
 def test_fill_that_somebody_speaks_of_is_no_warning(tmp_path):
     scene = collared(tmp_path / "s")
     assert not fill_told(scene, tmp_path / "0.tif", pair=PairOptions(nodata=0.0))
