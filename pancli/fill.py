@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from pancli.placement import Placement
+from pancli.scene import Reader
 from pancli.tiling import Window, sample_starts
 
 Read = Callable[[Window], tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]
@@ -20,6 +22,23 @@ SAMPLE_GRID = 16
 middle of their shares miss most of a narrow collar (Landsat-8, 1246 pixels: 92 % valid, not 86.5)."""
 
 _COLLAR = 0.02  # share of the frame that is one number from which it looks like fill
+
+
+def untold_fill(
+    reader: Reader, untagged: Sequence[str], placement: Placement, area: Window, frame: str = "its frame"
+) -> list[str]:
+    """A warning where fill may be taken for pixels, as nothing says which of an image's are invalid.
+
+    Args:
+        reader: Of the pair.
+        untagged: The images that have neither a nodata value nor a mask: PAN, MS, or both.
+        placement: How the ms grid lies on the pan grid.
+        area: What is looked at, on the pan grid.
+        frame: What to call the frame of that.
+    """
+    looks = {"PAN": (reader.read_pan, area), "MS": (reader.read_ms, placement.ms_inside(area))}
+    told = (fill_warnings(which, *looks[which], frame) for which in untagged)
+    return next(filter(None, told), [])
 
 
 def fill_warnings(which: str, read: Read, part: Window, frame: str = "its frame") -> list[str]:

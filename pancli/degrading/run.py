@@ -15,6 +15,7 @@ from pancli.degrading.options import MIN_TILE, DegradeOptions
 from pancli.degrading.product import describe_outputs
 from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
+from pancli.fill import untold_fill
 from pancli.raster.commit import prepare_folder
 from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
@@ -94,6 +95,8 @@ def degrade_pair(
         job = Job(pair, plan_reduction(pair, options.ratio), gains, sensor.pan_gain)
         specs = describe_outputs(job, folder, options)
         prepare_folder(folder, PAIR_FILES, overwrite=options.overwrite)
+        if options.pair.nodata is None:
+            warnings += untold_fill(pair, pair.untagged, pair.placement, pair.overlap())
         _run(job, specs, options.tile, progress or (lambda *_: None))
     cells, placement = job.reduction.cells, pair.placement
     return DegradeReport(

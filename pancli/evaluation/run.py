@@ -24,6 +24,7 @@ from pancli.evaluation.measure import (
 from pancli.evaluation.options import EvaluateOptions
 from pancli.evaluation.profiles import WHOLE_PROFILES, WholeProfile
 from pancli.evaluation.report import EvaluationReport
+from pancli.fill import untold_fill
 from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
 from pancli.raster.commit import check_output, check_tiff_name
@@ -84,6 +85,14 @@ def evaluate(
         if reference is not None:
             files["reference"] = reference
         return _report(images, measured, options, files)
+
+
+def _untold_fill(images: Images, options: EvaluateOptions) -> list[str]:
+    pair, whole = images.pair, images.area == images.pair.pan_grid.window
+    if options.pair.nodata is not None:
+        return []
+    frame = "its frame" if whole else "the frame of what is measured"
+    return untold_fill(pair, pair.untagged, pair.placement, images.area, frame)
 
 
 @dataclass(frozen=True)
@@ -245,6 +254,7 @@ def _report(
         warnings=(
             *images.pair.warnings,
             *options.doubts(images.pair),
+            *_untold_fill(images, options),
             *_undefined(measured.figures),
             *measured.warnings,
         ),

@@ -19,7 +19,7 @@ from torch import Tensor
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
 from pancli.device import find_device, shortage_told
 from pancli.encoding import Encoding
-from pancli.fill import fill_warnings
+from pancli.fill import untold_fill
 from pancli.methods.alignment import NOWHERE, Shift
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.measured import Measured
@@ -228,18 +228,12 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
 
 
 def _untold_fill(plan: Plan) -> list[str]:
-    """A warning where fill may be taken for pixels: no word of what is invalid, and a frame of one number."""
     scene, options = plan.scene, plan.options
     if options.pair.nodata is not None:
         return []
     part = options.aoi is not None or options.bbox is not None
     frame = "the frame of what is sharpened" if part else "its frame"
-    looks = {
-        "PAN": (scene.reader.read_pan, scene.area),
-        "MS": (scene.reader.read_ms, scene.info.placement.ms_inside(scene.area)),
-    }
-    told = (fill_warnings(which, *looks[which], frame) for which in plan.untagged)
-    return next(filter(None, told), [])
+    return untold_fill(scene.reader, plan.untagged, scene.info.placement, scene.area, frame)
 
 
 def _left_apart(plan: Plan, measured: Measured | None) -> list[str]:

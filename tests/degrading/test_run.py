@@ -465,3 +465,11 @@ def test_what_a_band_was_is_said_of_what_is_fused_of_it_too(tmp_path):
     with rasterio.open(tmp_path / "f.tif") as fused, rasterio.open(low / "pan.tif") as pan:
         assert [fused.tags(band)["PANCLI_BAND"] for band in (1, 2)] == ["4/4", "1/4"]
         assert "PANCLI_BAND" not in pan.tags(1)
+
+
+def test_fill_that_nobody_speaks_of_is_told_as_it_is_blurred_with_the_rest(scene, tmp_path):
+    scene.ms_image[:, :4] = 0
+    write(scene.ms, scene.ms_image, scene.ms_transform)
+    (told,) = run(scene, tmp_path / "a").warnings
+    assert told.startswith("MS is exactly zero on ")
+    assert run(scene, tmp_path / "b", pair=PairOptions(nodata=0.0)).warnings == ()

@@ -468,3 +468,13 @@ def test_a_csv_file_that_may_not_be_written_is_refused_early(tmp_path, monkeypat
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(OutputError, match="cannot be written; its owner does not let you"):
         check_csv(tmp_path / "rows.csv", ["a"])
+
+
+def test_fill_that_nobody_speaks_of_is_told_as_it_is_measured_with_the_rest(scene, fused):
+    scene.pan_image[:20] = 0
+    write(scene.pan, scene.pan_image, scene.pan_transform)
+    (told,) = [warning for warning in run(scene, fused).warnings if "as fill" in warning]
+    assert told.startswith("PAN is exactly zero on ")
+    zero = run(scene, fused, pair=PairOptions(nodata=0.0))
+    assert zero.valid_pixels == 140 * 192
+    assert not [warning for warning in zero.warnings if "as fill" in warning]
