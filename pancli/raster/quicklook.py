@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 
 from pancli import __version__
 from pancli.raster.carried import told_place
+from pancli.raster.grid import Grid
 from pancli.raster.source import without_georeferencing
 
 
@@ -47,7 +48,7 @@ def band_numbers(path: Path) -> list[int]:
 
 
 def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:
-    """Bands, from 1, of a file, shrunk to at most ``most`` pixels along the longer side.
+    """Bands, from 1, of a file, shrunk to at most ``most`` pixels a side, north up and east right.
 
     GDAL reads overviews where there are any, else block by block: memory does not grow with the file.
     """
@@ -58,8 +59,17 @@ def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:
             list(bands), out_shape=(len(bands), height, width), resampling=Resampling.average
         )
         valid = dataset.dataset_mask(out_shape=(height, width)) > 0
-    small = np.asarray(values, np.float32)
+        turned = _upright(Grid.of(dataset))
+    small, valid = np.asarray(values[:, *turned], np.float32), valid[turned]
     return SmallImage(small, valid & np.isfinite(small).all(axis=0))
+
+
+def _upright(grid: Grid) -> tuple[slice, slice]:
+    """How to step through rows and columns so that a picture is no mirror image of the ground."""
+    transform = grid.transform
+    steps = (transform.e <= 0, transform.a >= 0) if grid.georeferenced else (True, True)
+    down, across = (slice(None, None, 1 if ahead else -1) for ahead in steps)
+    return down, across
 
 
 def write_png(path: Path, picture: npt.NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from matplotlib.image import imread
 from rasterio.enums import ColorInterp
 
@@ -49,6 +50,19 @@ def test_a_quicklook_is_the_output_in_its_stretch(tmp_path, driver):
     assert np.abs(np.moveaxis(shown[..., :3], -1, 0) - expected).max() <= 0.51
     assert (shown[..., 3] == 255).all()
     assert names(tmp_path) == ["ms.tif", "out.png", "out.tif", "pan.tif"]
+
+
+@pytest.mark.parametrize("steps", [(-1, 1), (1, -1), (-1, -1)])
+def test_a_quicklook_is_no_mirror_image_of_the_ground(tmp_path, steps):
+    scene = make_scene(tmp_path)
+    _, png = fuse(scene)
+    expected = look(png)
+    down, across = steps
+    turned = np.s_[..., ::down, ::across]
+    far = [side if step < 0 else 0 for step, side in zip(steps, scene.pan_image.shape, strict=True)]
+    transform = scene.pan_transform * Affine.translation(*far[::-1]) * Affine.scale(across, down)
+    write(scene.pan, scene.pan_image[turned], transform)
+    np.testing.assert_array_equal(look(fuse(scene)[1]), expected)
 
 
 def test_a_quicklook_of_bands_named_in_any_order_has_the_sensors_colours(tmp_path):
