@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import InputError
-from pancli.raster.checksums import BlockChecks, block_checks
+from pancli.raster.checksums import BlockChecks, PartChecks, block_checks
 from pancli.raster.source import SourceName, alpha_band, reading
 from pancli.tiling import Window
 
@@ -90,7 +90,7 @@ class Band:
     nodata: float | None
     alpha: int | None
     mask: Literal["none", "shared", "own"]
-    checks: BlockChecks | None
+    checks: BlockChecks | PartChecks | None
 
     @property
     def tagged(self) -> bool:

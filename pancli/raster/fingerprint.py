@@ -117,9 +117,10 @@ def opens_whole(path: Path) -> bool:
             reading(str(path)),
             rasterio.open(path) as dataset,
         ):
-            for checks in filter(None, (block_checks(dataset, index) for index in dataset.indexes)):
-                checks.verify(Window(0, 0, *dataset.shape))
-                if checks.shared:
+            for checks in (block_checks(dataset, index) for index in dataset.indexes):
+                if checks is not None:
+                    checks.verify(Window(0, 0, *dataset.shape))
+                if checks is None or checks.shared:
                     break
             for _, window in dataset.block_windows(1):
                 dataset.read(window=window)

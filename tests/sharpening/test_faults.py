@@ -21,7 +21,7 @@ import rasterio.shutil
 from pancli.errors import InputError, PancliError
 from pancli.raster.pair import PairOptions
 from pancli.sharpening import SharpenOptions, sharpen
-from tests.scenes import make_scene
+from tests.scenes import make_scene, write
 from tests.sharpening.mutations import KINDS, Mutant, lzw_length, mutate, originals, undecodable
 
 METHODS = ("exp", "gsa")
@@ -130,6 +130,27 @@ def test_a_stream_that_runs_past_its_block_is_refused(tmp_path, interleave, repr
         dataset.read(last)  # GDAL says nothing
     with pytest.raises(InputError, match=r"ms\.tif.*block 1, 1"):
         sharpen(*paths)
+
+
+def test_a_stream_that_runs_past_its_block_is_refused_in_what_a_mosaic_is_made_of(tmp_path):
+    """Only where it is read, as a mosaic may be large; VRTs of VRTs as well."""
+    scene = make_scene(tmp_path, size=(256, 256), bands=1, ms_size=(64, 64))
+    profile = {"compress": "DEFLATE", "predictor": 1, "tiled": True, "blockxsize": 16, "blockysize": 16}
+    write(scene.ms, scene.ms_image, scene.ms_transform, **profile)
+    for source, target in (("ms.tif", "a.vrt"), ("a.vrt", "b.vrt")):
+        rasterio.shutil.copy(tmp_path / source, tmp_path / target, driver="VRT")
+    with rasterio.open(scene.ms) as dataset:
+        start = int(dataset.get_tag_item("BLOCK_OFFSET_0_3", "TIFF", bidx=1))
+    content, longer = bytearray(scene.ms.read_bytes()), zlib.compress(bytes([7]) * 16 * 16 * 2 * 4)
+    content[start : start + len(longer)] = longer
+    scene.ms.write_bytes(content)
+    west, north = scene.pan_transform * (0, 0)
+    mosaic, low, high = [str(tmp_path / "b.vrt")], scene.pan_transform.e * 256, scene.pan_transform.e * 64
+    apart = (west, north + high, west + 32, north)
+    sharpen(str(scene.pan), mosaic, tmp_path / "apart.tif", SharpenOptions(method="brovey", bbox=apart))
+    for bbox in (None, (west, north + low, west + 32, north + low / 2)):
+        with pytest.raises(InputError, match=r"ms\.tif.*block 3, 0"):
+            sharpen(str(scene.pan), mosaic, tmp_path / "out.tif", SharpenOptions(method="brovey", bbox=bbox))
 
 
 def test_a_header_that_speaks_of_thousands_of_bands_is_refused_at_once(tmp_path):
