@@ -8,6 +8,7 @@ from pancli.methods import unmixing
 from pancli.methods.registry import METHODS
 from pancli.methods.unmixing import Mixture, follow_pan, learn_spectra, unmix
 from pancli.scene import fuse_scene
+from pancli.tiling import Window
 from tests.methods.pairs import make_case, scene_of
 
 SPECTRA = torch.tensor([[0.9, 0.1, 0.2, 0.05], [0.2, 0.8, 0.3, 0.05], [0.1, 0.3, 0.9, 0.05]]).double()
@@ -90,6 +91,17 @@ def test_the_spectra_do_not_depend_on_the_tiles_there_is_memory_for():
     state = METHODS["cnmf"].fit(scene)
     small = METHODS["cnmf"].fit(replace(scene, fit_tile=48))
     torch.testing.assert_close(small.spectra, state.spectra, rtol=1e-6, atol=1e-9)
+
+
+def test_the_sample_does_not_depend_on_what_a_file_holds_beside_the_area():
+    case = make_case(4)
+    height, width = (4 * (side - 3) for side in case.ms.shape[1:])
+    whole = scene_of(case.pan, case.ms)
+    part = replace(whole, area=Window(12, 12, height, width), bounds=Window(12, 12, height, width))
+    cut = scene_of(case.pan[12 : 12 + height, 12 : 12 + width], case.ms[:, 3:, 3:])
+    sampled, alone = (unmixing._sampled(scene, 2)[1] for scene in (part, cut))
+    assert alone.numel() > 0
+    torch.testing.assert_close(sampled, alone, rtol=0, atol=0)
 
 
 def test_where_masks_leave_nothing_of_the_sample_every_pixel_counts():
