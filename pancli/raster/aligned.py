@@ -84,7 +84,9 @@ def _locate(image: Grid, grid: Grid, what: str) -> Window:
             f"{what} is in {crs_name(image.crs)} but PAN is in {crs_name(grid.crs)}; "
             "both must share one grid (gdalwarp, or gdal_edit -a_srs)"
         )
-    if image.georeferenced != grid.georeferenced:
+    # What sharpen makes of a part of an image without georeferencing has the pixels' own numbers.
+    numbered = not grid.georeferenced and image.pixel_size == (1.0, 1.0)
+    if image.georeferenced != grid.georeferenced and not numbered:
         raise PairError(
             f"{what} {'has' if image.georeferenced else 'lacks'} a geotransform and PAN "
             f"{'has' if grid.georeferenced else 'lacks'} one; georeference both (gdal_edit -a_ullr) or none"

@@ -23,7 +23,9 @@ from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
 from pancli.metrics.windows import whole_windows
 from pancli.raster.pair import PairOptions
+from pancli.raster.source import without_georeferencing
 from pancli.scene import array_scene
+from pancli.sharpening import SharpenOptions, sharpen
 from pancli.tiling import plan_tiles
 from tests.scenes import Waves, make_scene, read, write
 
@@ -478,3 +480,25 @@ def test_fill_that_nobody_speaks_of_is_told_as_it_is_measured_with_the_rest(scen
     zero = run(scene, fused, pair=PairOptions(nodata=0.0))
     assert zero.valid_pixels == 140 * 192
     assert not [warning for warning in zero.warnings if "as fill" in warning]
+
+
+def test_a_part_of_images_without_georeferencing_is_measured_where_it_lies(scene, tmp_path):
+    with without_georeferencing():
+        for path, image in ((scene.pan, scene.pan_image), (scene.ms, scene.ms_image)):
+            write(path, image, None, None)
+        options = SharpenOptions(method="exp", bbox=(64.0, 32.0, 160.0, 128.0))
+        sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "part.tif", options)
+        report = run(scene, tmp_path / "part.tif")
+        assert report.shapes["evaluated"] == (96, 96)
+        moved = write(tmp_path / "moved.tif", read(tmp_path / "part.tif"), Affine(1, 0, 60, 0, 1, 32), None)
+        ergas = [
+            run(scene, path).figures["consistency_ergas"].value for path in (tmp_path / "part.tif", moved)
+        ]
+        assert ergas[0] < 0.5 * ergas[1]
+        for other in (Affine(1, 0, 64.5, 0, 1, 32), Affine(1, 0, 64, 0, -1, 32)):
+            write(moved, read(tmp_path / "part.tif"), other, None)
+            with pytest.raises(PairError, match="does not lie on PAN's pixels"):
+                run(scene, moved)
+        write(moved, read(tmp_path / "part.tif"), Affine(2, 0, 64, 0, 2, 32), None)
+        with pytest.raises(PairError, match="has a geotransform and PAN lacks one"):
+            run(scene, moved)
