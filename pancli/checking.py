@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
 from pancli.raster.grid import Grid, crs_name
 from pancli.raster.pair import Pair, PairOptions, open_pair
-from pancli.raster.source import SourceName, gdal_env, open_source
+from pancli.raster.source import Name, SourceName, as_texts, gdal_env, open_source
 from pancli.registration import REACH, ShiftReport, measure_shift
 from pancli.scene import TiledScene, open_scene
 from pancli.sensors import Sensor, find_sensor
@@ -141,7 +142,7 @@ class PairReport:
 
 
 def check_pair(
-    pan: str, ms: Sequence[str], options: PairOptions | None = None, sensor: str = "generic"
+    pan: Name, ms: Sequence[Name], options: PairOptions | None = None, sensor: str = "generic"
 ) -> PairReport:
     """Look at a pair as ``sharpen`` would, without sharpening it.
 
@@ -162,7 +163,7 @@ def check_pair(
     options, instrument = options or PairOptions(), find_sensor(sensor)
     files = tuple(
         report
-        for role, path in (("pan", pan), *(("ms", path) for path in ms))
+        for role, path in (("pan", pan), *(("ms", path) for path in as_texts(ms)))
         if (report := _describe_file(role, path)) is not None
     )
     try:
@@ -172,7 +173,7 @@ def check_pair(
         return PairReport(files, refusal=str(error))
 
 
-def _describe_file(role: str, path: str) -> FileReport | None:
+def _describe_file(role: str, path: Name) -> FileReport | None:
     """None where it cannot be opened: opening the pair says why."""
     try:
         with gdal_env(), open_source(SourceName.parse(path)) as dataset:
@@ -181,7 +182,7 @@ def _describe_file(role: str, path: str) -> FileReport | None:
         return None
     height, width = grid.shape
     transform = tuple(grid.transform)[:6]
-    return FileReport(role, path, crs_name(grid.crs), transform, width, height, grid.pixel_size)
+    return FileReport(role, os.fspath(path), crs_name(grid.crs), transform, width, height, grid.pixel_size)
 
 
 def _examine(pair: Pair, files: tuple[FileReport, ...], sensor: Sensor) -> PairReport:

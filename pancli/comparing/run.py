@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from pancli.evaluation.run import check_block
 from pancli.raster.aligned import open_aligned
 from pancli.raster.commit import prepare_folder
 from pancli.raster.pair import PairOptions, open_pair
-from pancli.raster.source import spare_inputs
+from pancli.raster.source import Name, as_texts, spare_inputs
 from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenReport, sharpen
 
@@ -59,7 +60,7 @@ class _Findings:
 
 
 def compare(
-    pan: str, ms: Sequence[str], options: CompareOptions | None = None, progress: Progress | None = None
+    pan: Name, ms: Sequence[Name], options: CompareOptions | None = None, progress: Progress | None = None
 ) -> CompareReport:
     """Sharpen one pair with several methods, one after the other, and measure each result.
 
@@ -74,7 +75,7 @@ def compare(
     Raises:
         PancliError: What no method could do anything about; nothing was sharpened then.
     """
-    options = options or CompareOptions()
+    options, pan, ms = options or CompareOptions(), os.fspath(pan), as_texts(ms)
     if options.report is not None:
         _check_extra()
     check = check_pair(pan, ms, options.pair, options.sensor)

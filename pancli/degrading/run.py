@@ -21,7 +21,7 @@ from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
 from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
-from pancli.raster.source import spare_inputs
+from pancli.raster.source import Name, spare_inputs
 from pancli.raster.spec import PAIR_FILES, OutputSpec
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
@@ -65,8 +65,8 @@ class DegradeReport:
 
 
 def degrade_pair(
-    pan: str,
-    ms: Sequence[str],
+    pan: Name,
+    ms: Sequence[Name],
     folder: Path,
     options: DegradeOptions | None = None,
     progress: Progress | None = None,

@@ -15,6 +15,7 @@ from pancli.evaluation.options import EvaluateOptions
 from pancli.methods.protocol import PairInfo, TileImage
 from pancli.raster.aligned import AlignedImage, open_aligned
 from pancli.raster.pair import Pair, open_pair
+from pancli.raster.source import Name
 from pancli.resampling import upsample
 from pancli.scene import TiledScene, open_scene
 from pancli.tiling import Tile, Window, plan_tiles
@@ -128,7 +129,7 @@ class Images:
 
 @contextmanager
 def open_images(
-    fused: str, pan: str, ms: Sequence[str], reference: str | None, options: EvaluateOptions
+    fused: Name, pan: Name, ms: Sequence[Name], reference: Name | None, options: EvaluateOptions
 ) -> Iterator[Images]:
     """Open everything and find the pixels that meet.
 

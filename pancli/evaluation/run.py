@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +29,7 @@ from pancli.fill import untold_fill
 from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
 from pancli.raster.commit import check_output, check_tiff_name
-from pancli.raster.source import spare_inputs
+from pancli.raster.source import Name, as_texts, spare_inputs
 from pancli.tiling import Window
 
 Progress = Callable[[str, int, int], None]
@@ -49,10 +50,10 @@ class _Sums:
 
 
 def evaluate(
-    fused: str,
-    pan: str,
-    ms: Sequence[str],
-    reference: str | None = None,
+    fused: Name,
+    pan: Name,
+    ms: Sequence[Name],
+    reference: Name | None = None,
     options: EvaluateOptions | None = None,
     progress: Progress | None = None,
 ) -> EvaluationReport:
@@ -81,9 +82,9 @@ def evaluate(
     ):
         measure = _MEASURES[options.profile]
         measured = measure(images, options, progress or (lambda *_: None))
-        files = {"fused": fused, "pan": pan, "ms": " ".join(ms)}
+        files = {"fused": os.fspath(fused), "pan": os.fspath(pan), "ms": " ".join(as_texts(ms))}
         if reference is not None:
-            files["reference"] = reference
+            files["reference"] = os.fspath(reference)
         return _report(images, measured, options, files)
 
 

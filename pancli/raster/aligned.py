@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pancli.errors import PairError
 from pancli.raster.bands import Band, BoolArray, Gate, Nodata, open_band, read_bands
 from pancli.raster.grid import Grid, crs_name, same_crs
-from pancli.raster.source import SourceName, gdal_env, image_bands, open_source
+from pancli.raster.source import Name, SourceName, gdal_env, image_bands, open_source
 from pancli.tiling import Window
 
 _ALIGNED = 0.01  # pixels that two grids may be off each other anywhere and still count as one
@@ -53,7 +53,7 @@ class AlignedImage:
 
 
 @contextmanager
-def open_aligned(path: str, role: str, grid: Grid, nodata: Nodata) -> Iterator[AlignedImage]:
+def open_aligned(path: Name, role: str, grid: Grid, nodata: Nodata) -> Iterator[AlignedImage]:
     """Open an image that shares its pixels with ``grid``, or with a part of it.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from pancli.raster.carried import (
     told_place,
 )
 from pancli.raster.grid import Grid, crs_name, place, same_crs
-from pancli.raster.source import SourceName, alpha_band, gdal_env, image_bands, open_source
+from pancli.raster.source import Name, SourceName, alpha_band, as_texts, gdal_env, image_bands, open_source
 from pancli.raster.spec import OutputBand
 from pancli.raster.warping import Source, warp_all
 from pancli.tiling import Window
@@ -187,7 +188,7 @@ class Pair:
 
 
 @contextmanager
-def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -> Iterator[Pair]:
+def open_pair(pan: Name, ms: Sequence[Name], options: PairOptions | None = None) -> Iterator[Pair]:
     """Open a pair for reading by window.
 
     Args:
@@ -200,15 +201,14 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
         InputError: A file cannot be opened.
         PairError: The images do not fit each other.
     """
-    if isinstance(ms, str):
-        raise UsageError(f"ms is {ms!r}, one name: give names in a sequence, such as [{ms!r}]")
+    ms_names = as_texts(ms)
     options = options or PairOptions()
     with gdal_env(), ExitStack() as stack:
         pan_name = SourceName.parse(pan)
         pan_data = stack.enter_context(open_source(pan_name))
         pan_band = open_band(pan_data, _only_band(pan_data, pan_name), pan_name, options.nodata)
         pan_grid = Grid.of(pan_data)
-        sources = [(name, stack.enter_context(open_source(name))) for name in map(SourceName.parse, ms)]
+        sources = [(name, stack.enter_context(open_source(name))) for name in map(SourceName.parse, ms_names)]
         if options.reproject:
             sources = warp_all(stack, sources, pan_grid, options.nodata)
         ms_grid = _common_grid(sources)
@@ -232,8 +232,8 @@ def open_pair(pan: str, ms: Sequence[str], options: PairOptions | None = None) -
             ),
             numbers=tuple(numbers),
             available=available,
-            pan_path=pan,
-            ms_paths=tuple(ms),
+            pan_path=os.fspath(pan),
+            ms_paths=tuple(ms_names),
             pan_dtype=pan_band.dtype,
             point=pan_data.tags().get("AREA_OR_POINT") == "Point",
             tags=scene_tags(pan_data, datasets),

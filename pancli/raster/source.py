@@ -10,7 +10,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,11 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, Ra
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
-from pancli.errors import InputError, OutputError
+from pancli.errors import InputError, OutputError, UsageError
 from pancli.raster.commit import sidecars
+
+Name = str | os.PathLike[str]
+"""What a user names: a path, a URI, or ``path,band=N``."""
 
 _CORRUPT = "the file may be truncated or corrupt"
 _MADE_UP = re.compile(
@@ -81,12 +84,13 @@ class SourceName:
     bands: tuple[int, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> SourceName:
+    def parse(cls, name: Name) -> SourceName:
         """Split ``file.tif,band=3`` (repeatable) as GDAL's pansharpening programs write it.
 
         >>> SourceName.parse("scene.tif,band=3")
         SourceName(path='scene.tif', bands=(3,))
         """
+        text = os.fspath(name)
         match = _BAND_SUFFIX.match(text)
         if match is None or os.path.lexists(text):
             return cls(text)
@@ -101,7 +105,19 @@ class SourceName:
         return self.path + "".join(f",band={number}" for number in self.bands)
 
 
-def spare_inputs(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
+def as_texts(names: Sequence[Name]) -> list[str]:
+    """Names of ms files as texts.
+
+    Raises:
+        UsageError: It is one name, whose letters would be taken for names.
+    """
+    if isinstance(names, str | os.PathLike):
+        name = os.fspath(names)
+        raise UsageError(f"ms is {name!r}, one name: give names in a sequence, such as [{name!r}]")
+    return [os.fspath(name) for name in names]
+
+
+def spare_inputs(outputs: Iterable[Path], inputs: Iterable[Name]) -> None:
     """Refuse to write over what goes in, however it is named, and over what that is made of.
 
     What GDAL would take for a part of an output is removed with the file that is replaced, and counts as one.

@@ -24,7 +24,7 @@ from pancli.raster.commit import check_output, check_tiff_name, names_folder
 from pancli.raster.creation import check_creation
 from pancli.raster.grid import RATIO_SLACK
 from pancli.raster.pair import Pair, open_pair
-from pancli.raster.source import gdal_env, spare_inputs
+from pancli.raster.source import Name, gdal_env, spare_inputs
 from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, TiledScene, open_scene
@@ -134,7 +134,7 @@ class Plan:
 
 @contextmanager
 def plan_sharpening(
-    pan: str, ms: Sequence[str], out: str | Path, options: SharpenOptions | None = None
+    pan: Name, ms: Sequence[Name], out: str | Path, options: SharpenOptions | None = None
 ) -> Iterator[Plan]:
     """Open a pair and plan its sharpening; the plan is good while the context lasts.
 
@@ -161,7 +161,7 @@ def plan_sharpening(
         beside = companions(path, options, sensor)
         for companion in beside:
             check_output(companion.path, overwrite=options.overwrite)
-        read = [pan, *ms, options.method, *([] if options.aoi is None else [str(options.aoi)])]
+        read: list[Name] = [pan, *ms, options.method, *([] if options.aoi is None else [str(options.aoi)])]
         spare_inputs([path, *(companion.path for companion in beside)], read)
         _check_contract(method, info)
         area, window = _areas(pair, options)

@@ -27,6 +27,7 @@ from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.methods.turns import in_turn
 from pancli.raster.output import Output, atomic_output
+from pancli.raster.source import Name
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import UNTOLD, Plan, plan_sharpening
@@ -98,8 +99,8 @@ class _Clock:
 
 
 def sharpen(
-    pan: str,
-    ms: Sequence[str],
+    pan: Name,
+    ms: Sequence[Name],
     out: str | Path,
     options: SharpenOptions | None = None,
     progress: Progress | None = None,
