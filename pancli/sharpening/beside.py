@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -76,14 +77,21 @@ def with_those_there(path: Path, options: SharpenOptions) -> SharpenOptions:
 def complete(path: Path, options: SharpenOptions) -> None:
     """Make what is asked for beside an output that is there already, where it has not got it yet.
 
+    An item names the picture: whichever of them was asked for first, it is made after the picture, or anew.
+
     Raises:
         OutputError: It cannot be written; or what is there is older than the output, so not of it, was not
             written by pancli, and is not to be overwritten.
         UsageError: Two files have one name.
     """
-    asked = companions(path, options, find_sensor(options.sensor))
-    written = path.stat().st_mtime_ns
-    old = [one for one in asked if not one.path.exists() or one.path.stat().st_mtime_ns < written]
+    options = with_those_there(path, options)
+    latest: float = path.stat().st_mtime_ns
+    old = []
+    for one in companions(path, options, find_sensor(options.sensor)):
+        written = one.path.stat().st_mtime_ns if one.path.exists() else -math.inf
+        if written < latest:
+            old.append(one)
+        latest = math.inf if old else written
     write_companions(old, path, overwrite=options.overwrite or own_beside(path, options))
 
 

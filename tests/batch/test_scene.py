@@ -109,6 +109,22 @@ def test_pictures_and_items_stand_beside_every_output_and_are_made_of_old_ones_t
     assert output.with_suffix(".png").read_bytes() == old
 
 
+def test_an_item_names_the_picture_whichever_was_asked_for_first(entry, monkeypatch):
+    item, picture = (Path(entry.output).with_suffix(suffix) for suffix in (".json", ".png"))
+    with_item, with_picture = replace(GSA, stac=True), replace(GSA, quicklook=True)
+    for first, then in ((with_item, with_picture), (with_picture, with_item)):
+        assert make(entry, replace(first, overwrite=True), resume=False).status == "done"
+        with monkeypatch.context() as patch:
+            patch.setattr(scene_module, "sharpen", None)
+            assert make(entry, then).status == "skipped"
+            assert json.loads(item.read_text())["assets"]["quicklook"]["href"] == "./out.png"
+            before = [path.stat().st_mtime_ns for path in (item, picture)]
+            assert make(entry, replace(with_item, quicklook=True)).status == "skipped"
+        assert [path.stat().st_mtime_ns for path in (item, picture)] == before  # nothing is left to do
+        item.unlink()
+        picture.unlink()
+
+
 def test_a_picture_made_of_an_old_output_has_the_colours_of_one_made_with_it(tmp_path):
     """Bands that were picked and have no names are known to a sensor by their places in MS."""
     files = make_files(tmp_path / "scene", size=(64, 64), bands=8, names=())
