@@ -20,6 +20,9 @@ from pancli.tiling import Window
 IMAGERY = "IMAGERY"
 """GDAL's domain for what a delivery says of satellite, time, clouds and wavelengths."""
 
+STATISTICS = "STATISTICS_"
+"""How tags begin that sum pixels up: untrue of a band made of them, and nothing new of themselves."""
+
 PLACE_TAG = "PANCLI_BAND"
 """Of a band made of one of ms, reduced or fused: which of how many that was as delivered, such as 4/8."""
 
@@ -104,7 +107,7 @@ def band_imagery(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, st
 def band_tags(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
     """What one band's tags say that is true of a band made of it, too."""
     tags = dataset.tags(index).items()
-    return {key: value for key, value in tags if key != PLACE_TAG and not key.startswith("STATISTICS_")}
+    return {key: value for key, value in tags if key != PLACE_TAG and not key.startswith(STATISTICS)}
 
 
 def told_place(dataset: DatasetReader | WarpedVRT, index: int) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from rasterio.io import DatasetReader
 
 from pancli.errors import InputError
 from pancli.hashing import file_sha256
+from pancli.raster.carried import STATISTICS
 from pancli.raster.checksums import block_checks
 from pancli.raster.source import (
     SourceName,
@@ -25,6 +26,7 @@ from pancli.raster.source import (
 )
 from pancli.tiling import Window
 
+_BESIDE = ".aux.xml"
 _OF_NAMES = {"SUBDATASETS", "DERIVED_SUBDATASETS", "xml:VRT"}
 
 
@@ -34,7 +36,8 @@ def content_sha256(name: str) -> str:
     Files are hashed as they lie on the disk, with masks and headers beside them, and what a VRT is made of,
     by their names without folders: the same delivery in another folder is the same. What is not named as a
     file (in archives, on servers, a page or a subdataset of a file) is hashed as decoded pixels with their
-    header. Memory does not grow with the image.
+    header. Smaller copies and statistics, which viewers leave beside a file, do not count. Memory does not
+    grow with the image.
 
     Args:
         name: Path, URI, or ``path,band=N``.
@@ -44,23 +47,39 @@ def content_sha256(name: str) -> str:
     """
     source = SourceName.parse(name)
     with gdal_env(), open_source(source) as dataset, reading(source.path):
-        if files := _local_files(source.path):
-            parts = [(file.name, file_sha256(file)) for file in files]
-        else:
+        parts = _local_parts(source.path)
+        if not parts:
             named = dataset.files[0] if dataset.files else source.path
             parts = [(Path(named).name, _pixels_sha256(dataset))]
     return hashlib.sha256(repr((parts, source.bands)).encode(errors="surrogateescape")).hexdigest()
 
 
-def _local_files(path: str) -> list[Path]:
-    """All files that a raster is read from, by name; none where it is no file, or some lie elsewhere."""
+def _local_parts(path: str) -> list[tuple[str, str]]:
+    """Names and hashes of all files that a raster is read from, in order.
+
+    None where it is no file, or some lie elsewhere.
+    """
     if not os.path.lexists(path):
         return []
     found = files_read([path])
-    files = [file for name, file in found.items() if not (file.is_dir() or _is_overview(name, found))]
-    if not all(file.is_file() for file in files):
+    files = [(file, name) for name, file in found.items() if not (file.is_dir() or _is_overview(name, found))]
+    if not all(file.is_file() for file, _ in files):
         return []
-    return sorted(files, key=lambda file: (file.name, file))
+    parts = []
+    for file, name in sorted(files, key=lambda each: (each[0].name, each[0])):
+        described = found.get(name.removesuffix(_BESIDE)) if name.endswith(_BESIDE) else None
+        if (told := file_sha256(file) if described is None else _told_beside(described)) is not None:
+            parts.append((file.name, told))
+    return parts
+
+
+def _told_beside(path: Path) -> str | None:
+    """Hash of what is told of a raster with the ``.aux.xml`` beside it; None where it is the same without."""
+    with without_georeferencing(), rasterio.open(path) as dataset:
+        told = _header(dataset)
+    with rasterio.Env(GDAL_PAM_ENABLED="NO"), without_georeferencing(), rasterio.open(path) as dataset:
+        alone = _header(dataset)
+    return None if told == alone else hashlib.sha256(told).hexdigest()
 
 
 def _is_overview(name: str, found: Container[str]) -> bool:
@@ -68,8 +87,9 @@ def _is_overview(name: str, found: Container[str]) -> bool:
     return name.endswith(".ovr") and name.removesuffix(".ovr") in found
 
 
-def _pixels_sha256(dataset: DatasetReader) -> str:
-    header = (
+def _header(dataset: DatasetReader) -> bytes:
+    """All that is said of a raster, but for its statistics."""
+    told = (
         sorted((key, str(value)) for key, value in dataset.profile.items()),
         dataset.descriptions,
         dataset.scales,
@@ -81,7 +101,11 @@ def _pixels_sha256(dataset: DatasetReader) -> str:
         [(point.row, point.col, point.x, point.y, point.z) for point in dataset.gcps[0]],
         str(dataset.gcps[1]),
     )
-    digest = hashlib.sha256(repr(header).encode(errors="surrogateescape"))
+    return repr(told).encode(errors="surrogateescape")
+
+
+def _pixels_sha256(dataset: DatasetReader) -> str:
+    digest = hashlib.sha256(_header(dataset))
     for _, window in dataset.block_windows(1):
         digest.update(dataset.read(window=window).tobytes())
         digest.update(dataset.read_masks(window=window).tobytes())
@@ -89,9 +113,15 @@ def _pixels_sha256(dataset: DatasetReader) -> str:
 
 
 def _tags(dataset: DatasetReader, band: int) -> list[tuple[str, list[tuple[str, str]]]]:
-    """All that is said of a band, or with 0 of the whole; but for lists of names, which hold folders."""
+    """All that is said of a band, or with 0 of the whole.
+
+    But for statistics, and lists of names, which hold folders.
+    """
     domains = {"", *dataset.tag_namespaces(band)} - _OF_NAMES
-    return [(domain, sorted(dataset.tags(band, ns=domain or None).items())) for domain in sorted(domains)]
+    tags = [(domain, dataset.tags(band, ns=domain or None).items()) for domain in sorted(domains)]
+    return [
+        (domain, sorted(tag for tag in told if not tag[0].startswith(STATISTICS))) for domain, told in tags
+    ]
 
 
 def read_tag(path: Path, tag: str) -> str | None:

@@ -60,6 +60,32 @@ def test_overviews_beside_a_file_are_no_other_pixels(image, scene):
     assert content_sha256(str(overviews)) != before  # as an image of its own they count
 
 
+def test_statistics_beside_a_file_are_no_other_pixels(image, tmp_path, scene):
+    """gdalinfo -stats and QGIS leave them; what else they say there is said by the file, too."""
+    mosaic = tmp_path / "mosaic.vrt"
+    rasterio.shutil.copy(image, mosaic, driver="VRT")
+    names = [str(image), str(mosaic), f"GTIFF_DIR:1:{image}"]
+    before = [content_sha256(name) for name in names]
+    with rasterio.open(image, "r+") as dataset:
+        dataset.set_band_description(1, "blue")
+    beside = image.with_name("image.tif.aux.xml")
+
+    def tell(more="", described="blue", mean=5):
+        statistics = f'<Metadata><MDI key="STATISTICS_MEAN">{mean}</MDI></Metadata><Histograms />'
+        band = f'<PAMRasterBand band="1"><Description>{described}</Description>{statistics}</PAMRasterBand>'
+        beside.write_text(f"<PAMDataset>{band}{more}</PAMDataset>")
+        return [content_sha256(name) for name in names]
+
+    named = [content_sha256(name) for name in names]
+    assert not set(named) & set(before)
+    assert tell() == named
+    tagged = '<Metadata><MDI key="NODATA_VALUES">7 7</MDI></Metadata>'
+    told = tell(tagged)
+    assert told[0] != named[0]
+    assert tell(tagged, mean=6) == told
+    assert tell(described="red")[0] not in (named[0], told[0])
+
+
 def test_in_an_archive_pixels_and_header_count(image, scene, tmp_path):
     def packed(name, **tags):
         noise = np.random.default_rng(0).integers(1, 4000, (2, 300, 200)).astype("uint16")
