@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pancli.errors import UsageError
-from pancli.raster.commit import SIDECARS, names_folder
+from pancli.errors import OutputError, UsageError
+from pancli.raster.commit import SIDECARS, check_tiff_name, names_folder
 from pancli.raster.source import SourceName, files_read
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.beside import names_beside
@@ -103,12 +103,11 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
 
     Raises:
         UsageError: Two entries have the same output, or files beside it, or one of these is also an input, or
-            what one is made of; or an output has a folder's name.
+            what one is made of; or an output has a folder's name, or one that no GeoTIFF can have.
     """
     outputs: dict[str, Entry] = {}
     for entry in entries:
-        if names_folder(entry.output):
-            raise UsageError(f"{entry.output} ({entry.where}): names a folder; name a file in it")
+        _check_name(entry)
         beside = (str(name) for name in names_beside(Path(entry.output), options) if name is not None)
         for name in (entry.output, *beside):
             if (other := outputs.setdefault(os.path.realpath(name), entry)) is not entry:
@@ -127,6 +126,15 @@ def check_outputs(entries: Sequence[Entry], options: SharpenOptions) -> None:
                 if file in taken:
                     output = taken[file]
                     raise UsageError(f"{name} is an input ({entry.where}) and an output ({output.where})")
+
+
+def _check_name(entry: Entry) -> None:
+    if names_folder(entry.output):
+        raise UsageError(f"{entry.output} ({entry.where}): names a folder; name a file in it")
+    try:
+        check_tiff_name(Path(entry.output))
+    except OutputError as error:
+        raise UsageError(f"{error} ({entry.where})") from error
 
 
 def _both(first: Entry, second: Entry) -> str:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from rasterio._err import CPLE_BaseError
@@ -40,8 +41,8 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputError: A directory, a device or pipe, an existing file or what GDAL takes for a part of it
-            without ``overwrite``, a missing, closed or unwritable folder, a name that is too long, a GeoTIFF
-            of which a file beside it would say how it was seen.
+            without ``overwrite``, a missing, closed or unwritable folder, a name too long or not UTF-8, a
+            GeoTIFF of which a file beside it would say how it was seen.
     """
     if str(path) == "-":
         raise OutputError("-: outputs are files, not streams; name one")
@@ -110,6 +111,7 @@ def check_folder(folder: Path, names: Sequence[str], *, overwrite: bool) -> None
 
 def _check_name(path: Path) -> None:
     """Refuse what the file system says no to when it is asked for the longest of the names a file gets."""
+    _check_text(path)
     if not path.name:
         return
     hidden = hidden_name(path)
@@ -124,6 +126,15 @@ def _check_name(path: Path) -> None:
             ) from error
 
 
+def _check_text(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path}: is no name for an output, as it is not UTF-8; name it otherwise"
+        ) from error
+
+
 def sidecars(path: Path) -> list[Path]:
     """What is there of files that GDAL would take for parts of this one."""
     beside = (path.with_name(path.name + ending) for ending in SIDECARS)
@@ -131,13 +142,19 @@ def sidecars(path: Path) -> list[Path]:
 
 
 def check_tiff_name(path: Path) -> None:
-    """Refuse a name by which programs would take a GeoTIFF for something else.
+    """Refuse a name by which programs would take a GeoTIFF for something else, or that GDAL cannot write.
 
     Raises:
-        OutputError: Its ending is that of another format.
+        OutputError: Its ending is that of another format, or it is not UTF-8.
     """
-    if raster_driver_extensions().get(path.suffix.lower().lstrip("."), "GTiff") != "GTiff":
+    _check_text(path)
+    if _extensions().get(path.suffix.lower().lstrip("."), "GTiff") != "GTiff":
         raise OutputError(f"{path}: is to be a GeoTIFF, which {path.suffix} says it is not; name it .tif")
+
+
+@cache
+def _extensions() -> dict[str, str]:
+    return dict(raster_driver_extensions())
 
 
 def remove_leftovers(path: Path, process: int) -> None:

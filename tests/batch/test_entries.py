@@ -65,6 +65,13 @@ def test_an_output_that_is_a_folders_name_is_refused(output, asked):
         check_outputs([Entry("p.tif", ("m.tif",), output, 1)], SharpenOptions(**asked))
 
 
+@pytest.mark.parametrize(("name", "why"), [("o.png", "is to be a GeoTIFF"), ("o\udcff.tif", "is not UTF-8")])
+def test_an_output_that_no_geotiff_can_be_called_is_refused_before_any_is_made(name, why):
+    good = Entry("p.tif", ("m.tif",), "a.tif", 1)
+    with pytest.raises(UsageError, match=rf"^{name}: .*{why}.*\(line 2\)$"):
+        check_outputs([good, Entry("p.tif", ("m.tif",), name, 2)], SharpenOptions())
+
+
 @pytest.mark.parametrize("ms", [("m.tif", "o.tif"), ("./o.tif,band=2",)])
 def test_an_output_that_another_scene_needs_is_refused(ms):
     with pytest.raises(UsageError, match=r"input \(line 2\) and an output \(line 1\)"):

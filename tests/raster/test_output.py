@@ -172,6 +172,14 @@ def test_a_name_for_which_there_is_no_room_is_refused(tmp_path):
     assert names(tmp_path) == ["a" * 200]
 
 
+def test_a_name_that_is_not_utf_8_is_refused_at_once(tmp_path):
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    for name in (tmp_path / "\udcff.tif", folder / "out.tif", folder / "out.png"):
+        with pytest.raises(OutputError, match="not UTF-8"):
+            check_output(name, overwrite=True)
+
+
 def test_a_server_is_no_folder_but_a_folder_may_have_such_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("s3://bucket/a.tif", "https://host/a.tif", "/vsimem/a.tif", "/vsis3/bucket/a.tif"):
