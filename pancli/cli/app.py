@@ -7,6 +7,7 @@ import io
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 
 from pancli import __version__
 from pancli.cli import batch, check, compare, degrade, evaluate, methods, networks, sharpen, simulate, train
-from pancli.errors import PancliError, refusal
+from pancli.errors import InputError, PancliError, refusal
 
 INTERRUPTED = 130
 
@@ -25,6 +26,7 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _check_folder()
             return super().invoke(ctx)
         except (PancliError, OSError) as error:
             if (line := refusal(error)) is None:
@@ -34,6 +36,14 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("pancli: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that was removed, in which torch's libraries end the process, oddly."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("the working directory was removed; change into another (cd)") from error
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

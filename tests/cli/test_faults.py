@@ -54,6 +54,14 @@ def refused(done, says):
     assert re.search(says, lines[0])
 
 
+def test_a_working_directory_that_was_removed_is_told(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    refused(pancli("methods"), "working directory was removed")
+
+
 # Full disks
 
 
