@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -159,7 +160,10 @@ def _entries(sources: list[str], layout: str | None, naming: Naming) -> list[Ent
 
 
 def _read(source: str) -> str:
-    """The list; bytes that are no UTF-8 stay what they are, for there are file names that are none."""
+    """The list: UTF-8, or UTF-16 where it begins so, as Windows' PowerShell has it.
+
+    Bytes that are no UTF-8 stay what they are, for there are file names that are none.
+    """
     if source == "-" and sys.stdin is None:
         raise InputError("-: stdin is closed")
     if source != "-" and Path(source).is_dir():
@@ -168,6 +172,8 @@ def _read(source: str) -> str:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
     return data.decode(errors="surrogateescape")
 
 

@@ -85,6 +85,15 @@ def test_a_list_comes_from_stdin_and_outputs_may_be_named_by_rule(scenes):
     assert sorted(contents(out)) == ["a-pan.tif", "b-pan.tif", "c-pan.tif"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
+def test_a_list_may_be_written_by_windows(scenes, encoding):
+    """PowerShell's > writes UTF-16."""
+    lines = f"\ufeffpan,ms,out\r\n{scenes}/a/pan.tif,{scenes}/a/ms.tif,{scenes}/ä.tif\r\n".encode(encoding)
+    (scenes / "list.csv").write_bytes(lines)
+    told = results(pancli("batch", scenes / "list.csv", *GSA, "--dry-run", "-q").stdout)
+    assert [(row["status"], row["output"]) for row in told] == [("planned", f"{scenes}/ä.tif")]
+
+
 def test_scenes_are_found_in_folders(scenes):
     for band in (1, 2, 3):
         (scenes / "landsat").mkdir(exist_ok=True)
