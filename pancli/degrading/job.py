@@ -23,6 +23,13 @@ class Job:
     ms_gains: tuple[float, ...]
     pan_gain: float
 
+    def strip_bytes(self, rows: int) -> int:
+        """What is read for so many rows of new images, of files in strips."""
+        target, pair = Window(0, 0, rows, 1), self.pair
+        fine = reach(pair.placement, target, self.pan_gain, pair.pan_grid.window)
+        same = reach(self.reduction.cells, target, min(self.ms_gains), pair.ms_grid.window)
+        return pair.strip_bytes(fine.height, same.height)
+
     def pan(self, window: Window) -> tuple[Tensor, Tensor]:
         """New pan, (1, h, w), and its validity, over a window of the reference."""
         corner = self.reduction.reference

@@ -21,7 +21,7 @@ from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
 from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
-from pancli.raster.source import Name, spare_inputs
+from pancli.raster.source import Name, spare_inputs, strips_env
 from pancli.raster.spec import PAIR_FILES, OutputSpec
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
@@ -120,7 +120,8 @@ def _run(job: Job, specs: Sequence[OutputSpec], tile: int | None, progress: Prog
     same = _blocks(reference.grid, 1.0, tile or _choose_tile(bands))
     coarse = _blocks(ms.grid, job.reduction.cells.ratio, tile or _choose_tile(bands))
     done, total = 0, len(fine) + len(same) + len(coarse)
-    with outputs_together(specs) as outputs, torch.inference_mode():
+    held = strips_env(job.strip_bytes(BLOCK))
+    with held, outputs_together(specs) as outputs, torch.inference_mode():
         steps = zip((job.pan, job.ms, job.reference), outputs, specs, (fine, coarse, same), strict=True)
         for make, output, spec, windows in steps:
             for window in windows:

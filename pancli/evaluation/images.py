@@ -90,6 +90,11 @@ class Images:
                 if complete is not None:
                     yield number, len(plan), complete
 
+    def strip_bytes(self, rows: int) -> int:
+        """What so many rows of pan's grid lie on, of files in strips."""
+        aligned = [self.fused] if self.reference is None else [self.fused, self.reference]
+        return self.pair.strip_bytes(rows) + sum(image.strip_bytes(rows) for image in aligned)
+
     def _complete(self, tile: Tile, image: TileImage) -> EvaluationTile | None:
         """Add the fused image and the reference; None where no core pixel is valid in all."""
         ms = image.ms.double()

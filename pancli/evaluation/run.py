@@ -29,7 +29,7 @@ from pancli.fill import untold_fill
 from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
 from pancli.raster.commit import check_output, check_tiff_name
-from pancli.raster.source import Name, as_texts, spare_inputs
+from pancli.raster.source import Name, as_texts, spare_inputs, strips_env
 from pancli.tiling import Window
 
 Progress = Callable[[str, int, int], None]
@@ -179,17 +179,19 @@ def _add_up(
     progress: Progress,
 ) -> _Sums:
     size = max(options.tile // options.block, 1) * options.block
+    beside = margin(images.info, options.block)
     total: _Sums | None = None
-    for done, count, image in images.tiles(size, margin(images.info, options.block)):
-        blocks = measure_blocks(image, images.info, options.block)
-        if local is not None:
-            local.add(image.tile.core, blocks)
-        against = None
-        if image.reference is not None:
-            against = measure_against_reference(image, image.reference, options.block, peak)
-        sums = _Sums(measure_no_reference(image, blocks, images.info, images.area), against)
-        total = sums if total is None else total + sums
-        progress("measure", done, count)
+    with strips_env(images.strip_bytes(size + 2 * images.scene.margin(beside))):
+        for done, count, image in images.tiles(size, beside):
+            blocks = measure_blocks(image, images.info, options.block)
+            if local is not None:
+                local.add(image.tile.core, blocks)
+            against = None
+            if image.reference is not None:
+                against = measure_against_reference(image, image.reference, options.block, peak)
+            sums = _Sums(measure_no_reference(image, blocks, images.info, images.area), against)
+            total = sums if total is None else total + sums
+            progress("measure", done, count)
     if total is None:
         raise PairError(
             "no pixel is valid in all images at once; do their masks leave anything? is --nodata right?"

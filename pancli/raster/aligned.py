@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pancli.errors import PairError
-from pancli.raster.bands import Band, BoolArray, Gate, Nodata, open_band, read_bands
+from pancli.raster.bands import Band, BoolArray, Gate, Nodata, open_band, read_bands, strip_bytes
 from pancli.raster.grid import Grid, crs_name, same_crs
 from pancli.raster.source import Name, SourceName, gdal_env, image_bands, open_source
 from pancli.tiling import Window
@@ -38,6 +38,10 @@ class AlignedImage:
     def bands(self) -> int:
         """How many it has, masks not counted."""
         return len(self._bands)
+
+    def strip_bytes(self, rows: int) -> int:
+        """What so many rows lie on, of a file in strips; see :func:`pancli.raster.bands.strip_bytes`."""
+        return strip_bytes(self._bands, rows)
 
     def read(self, window: Window) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """(B, h, w) values and (h, w) validity of a window of the grid, which must lie inside the image.

@@ -159,13 +159,15 @@ class Pair:
             )
         return window
 
-    def strip_bytes(self, height: int) -> int:
-        """What a row of windows of so many pan pixels down lies on, of files in strips.
+    def strip_bytes(self, pan: int, ms: int | None = None) -> int:
+        """What rows of windows lie on, of files in strips; see :func:`pancli.raster.bands.strip_bytes`.
 
-        See :func:`pancli.raster.bands.strip_bytes`.
+        Args:
+            pan: Pan pixels that a window is high.
+            ms: The same in ms pixels; None where it is the same window.
         """
-        below = math.ceil(height / self.placement.rows.ratio)
-        return strip_bytes([self._pan], height) + strip_bytes(self._ms, below)
+        below = math.ceil(pan / self.placement.rows.ratio) if ms is None else ms
+        return strip_bytes([self._pan], pan) + strip_bytes(self._ms, below)
 
     def read_pan(self, window: Window) -> tuple[FloatArray, BoolArray]:
         """(H, W) values and validity of a window that lies inside pan.

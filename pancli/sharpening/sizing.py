@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pancli.errors import UsageError
 from pancli.methods.protocol import Method
 from pancli.raster.pair import Pair
-from pancli.raster.source import GDAL_CACHE_BYTES
+from pancli.raster.source import cache_for
 from pancli.scene import READ_AHEAD, TiledScene
 from pancli.sharpening.options import MIN_TILE
 
@@ -86,6 +86,5 @@ def _memory(scene: TiledScene, method: Method, side: int, strips: int) -> Memory
     beside = 2 * (READ_AHEAD + 1) + 2
     bands = scene.info.bands
     tiles = 4 * window * window * bands * beside + method.contract.working_bytes(window, bands)
-    # A few strips there is always room for; many must not be driven out by what is written beside them.
-    cache = GDAL_CACHE_BYTES + (strips if 2 * strips > GDAL_CACHE_BYTES else 0)
+    cache = cache_for(strips)
     return Memory(math.ceil((tiles + cache) / _MEGABYTE), cache)

@@ -10,6 +10,7 @@ from rasterio.enums import ColorInterp
 
 from pancli.degrading import DegradeOptions, degrade_pair
 from pancli.errors import InputError, OutputError, PairError, UsageError
+from pancli.raster import source
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
 from pancli.raster.source import without_georeferencing
@@ -17,6 +18,7 @@ from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.degrading.test_reduction import loop
 from tests.scenes import SAME, Waves, displacement, make_scene, read, write
+from tests.strips import COUNTED, bytes_read, in_strips
 
 LONG = Waves(wavelengths=(296.0, 488.0, 184.0, 720.0))
 FINE = Affine(0.5, 0, 500000, 0, -0.5, 4000000)
@@ -473,3 +475,16 @@ def test_fill_that_nobody_speaks_of_is_told_as_it_is_blurred_with_the_rest(scene
     (told,) = run(scene, tmp_path / "a").warnings
     assert told.startswith("MS is exactly zero on ")
     assert run(scene, tmp_path / "b", pair=PairOptions(nodata=0.0)).warnings == ()
+
+
+@COUNTED
+def test_files_in_strips_are_not_decoded_anew_for_every_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "GDAL_CACHE_BYTES", 2**20)
+    scene, read = in_strips(tmp_path, 128, 8192), []
+    size = scene.pan.stat().st_size + scene.ms.stat().st_size
+    for most in (2**30, 0):
+        monkeypatch.setattr(source, "MOST_STRIPS", most)
+        before = bytes_read()
+        run(scene, tmp_path / f"{most}")
+        read.append((bytes_read() - before) / size)
+    assert read[0] < 2 < 4 < read[1]

@@ -7,7 +7,6 @@ import math
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from typer.testing import CliRunner
 
 import pancli.raster.source as source
 import pancli.sharpening.plan as planning
-import pancli.sharpening.sizing as sizing
 from pancli.cli.app import build
 from pancli.encoding import Encoding
 from pancli.errors import DeviceError
@@ -30,27 +28,17 @@ from pancli.scene import TiledScene
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.memory import each_tile
 from pancli.tiling import Window
-from tests.scenes import UTM, make_scene, read, write
+from tests.scenes import UTM, make_scene, read
+from tests.strips import COUNTED, bytes_read, in_strips
 
 SIZE = (192, 256)
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1.00 GiB of which"
 
 
-def bytes_read():
-    """By this process so far, from files."""
-    return int(Path("/proc/self/io").read_text().split()[1])
-
-
-@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="nothing counts what is read")
+@COUNTED
 def test_files_in_strips_are_not_decoded_anew_for_every_tile(tmp_path, monkeypatch):
-    for module in (source, sizing):
-        monkeypatch.setattr(module, "GDAL_CACHE_BYTES", 3 * 2**20)
-    generator, scene = np.random.default_rng(0), make_scene(tmp_path, size=(64, 64))
-    for path, shape, transform in (
-        (scene.pan, (1, 256, 8192), scene.pan_transform),
-        (scene.ms, (1, 64, 2048), scene.ms_transform),
-    ):
-        write(path, generator.integers(0, 4000, shape, "uint16"), transform, compress="lzw", blockysize=1)
+    monkeypatch.setattr(source, "GDAL_CACHE_BYTES", 3 * 2**20)
+    scene = in_strips(tmp_path, 256, 8192)
     size, read = scene.pan.stat().st_size + scene.ms.stat().st_size, {}
     for megabytes in (1024, 11):  # tiles and no strips
         options = SharpenOptions(method="exp", tile=256, max_memory=megabytes, device="cpu")
