@@ -96,12 +96,13 @@ def gdal_warnings(pair: Pair) -> list[str]:
     """Warnings where GDAL's result is useless, by what a few windows hold: it says nothing itself.
 
     GDAL reads ms as numbers of pan's type, and divides pan by the mean of ms's bands, whatever its sign is.
+    What comes of it is about as large as pan, and stored as numbers of ms's type.
 
     Raises:
         InputError: A file cannot be read.
     """
     types = [np.dtype(dtype) for dtype in (pair.pan_dtype, *(band.dtype for band in pair.bands))]
-    if all(dtype.kind == "u" and np.can_cast(dtype, types[0]) for dtype in types):
+    if types[0].kind == "u" and len(set(types)) == 1:
         return []
     told, sampled = [], [_sampled(pair, window) for window in probes(pair.overlap())]
     means = [each for pan, ms in sampled for each in (pan, ms.mean(0)) if each.size]
@@ -110,6 +111,12 @@ def gdal_warnings(pair: Pair) -> list[str]:
             f"--method gdal: GDAL takes MS's numbers for {types[0]}, the type of PAN, which does not hold "
             "them; convert PAN (gdal_translate -ot Float32), or use --method brovey"
         )
+    for dtype in dict.fromkeys(types[1:]):
+        if _lost([pan for pan, _ in sampled], dtype):
+            told.append(
+                f"--method gdal: GDAL's result has PAN's numbers and is of MS's type, {dtype}, which does "
+                "not hold them; convert MS (gdal_translate -ot Float32), or use --method brovey"
+            )
     if means and min(each.min() for each in means) < 0 < max(each.max() for each in means):
         told.append(
             "--method gdal: PAN, or the mean of MS's bands, is negative in places, where GDAL makes zeros or "
