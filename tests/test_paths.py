@@ -16,6 +16,7 @@ def test_every_call_takes_paths(scene, tmp_path):
     made = sharpen(scene.pan, [scene.ms], fused, SharpenOptions(method="exp"))
     assert json.dumps(made.as_dict())
     degrade_pair(scene.pan, [scene.ms], tmp_path / "reduced")
+    degrade_pair(scene.pan, [scene.ms], f"{tmp_path}/again")  # outputs are either, too
 
     checked = check_pair(scene.pan, [scene.ms]).as_dict()
     assert json.dumps(checked) == json.dumps(check_pair(texts[0], texts[1:]).as_dict())

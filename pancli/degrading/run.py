@@ -67,7 +67,7 @@ class DegradeReport:
 def degrade_pair(
     pan: Name,
     ms: Sequence[Name],
-    folder: Path,
+    folder: str | Path,
     options: DegradeOptions | None = None,
     progress: Progress | None = None,
 ) -> DegradeReport:
@@ -86,7 +86,7 @@ def degrade_pair(
         PairError: The images do not fit each other, or are too small to be reduced.
         OutputError: A file exists already, is an input, or cannot be written.
     """
-    options = options or DegradeOptions()
+    options, folder = options or DegradeOptions(), Path(folder)
     start = time.perf_counter()
     spare_inputs([folder / name for name in PAIR_FILES], [pan, *ms])
     with open_pair(pan, ms, options.pair) as pair:
