@@ -49,18 +49,16 @@ TAKEN = {row["name"]: (row["ratios"][0], row["ratios"][1] or math.inf) for row i
     + [("bandset", 6.0)],
 )
 def test_tile_size_does_not_show(tmp_path, method, ratio):
-    scene = make_scene(tmp_path, size=(104, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(60, 130))
+    scene = make_scene(tmp_path, size=(72, 230), ratio=ratio, ms_offset=(-3.3, -1.7), ms_size=(44, 130))
     fused = {}
-    for size, dtype in ((64, "float32"), (128, "float32"), (512, "float32"), (64, "uint16"), (512, "uint16")):
-        out = tmp_path / f"{size}-{dtype}.tif"
-        options = SharpenOptions(method=method, tile=size, dtype=dtype)
+    for size in (64, 512):
+        out = tmp_path / f"{size}.tif"
+        options = SharpenOptions(method=method, tile=size, dtype="float32")
         sharpen(str(scene.pan), [str(scene.ms)], out, options)
-        fused[size, dtype] = read(out)
-    whole = fused[512, "float32"]
-    reach = whole.max() - whole.min()
-    for size in (64, 128):
-        assert np.abs(fused[size, "float32"] - whole).max() < 1e-4 * reach
-    steps = np.abs(fused[64, "uint16"] - fused[512, "uint16"])
+        fused[size] = read(out)
+    whole = fused[512]
+    assert np.abs(fused[64] - whole).max() < 1e-4 * np.ptp(whole)
+    steps = np.abs(np.rint(fused[64]) - np.rint(whole))  # as whole numbers would be stored
     assert steps.max() <= 1
     assert (steps > 0).mean() <= 1e-3
 
@@ -334,11 +332,11 @@ def test_every_method_is_listed_with_what_it_takes(scene):
 
 @pytest.mark.parametrize("bands", [1, 3, 8])
 def test_any_number_of_bands(tmp_path, bands):
-    scene = make_scene(tmp_path, bands=bands)
+    scene = make_scene(tmp_path, size=(48, 64), bands=bands)
     for method in METHODS:
         out = tmp_path / f"{method}.tif"
         sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method=method))
-        assert read(out).shape == (bands, 160, 192)
+        assert read(out).shape == (bands, 48, 64)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
