@@ -72,7 +72,9 @@ def test_classical_methods_do_not_mix_devices(name):
 
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_networks_do_not_mix_devices(name):
-    network = settled(NETWORKS[name], side=NETWORKS[name].TRAITS.window or 64)
+    network = settled(
+        NETWORKS[name], side=NETWORKS[name].TRAITS.window or max(NETWORKS[name].TRAITS.align, 32)
+    )
     assert_alike(
         lambda device: fused(device, NetworkMethod(to_channels_last(network, device), card_of(network)))
     )
@@ -148,7 +150,8 @@ def test_training_does_not_mix_devices_and_draws_where_it_trains(tmp_path, monke
     text = text.replace("[schedule]", SIMULATED, 1).replace('"gcpnet"', f'"{network}"')
     # In small steps, or what rounding makes of the first grows a hundredfold with each that follows.
     text = text.replace("learning_rate = 2e-3", "learning_rate = 1e-4")
-    text = text.replace("steps = 4", "steps = 4\nlearning_rate = 1e-4")
+    text = text.replace("steps = 4", "steps = 2\nlearning_rate = 1e-4").replace("steps = 3", "steps = 2")
+    text = text.replace("settle = 0.6", "settle = 0.5")
     recipe, data = read_recipe(make_recipe(tmp_path, text)), make_data(tmp_path / "data")
 
     drawn_on, batch = set(), Sampler.batch
