@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from pancli.cli.app import build
 from tests.batch.test_processes import killing, wait_for
+from tests.programs import Program
 from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
@@ -271,9 +272,8 @@ def test_processes_make_the_same_files_from_the_command_line(scenes):
     listed = write_list(scenes)
     assert pancli("batch", listed, *GSA, "-q").exit_code == 0
     whole = contents(scenes / "out")
-    with start("batch", listed, *GSA, "--jobs", 2, "--overwrite") as process:
-        told, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    code, told, errors = Program("batch", listed, *GSA, "--jobs", 2, "--overwrite").communicate(timeout=120)
+    assert code == 0, errors
     assert sorted(row["line"] for row in results(told)) == [1, 2, 3]
     assert contents(scenes / "out") == whole
 
@@ -355,14 +355,14 @@ def test_signals_leave_nothing_and_exit_130(tmp_path, how, number, large_pair):
     pan, ms = large_pair
     listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{pan} {ms} {tmp_path}/out/{name}.tif\n" for name in "ab"))
-    process = start("batch", listed, "--method", "gfpca", "--tile", 128, *how, start_new_session=True)
+    process = Program("batch", listed, "--method", "gfpca", "--tile", 128, *how, apart=True)
     wait_for_writing(tmp_path / "out", process)
     if number != signal.SIGTERM:
         os.killpg(process.pid, number)  # as a terminal does: the workers get it, too
     else:
         process.send_signal(number)
-    told, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, told, errors = process.communicate(timeout=60)
+    assert code == 130
     assert errors == "pancli: interrupted\n"
     assert told == ""
     assert contents(tmp_path / "out") == {}
@@ -402,25 +402,24 @@ def test_killed_at_any_moment_and_resumed_it_makes_the_same_bytes(tmp_path, jobs
     for name in "abcd":
         make_scene(tmp_path / name, size=(256, 256))
     command = ("batch", write_list(tmp_path, "abcd"), "--method", "gfpca", "--tile", 64, "--jobs", jobs)
-    with start(*command, "-q") as process:
-        begun = time.monotonic()
-        process.communicate(timeout=120)
-        took = time.monotonic() - begun
-    assert process.returncode == 0
+    Program("methods").communicate(timeout=120)  # what all are forked of has begun
+    begun = time.monotonic()
+    assert Program(*command, "-q").communicate(timeout=120)[0] == 0
+    took = time.monotonic() - begun
     whole = contents(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()
     moments = random.Random(0)
     for _ in range(2):
-        with start(*command, "--resume", "-q") as process:
-            time.sleep(moments.uniform(0.4, 0.95) * took)
-            process.kill()
+        process = Program(*command, "--resume", "-q")
+        time.sleep(moments.uniform(0.05, 0.95) * took)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
         for name, content in contents(tmp_path / "out").items():
             if not name.startswith("."):
                 assert content == whole[name]
-    with start(*command, "--resume") as process:
-        told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
+    code, told, _ = Program(*command, "--resume").communicate(timeout=120)
+    assert code == 0
     assert {row["status"] for row in results(told)} <= {"done", "skipped"}
     made = contents(tmp_path / "out")
     assert {name: made[name] for name in whole} == whole

@@ -26,6 +26,7 @@ from pancli.raster import output as writing
 from pancli.sharpening import run as running
 from tests.disks import small_files
 from tests.networks.made import weights_file
+from tests.programs import Program
 from tests.scenes import make_scene, read
 
 RUNNER = CliRunner()
@@ -34,11 +35,6 @@ BESIDE = ("--quicklook", "fused.png", "--stac")
 
 def pancli(*args):
     return RUNNER.invoke(build(), [str(a) for a in args])
-
-
-def start(*args):
-    command = [sys.executable, "-m", "pancli", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def contents(folder):
@@ -286,13 +282,13 @@ def test_of_two_processes_with_one_output_each_tells_the_truth(scene, tmp_path, 
     files = [*scene.args(), str(folder / "fused.tif")]
     (tmp_path / "list.txt").write_text(" ".join(files))
     args = [word, *(files if word == "sharpen" else [tmp_path / "list.txt"]), "--method", "gsa", *options]
-    both = [start(*args, "--tile", 64, "-q") for _ in range(2)]
+    both = [Program(*args, "--tile", 64, "-q") for _ in range(2)]
     told = [process.communicate(timeout=120) for process in both]
-    codes = sorted(process.returncode for process in both)
+    codes = sorted(code for code, _, _ in told)
     assert codes == ([0, 1] if command == "sharpen" else [0, 0]), told
-    assert all("Traceback" not in errors for _, errors in told)
+    assert all("Traceback" not in errors for _, _, errors in told)
     if word == "batch":
-        found = sorted(json.loads(lines)["status"] for lines, _ in told)
+        found = sorted(json.loads(lines)["status"] for _, lines, _ in told)
         assert found in (["done", "skipped"], ["done", "done"])
     assert sorted(contents(folder)) == ["fused.tif"]
     pancli("sharpen", *scene.args(), tmp_path / "right.tif", "--method", "gsa", "--tile", 64, "-q")

@@ -27,6 +27,7 @@ from pancli.raster.spec import DTYPES
 from tests.benchmarks import scale
 from tests.disks import bar
 from tests.networks.made import weights_file
+from tests.programs import Program
 from tests.scenes import make_scene, read, write
 
 RUNNER = CliRunner()
@@ -466,14 +467,14 @@ def test_signals_leave_nothing_and_exit_130(tmp_path, number, large_pair):
     folder = tmp_path / "out"
     folder.mkdir()
     command = ("sharpen", *large_pair, folder / "out.tif", "--method", "gfpca", "--tile", "128")
-    process = start(*command, env=os.environ | {"PYTHONFAULTHANDLER": "1"})
+    process = Program(*command)
     deadline = time.monotonic() + 180
     while not any(folder.iterdir()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    code, _, errors = process.communicate(timeout=60)
+    assert code == 130, errors
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert list(folder.iterdir()) == []

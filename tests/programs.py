@@ -1,0 +1,64 @@
+"""``pancli`` in processes of their own, forked of one that has imported what takes each program seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload(["pancli.cli.app", "pancli.sharpening.run", "pancli.batch.run"])
+
+
+class Program:
+    """A program that was begun, to be waited for and sent signals as those of :mod:`subprocess` are.
+
+    Args:
+        args: What comes after ``pancli``.
+        apart: Whether signals to its group reach it, and processes that it starts, alone.
+    """
+
+    def __init__(self, *args: object, apart: bool = False) -> None:
+        self._folder = TemporaryDirectory()
+        told = [Path(self._folder.name, name) for name in ("out", "err")]
+        self._process = _FORKS.Process(target=_run, args=([str(arg) for arg in args], told, apart))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self._told = told
+
+    def poll(self) -> int | None:
+        """Its exit code, the negative number of the signal that killed it, or None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """As Popen."""
+        os.kill(self.pid, number)
+
+    def communicate(self, timeout: float) -> tuple[int, str, str]:
+        """Its exit code, and what it said on stdout and stderr.
+
+        Raises:
+            TimeoutError: It still runs.
+        """
+        self._process.join(timeout)
+        if (code := self._process.exitcode) is None:
+            raise TimeoutError
+        out, err = (path.read_text() for path in self._told)
+        self._folder.cleanup()
+        return code, out, err
+
+
+def _run(args: list[str], told: list[Path], apart: bool) -> None:
+    if apart:
+        os.setsid()
+    for number, path in enumerate(told, start=1):
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), number)
+    from pancli.cli.app import main
+
+    sys.argv = ["pancli", *args]
+    main()
