@@ -9,8 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["pancli.cli.app", "pancli.sharpening.run", "pancli.batch.run"])
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["pancli.cli.app", "pancli.sharpening.run", "pancli.batch.run"])
+"""Processes begun by it have all of pancli that batches need."""
 
 
 class Program:
@@ -24,7 +25,7 @@ class Program:
     def __init__(self, *args: object, apart: bool = False) -> None:
         self._folder = TemporaryDirectory()
         told = [Path(self._folder.name, name) for name in ("out", "err")]
-        self._process = _FORKS.Process(target=_run, args=([str(arg) for arg in args], told, apart))
+        self._process = FORKS.Process(target=_run, args=([str(arg) for arg in args], told, apart))
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

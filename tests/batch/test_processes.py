@@ -6,14 +6,15 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import active_children
+from multiprocessing import active_children, forkserver
 from pathlib import Path
 
 import pytest
 
-from pancli.batch import BatchTerms, Entry, run_batch
+from pancli.batch import BatchTerms, Entry, processes, run_batch
 from pancli.batch.processes import share
 from pancli.sharpening import SharpenOptions
+from tests.programs import FORKS
 from tests.scenes import make_scene
 
 GSA = SharpenOptions(method="gsa", device="cpu", threads=1)
@@ -89,7 +90,15 @@ def test_processes_make_the_files_that_one_makes(tmp_path):
     assert not active_children()
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Workers begin at once where their ends are tested; that they may import all anew is shown above."""
+    forkserver.ensure_running()  # while no signal is blocked, as they are when workers begin
+    monkeypatch.setattr(processes, "get_context", lambda _: FORKS)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_process_killed_once_costs_nothing_and_leaves_nothing(tmp_path):
     entries = make_entries(tmp_path, 2, size=(512, 512))
     with killing(tmp_path / "out", 1):
@@ -99,6 +108,7 @@ def test_a_process_killed_once_costs_nothing_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_scene_that_kills_its_process_twice_has_failed_and_the_others_go_on(tmp_path):
     entries = make_entries(tmp_path, 2, size=(512, 512))
     deadly = replace(entries[0], output=str(tmp_path / "deadly" / "x.tif"), line=3)
@@ -113,6 +123,7 @@ def test_a_scene_that_kills_its_process_twice_has_failed_and_the_others_go_on(tm
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_closing_the_results_ends_the_processes_and_cleans_up(tmp_path):
     entries = make_entries(tmp_path, 3, size=(1024, 1024))
     quick = make_scene(tmp_path / "quick", size=(64, 64))
@@ -126,6 +137,7 @@ def test_closing_the_results_ends_the_processes_and_cleans_up(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_after_a_failure_fail_fast_begins_nothing(tmp_path):
     # Slow enough that the other process cannot make all before the first has begun.
     entries = make_entries(tmp_path, 6, size=(512, 512))

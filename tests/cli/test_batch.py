@@ -444,7 +444,7 @@ def test_streams_that_are_closed_or_full_are_told_in_one_line(tmp_path):
     for command, told in (
         (f"{program} batch - --method brovey -q <&-", "-: stdin is closed"),
         (f"{program} batch {tmp_path / 'list.txt'} --method exp -q >/dev/full", "stdout: cannot be written"),
-        (f"{program} methods >/dev/full", "stdout: cannot be written"),
+        (f"{program} --help >/dev/full", "stdout: cannot be written"),
     ):
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
         assert done.returncode == 1, command
