@@ -57,7 +57,7 @@ def apart(scene, method, tiles):
 
 
 @pytest.mark.parametrize("side", [48, 84])  # of 84 the last are narrower than what is shared
-@pytest.mark.parametrize("name", ["bandset-small", "gcpnet"])
+@pytest.mark.parametrize("name", ["bandset-small", "pnn"])
 def test_no_pixel_goes_through_a_network_twice(case, monkeypatch, name, side):
     scene, method = case.scene(), method_of(name)
     state = method.fit(scene)
@@ -73,7 +73,7 @@ def test_no_pixel_goes_through_a_network_twice(case, monkeypatch, name, side):
     assert float((shared - whole).nan_to_num().abs().max()) < 1e-4 * float(np.nanmax(case.ms))
 
 
-@pytest.mark.parametrize("name", ["bandset-small", "gcpnet"])
+@pytest.mark.parametrize("name", ["bandset-small", "pnn"])
 def test_tiles_may_be_left_out_and_become_smaller(case, name):
     scene, method = case.scene(), method_of(name)
     large = [tile for index, tile in enumerate(tiles_of(scene, method, 64)) if index not in (2, 5)]
@@ -113,5 +113,5 @@ def test_what_was_needed_for_the_last_time_is_let_go(case, left_out, kept):
 
 def test_methods_that_share_nothing_are_left_as_they_are(case):
     scene = case.scene()
-    for method in (GSA, BackProjected(GSA, 2), NetworkMethod.load(shipped()["gcpnet"], CPU)):
+    for method in (GSA, BackProjected(GSA, 2), NetworkMethod.load(shipped()["pnn"], CPU)):
         assert apart(scene, method, tiles_of(scene, method, 96)) == 0

@@ -252,7 +252,7 @@ def shape_with_seams(name):
     """Of a scene so large that most of its tiles do not see all of it."""
     traits = NETWORKS[name].TRAITS
     if traits.window:
-        return 3 * traits.window // 4, 5 * traits.window // 4
+        return (3 - 2 * (name in COSTLY)) * traits.window // 4, 5 * traits.window // 4
     if name in FAR:
         return 48, 16 * (traits.halo // 8) + 112
     return 160, 160

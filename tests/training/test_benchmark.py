@@ -79,8 +79,8 @@ def test_it_trains_and_is_timed_on_the_device_asked_for(run, monkeypatch):
     monkeypatch.setattr(networks, "find_device", lambda name: torch.device(name.replace("cuda", "cpu")))
     monkeypatch.setattr(networks, "train", train)
     monkeypatch.setattr(networks, "_speed", speed)
-    run("--device", "cuda:0", "--workers", "3", "--max-minutes", "5", names="pnn")
-    assert trained == [("pnn", "cpu:0", 3, True)]
+    run("--device", "cuda:0", "--workers", "1", "--max-minutes", "5", names="pnn")
+    assert trained == [("pnn", "cpu:0", 1, True)]
     assert timed == 4 * ["cpu:0"]
 
 

@@ -52,8 +52,8 @@ _SIDE = 8
 _SEES_NO_BMS = ("pannet-pgcu",)
 """Networks that know of ms no more than lrms."""
 
-_QUICK = ("bandset-small", "gcpnet", "pannet", "residual-pnn")
-"""Stand for the others where minutes count; `make long` runs all."""
+_QUICK = ("bandset-small", "pannet", "residual-pnn")
+"""Stand for the others where minutes count; `make long` runs all. GCPNet learns in test_loop.py, too."""
 
 
 def in_one_window(batch: Batch, shape: tuple[int, int], ratio: int) -> Batch:
