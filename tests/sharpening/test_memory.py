@@ -112,7 +112,7 @@ def undisturbed(scene, folder, monkeypatch, stage, method, tile=64):
 
 @pytest.mark.parametrize(
     ("method", "stage", "side"),
-    [("bandset", "fuse", 128), ("gcpnet", "fuse", 64), ("bandset", "encode", 64), ("gsa", "encode", 64)],
+    [("bandset", "fuse", 128), ("pnn", "fuse", 64), ("bandset", "encode", 64), ("gsa", "encode", 64)],
 )
 def test_tiles_are_halved_until_they_fit_and_the_image_is_that_of_such_tiles(
     scene, tmp_path, monkeypatch, method, stage, side
@@ -130,10 +130,10 @@ def test_tiles_are_halved_until_they_fit_and_the_image_is_that_of_such_tiles(
 
 
 def test_what_was_fused_before_stays_and_the_rest_goes_on_in_smaller_tiles(scene, tmp_path, monkeypatch):
-    right, limit = undisturbed(scene, tmp_path, monkeypatch, "fuse", "gcpnet")
+    right, limit = undisturbed(scene, tmp_path, monkeypatch, "fuse", "pnn")
     device = Device(monkeypatch, "fuse", limit, after=1)
     counted: list[tuple[str, int, int]] = []
-    pan, ms, out, options = pair_and_options(scene, tmp_path, "fused", "gcpnet", tile=128)
+    pan, ms, out, options = pair_and_options(scene, tmp_path, "fused", "pnn", tile=128)
     report = sharpen(pan, ms, out, options, lambda *told: counted.append(told))
     assert (len(device.refused), report.tile) == (1, 64)
     assert np.abs(read(tmp_path / "fused.tif") - right).max() < 1e-4 * np.ptp(right)
