@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,8 +37,9 @@ class Program:
         return self._process.exitcode
 
     def send_signal(self, number: signal.Signals) -> None:
-        """As Popen."""
-        os.kill(self.pid, number)
+        """As Popen: one that has ended gets none."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def communicate(self, timeout: float) -> tuple[int, str, str]:
         """Its exit code, and what it said on stdout and stderr.
