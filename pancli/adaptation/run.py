@@ -18,7 +18,9 @@ from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
 from pancli.methods.alignment import NOWHERE
 from pancli.methods.back_projection import after_rounds, lacking
+from pancli.methods.crispness import crisp_image, missing_crispness
 from pancli.methods.measured import Measured
+from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.networks.protocol import Inputs
@@ -165,8 +167,12 @@ class _Learner:
         info = samples.learnt[0].image.info
         measured = None
         if self.network.TRAITS.physics:
-            agreement = agreement_of((sample.image for sample in samples.learnt), info)
-            measured = Measured(info.gains, info.mean_gain, agreement.numbers())
+            missing = 1.0
+            if info.mean_gain <= HIGHEST_GAIN:
+                missing = missing_crispness((sample.image for sample in samples.learnt), info)
+            images = (crisp_image(sample.image, missing) for sample in samples.learnt)
+            agreement = agreement_of(images, info)
+            measured = Measured(info.gains, info.mean_gain, agreement.numbers(), missing=missing)
         self._state = method.begin(samples.units, info, measured)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
@@ -192,7 +198,9 @@ class _Learner:
         return sum(losses) / len(losses)
 
     def _loss(self, sample: Sample, group: int, window: Window, rounds: int) -> Tensor:
-        views = list(self._method.views(sample.image, self._state, (window,)))
+        measured = self._state.measured
+        seen = sample.image if measured is None else crisp_image(sample.image, measured.missing)
+        views = list(self._method.views(seen, self._state, (window,)))
         members, inputs = self._state.groups[group], views[group]
         outcome = self.network(inputs)
         trust = None if outcome.trust is None else outcome.trust[0]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from pancli.methods.alignment import NOWHERE, Aligned, Shift, scene_shift, unasked
+from pancli.methods.crispness import Crisp, missing_crispness
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain
 from pancli.methods.protocol import Scene
+from pancli.methods.statistics import MEASURES
 
 
 @dataclass(frozen=True)
 class Measured:
-    """How pan and ms of a scene are related, as if pan lay on ms.
+    """How pan and ms of a scene are related, as if pan lay on ms, and were as crisp as networks know it.
 
     Attributes:
         gains: MTF at the ms Nyquist, one per band, as it is believed.
@@ -22,6 +24,7 @@ class Measured:
         found: How far pan lies from ms.
         shift: How far it is moved, to lie there: not at all where it is too far to be moved unasked.
         told: Whether they agree so well that where pan lies could be told.
+        missing: By how much pan is to be made crisp, as :func:`pancli.methods.crispness.crisp` takes it.
     """
 
     gains: tuple[float, ...]
@@ -30,14 +33,24 @@ class Measured:
     found: Shift = NOWHERE
     shift: Shift = NOWHERE
     told: bool = True
+    missing: float = 1.0
 
     @classmethod
     def of(cls, scene: Scene) -> Measured:
         """Measure a pair.
 
         Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
-        than the georeferencing says, so that it is moved however far it lies.
+        than the georeferencing says, so that it is moved however far it lies. Its truth may be as blunt as
+        pan, which is then left as it is.
         """
+        measured = cls._of(scene)
+        if measured.shown > HIGHEST_GAIN:
+            return measured
+        missing = missing_crispness(scene.tiles(0, MEASURES), scene.info)
+        return measured if missing == 1.0 else replace(cls._of(Crisp(scene, missing)), missing=missing)
+
+    @classmethod
+    def _of(cls, scene: Scene) -> Measured:
         found, agreement, told = scene_shift(scene)
         shown = estimate_gain(Aligned(scene, found))
         shift = found if shown > HIGHEST_GAIN else unasked(found)

@@ -17,6 +17,7 @@ from torch import Tensor
 from pancli.device import CPU, reuse_memory
 from pancli.methods.alignment import Aligned, aligned_image, alignment_radius
 from pancli.methods.coarser import CoarserScene
+from pancli.methods.crispness import CRISP_RADIUS, Crisp, crisp_image
 from pancli.methods.measured import Measured
 from pancli.methods.mtf import HIGHEST_GAIN, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
@@ -97,7 +98,7 @@ def network_reach(traits: Traits, halo: int, info: PairInfo) -> int:
     if not traits.physics:
         return traits.reach(halo)
     low = low_pass_radius(coarsest_ratio(info.placement), lowest_gain(info))
-    return traits.reach(halo) + low + alignment_radius(info)
+    return traits.reach(halo) + low + alignment_radius(info) + CRISP_RADIUS
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class NetworkMethod:
         if self.network.TRAITS.physics:
             measured = Measured.of(scene)
             # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
-            scene = Aligned(scene, measured.found)
+            scene = Aligned(Crisp(scene, measured.missing), measured.found)
         state = self.begin(scene_units(scene), scene.info, measured)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)
@@ -252,7 +253,7 @@ class NetworkMethod:
         It adds nothing where pan shows nothing: beside its gaps too, where pan is laid elsewhere.
         """
         if state.measured is not None:
-            image = aligned_image(image, state.measured.shift)
+            image = aligned_image(crisp_image(image, state.measured.missing), state.measured.shift)
         window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
         residual, trust = (
             None if part is None else cut(part[0], window, image.tile.core)

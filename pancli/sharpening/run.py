@@ -223,6 +223,8 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
         tags = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(plan.method.rounds)}
     if network is not None and network.strength is not None:
         tags["PANCLI_DETAIL_STRENGTH"] = ",".join(f"{strength:.4g}" for strength in network.strength.tolist())
+    if network is not None and network.measured is not None:
+        tags["PANCLI_PAN_CRISPER"] = f"{network.measured.missing:.4g}"
     if pan_shift is not None:
         tags["PANCLI_PAN_SHIFT"] = f"{pan_shift[0]:g},{pan_shift[1]:g}"
     return tags

@@ -14,6 +14,7 @@ from pancli.adaptation.samples import full_samples, ms_windows, reduced_samples
 from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
 from pancli.methods.back_projection import lacking
+from pancli.methods.crispness import crisp_image
 from pancli.methods.network import NetworkMethod, scene_units
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
@@ -102,7 +103,9 @@ def test_what_is_judged_is_what_is_written_rounds_and_all(kind, holes):
     expected = []
     for sample in samples.held_back:
         image, window = sample.image, sample.image.tile.window
-        (inputs,), (members,) = method.views(image, learner._state, (window,)), learner._state.groups
+        measured = learner._state.measured
+        seen = image if measured is None else crisp_image(image, measured.missing)
+        (inputs,), (members,) = method.views(seen, learner._state, (window,)), learner._state.groups
         with torch.no_grad():
             outcome = method.network(inputs)
         back = torch.argsort(torch.tensor(members))

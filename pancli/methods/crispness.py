@@ -1,0 +1,132 @@
+"""Pan as crisp as networks know it: a camera's is blunter than most that they were trained with.
+
+What is fused is to be as sharp for its pixels as ms is for its own, and cameras blur pan more (MTF at Nyquist
+0.11 to 0.17) than ms (0.26 to 0.35). A network that was trained with pans of all kinds adds what is best for
+the mean of them, and is too soft for a camera's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
+from pancli.tiling import Window
+
+CRISP_RADIUS = 6
+"""Pixels that :func:`crisp` looks around each."""
+
+_KNOWN = 0.4  # MTF of pan at its Nyquist frequency, as it looks, that networks take for usual
+_MOST = 2.0  # what the finest waves are multiplied by at most: noise, too
+_SIDE = 32  # pixels, of a window whose spectrum is taken
+_FEWEST = 4  # windows, below which the sensor is believed
+_BAND = (0.1, 0.95)  # Nyquist frequencies between which a spectrum is looked at
+
+
+def shown_pan_gain(images: Iterable[TileImage]) -> float:
+    """MTF of pan at its Nyquist frequency as its spectrum shows it; 0 where there is too little to tell.
+
+    The power of natural images falls as ``f ** -b`` (Field, "Relations between the statistics of natural
+    images and the response properties of cortical cells", JOSA A 1987), and through a Gaussian MTF of gain g
+    as ``f ** -b * g ** (2 f ** 2)``, f in Nyquist frequencies: least squares on its logarithm find both.
+
+    Args:
+        images: Tiles; what is valid of their cores counts, in windows of 32 x 32 pixels.
+    """
+    power, count = torch.zeros(_SIDE, _SIDE, dtype=torch.float64), 0
+    taper = torch.hann_window(_SIDE, dtype=torch.float64)
+    for image in images:
+        pan, valid = (_windows(part[image.tile.inner]) for part in (image.pan[0], image.pan_valid))
+        pan = pan[valid.all((1, 2))].double().cpu()
+        if len(pan) == 0:
+            continue
+        pan = (pan - pan.mean((1, 2), keepdim=True)) * taper * taper[:, None]
+        power += torch.fft.fft2(pan).abs().square().sum(0)
+        count += len(pan)
+    axis = 2 * torch.fft.fftfreq(_SIDE, dtype=torch.float64)
+    f = torch.hypot(axis, axis[:, None])
+    seen = (f > _BAND[0]) & (f < _BAND[1]) & (power > 0)
+    if count < _FEWEST or not bool(seen.any()):
+        return 0.0
+    f, logarithm = f[seen], power[seen].log()
+    known = torch.stack((torch.ones_like(f), f.log(), 2 * f.square()), 1)
+    weight = f.rsqrt()[:, None]  # rings of all frequencies count alike
+    found = torch.linalg.lstsq(known * weight, logarithm[:, None] * weight).solution
+    return float(found[2].exp())
+
+
+def _windows(image: Tensor) -> Tensor:
+    """(n, 32, 32), those that (H, W) is whole multiples of, from its first pixel."""
+    parts = image.unfold(0, _SIDE, _SIDE).unfold(1, _SIDE, _SIDE) if min(image.shape) >= _SIDE else image[:0]
+    return parts.reshape(-1, _SIDE, _SIDE)
+
+
+def missing_crispness(images: Iterable[TileImage], info: PairInfo) -> float:
+    """By how much pan is to be made crisp, 1 to 2, as :func:`crisp` takes it.
+
+    No pan is taken for blunter than its sensor delivers it: what it saw may be.
+    """
+    gain = max(shown_pan_gain(images), info.sensor.pan_gain)
+    return min(max(_KNOWN / gain, 1.0), _MOST)
+
+
+def crisp(pan: Tensor, more: float) -> Tensor:
+    """Pan (1, H, W) through the inverse of a Gaussian; exact :data:`CRISP_RADIUS` pixels inside.
+
+    Args:
+        pan: The image.
+        more: What a wave at the Nyquist frequency of an axis is multiplied by; one of a share f of that
+            frequency by ``more ** f ** 2``.
+    """
+    if more == 1.0:
+        return pan
+    taps = _taps(more).to(pan)
+    for kernel in (taps[:, None], taps[None]):
+        around = [side // 2 for side in reversed(kernel.shape) for _ in range(2)]
+        pan = conv2d(pad(pan[None], around, mode="replicate"), kernel[None, None])[0]
+    return pan
+
+
+@cache
+def _taps(more: float) -> Tensor:
+    """Those in the middle, in a window that ends them softly."""
+    count = 2 * CRISP_RADIUS + 1
+    whole = torch.fft.irfft(more ** torch.linspace(0, 1, 33).square(), n=64).roll(CRISP_RADIUS)
+    taps: Tensor = whole[:count] * torch.kaiser_window(count + 2, periodic=False, beta=4.0)[1:-1]
+    return taps.div_(taps.sum())
+
+
+def crisp_image(image: TileImage, more: float) -> TileImage:
+    """A tile with its pan made crisp; exact :data:`CRISP_RADIUS` pixels inside its window."""
+    return image if more == 1.0 else replace(image, pan=crisp(image.pan, more))
+
+
+@dataclass(frozen=True)
+class Crisp:
+    """A scene whose pan is made crisp; see :class:`pancli.methods.protocol.Scene`."""
+
+    scene: Scene
+    more: float
+
+    @property
+    def info(self) -> PairInfo:
+        """Bands, placement, sensor."""
+        return self.scene.info
+
+    @property
+    def area(self) -> Window:
+        """The scene's own."""
+        return self.scene.area
+
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
+        """Tiles of the scene, their pan made crisp."""
+        if self.more == 1.0:
+            yield from self.scene.tiles(margin, sample)
+            return
+        for image in self.scene.tiles(margin + CRISP_RADIUS, sample):
+            yield crisp_image(image, self.more)

@@ -1,0 +1,120 @@
+"""Pan as crisp as networks know it: its bluntness is seen, and made up for as far as is safe."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pancli.methods.crispness import (
+    CRISP_RADIUS,
+    Crisp,
+    crisp,
+    crisp_image,
+    missing_crispness,
+    shown_pan_gain,
+)
+from pancli.methods.measured import Measured
+from pancli.resampling import blur, mtf_sigma
+from pancli.scene import TiledScene, array_scene
+from tests.methods.pairs import HALF_PIXEL, make_case, scene_of
+
+
+def natural(side=256, slope=2.0, seed=0):
+    """(1, H, W), whose power falls as frequency ** -slope."""
+    rng = np.random.default_rng(seed)
+    down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    frequency = np.maximum(np.hypot(down, across), 1 / side)
+    waves = np.fft.rfft2(rng.normal(size=(side, side))) * frequency ** (-slope / 2)
+    image = np.fft.irfft2(waves, (side, side))
+    return torch.from_numpy(500 + 100 * image / image.std()).float()[None]
+
+
+def blunted(image, gain):
+    """Through a Gaussian of that gain at the Nyquist frequency: exactly, which narrow kernels are not."""
+    down, across = 2 * torch.fft.fftfreq(image.shape[1])[:, None], 2 * torch.fft.rfftfreq(image.shape[2])
+    waves = torch.fft.rfft2(image) * gain ** (down.square() + across.square())
+    return torch.fft.irfft2(waves, image.shape[1:])
+
+
+def scene(pan, ratio=4, **holes) -> TiledScene:
+    ms = torch.nn.functional.avg_pool2d(pan, ratio).numpy()
+    pan = pan[0].numpy().copy()
+    for rows in holes.values():
+        pan[rows] = np.nan
+    return array_scene(pan, np.repeat(ms, 3, 0))
+
+
+def shown(pan, **holes):
+    return shown_pan_gain(scene(pan, **holes).tiles(0))
+
+
+@pytest.mark.parametrize("slope", [1.6, 2.0, 2.4])
+@pytest.mark.parametrize("gain", [0.15, 0.3, 0.6])
+def test_the_mtf_of_a_natural_image_is_seen_in_its_spectrum(gain, slope):
+    assert shown(blunted(natural(slope=slope), gain)) == pytest.approx(gain, rel=0.25)
+
+
+def test_masked_pixels_do_not_count():
+    image = blunted(natural(), 0.3)
+    assert shown(image, hole=np.s_[64:80]) == pytest.approx(shown(image), rel=0.2)
+
+
+def test_where_there_is_too_little_to_see_the_sensor_is_believed():
+    for pan in (natural(32), torch.full((1, 128, 128), 7.0)):
+        tiny = scene(pan)
+        assert shown_pan_gain(tiny.tiles(0)) == 0.0
+        assert missing_crispness(tiny.tiles(0), tiny.info) == pytest.approx(2.0)
+        sharp = replace(tiny.info, sensor=replace(tiny.info.sensor, pan_gain=0.32))
+        assert missing_crispness(tiny.tiles(0), sharp) == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(("gain", "more"), [(0.01, 2.0), (0.25, 1.6), (0.6, 1.0)])
+def test_what_is_missing_is_of_what_is_seen_within_bounds(gain, more):
+    seen = scene(blunted(natural(), gain))
+    assert missing_crispness(seen.tiles(0), seen.info) == pytest.approx(more, rel=0.15)
+
+
+@pytest.mark.parametrize("more", [1.3, 2.0])
+def test_crispness_is_the_inverse_of_a_gaussian(more):
+    line = torch.arange(200.0)
+    for share in (0.0, 0.3, 0.6, 0.85):
+        wave = torch.cos(torch.pi * share * line)
+        for image in (wave.expand(1, 200, 200), wave[:, None].expand(1, 200, 200)):
+            inner = np.s_[:, 20:-20, 20:-20]
+            ratio = (
+                crisp(image, more)[inner].std() / image[inner].std() if share else crisp(image, more).mean()
+            )
+            assert float(ratio) == pytest.approx(more ** (share**2), rel=0.02)
+
+
+def test_it_looks_no_farther_than_it_says():
+    image = natural(64)
+    other = image.clone()
+    other[:, :20] += 1000
+    clean = 20 + CRISP_RADIUS
+    found, expected = crisp(other, 2.0), crisp(image, 2.0)
+    torch.testing.assert_close(found[:, clean:], expected[:, clean:])
+    assert (found[:, clean - 1] - expected[:, clean - 1]).abs().max() > 0.1
+
+
+def test_tiles_of_a_crisp_scene_are_those_of_the_whole_made_crisp():
+    case = make_case(3, HALF_PIXEL)
+    whole = scene_of(case.pan, case.ms, case.placement)
+    (large,) = whole.tiles(0)
+    expected = crisp_image(large, 1.7).pan
+    assert (expected - large.pan).abs().max() > 1e-3 * expected.std()
+    for image in Crisp(replace(whole, fit_tile=64), 1.7).tiles(0):
+        there = image.tile.core.slices_in(large.tile.window)
+        torch.testing.assert_close(image.pan[:, *image.tile.inner], expected[:, *there])
+
+
+def test_a_blunt_pan_is_measured_as_crisp_and_not_where_ms_was_picked():
+    pan = natural()
+    ms = blur(pan, (mtf_sigma(4, 0.3),) * 2)[:, 2::4, 2::4].repeat(3, 1, 1)
+    blunt = array_scene(blunted(pan, 0.2)[0].numpy(), ms.numpy())
+    assert Measured.of(blunt).missing == pytest.approx(2.0, rel=0.15)
+    picked = array_scene(
+        blunted(pan, 0.2)[0].numpy(), blunted(pan, 0.2)[:, 2::4, 2::4].repeat(3, 1, 1).numpy()
+    )
+    assert Measured.of(picked).missing == 1.0
