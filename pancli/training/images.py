@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pancli.errors import RecipeError, TrainingError
 from pancli.placement import AxisMap, Placement
+from pancli.sensors import GENERIC
 from pancli.tiling import Window
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,7 @@ class Image:
         placement: How the bands lie on pan; on themselves, where there is none.
         pan: (H, W); None where pan is made from the bands.
         reference: (B, H, W), the truth on pan's grid; None where the bands are the truth.
+        shown: What pan and ms show of the MTF at the ms Nyquist frequency, where it was measured.
         warnings: How the images were placed, where that was a guess.
     """
 
@@ -41,6 +43,7 @@ class Image:
     placement: Placement
     pan: Array | None = None
     reference: Array | None = None
+    shown: float = GENERIC.ms_gains[0]
     warnings: tuple[str, ...] = ()
 
     @property

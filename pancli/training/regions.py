@@ -128,7 +128,7 @@ def referenced_region(image: Image, window: Window, side: int, device: torch.dev
     """
     pan, ms, reference, placement = referenced_parts(image, window)
     pan, reference = (part[:, :side, :side].to(device) for part in (pan, reference))
-    return whole_region(pan, ms.to(device), reference, placement, GENERIC.ms_gains[0])
+    return whole_region(pan, ms.to(device), reference, placement, image.shown)
 
 
 def simulated_region(

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pancli.errors import PancliError, RecipeError
+from pancli.methods.alignment import Aligned, scene_shift
+from pancli.methods.mtf import estimate_gain
 from pancli.placement import AxisMap, Placement
+from pancli.scene import array_scene
 from pancli.tiling import Window
 from pancli.training.images import Array, BoolArray, Image, cut_to_pan, valid_under
 from pancli.training.recipe import Source, Validation
@@ -47,7 +50,15 @@ def load_images(source: Source, data: Path, validation: Validation | None = None
     if double := [name for name in names if taken & _files_of(folder, name, source.kind)]:
         raise RecipeError(f"{folder / min(double)} is validated on; it cannot be trained on too")
     load = {"pairs": load_pair, "referenced": load_referenced, "truth": _load_truth}[source.kind]
-    return tuple(load(folder, name, source.nodata) for name in names)
+    images = (load(folder, name, source.nodata) for name in names)
+    return tuple(_measured(image) if source.kind == "referenced" else image for image in images)
+
+
+def _measured(image: Image) -> Image:
+    """With the MTF that pan and ms show, found as it is of a scene that is sharpened."""
+    ms = np.where(image.valid, image.bands, np.float32(np.nan))
+    scene = array_scene(np.asarray(image.pan), ms, image.placement)
+    return replace(image, shown=estimate_gain(Aligned(scene, scene_shift(scene).shift)))
 
 
 def find_names(

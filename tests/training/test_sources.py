@@ -11,6 +11,7 @@ from affine import Affine
 from pancli.errors import RecipeError, TrainingError
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import aligned
+from pancli.methods.back_projection import lacking
 from pancli.methods.registry import METHODS
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.networks.bandset import BandSet
@@ -349,6 +350,21 @@ def test_whole_regions_of_referenced_pairs_are_whole_at_any_ratio(tmp_path, rati
         fused = Supervised(BandSet(4, 64**2), recipe.loss, "float32", 1).run(batch)[0]
         assert fused.shape == batch.target.shape
         assert float((batch.inputs.bms - batch.target).square().mean()) < 0.9 * float(batch.target.var())
+
+
+def test_rounds_on_referenced_pairs_take_the_blur_that_these_show(tmp_path):
+    """Told another, they would take from a truth what it has, and a network would learn not to trust them."""
+    list(simulate_files(tmp_path / "s", SimulateOptions(size=96, ratio=2.0, sensor="landsat8")))
+    text = OWN.replace('"pairs"', '"referenced"').replace("32, patches = 2, patch = 16", "64, patch = 64")
+    recipe = read_recipe(make_recipe(tmp_path, text.replace("regions = 2", "regions = 1, patches = 1")))
+    batch = Sampler.load(recipe, tmp_path).batch(0)
+    (truth,), (seen,) = batch.target, batch.observed
+    windows = Window(0, 0, *truth.shape[1:]), Window(0, 0, *seen.ms.shape[1:])
+
+    def taken(gain):
+        return float(lacking(truth, seen.ms, seen.placement, windows, (gain,) * 4)[:, 8:-8, 8:-8].std())
+
+    assert taken(seen.gain) < 0.7 * taken(0.3)
 
 
 def test_a_pair_that_patches_do_not_fit_onto_is_refused(tmp_path):
