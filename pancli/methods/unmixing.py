@@ -91,16 +91,20 @@ def _step(info: PairInfo) -> int:
 def _sampled(scene: Scene, step: int) -> tuple[Moments, Tensor]:
     """Moments of ms and pan on the ms grid, and (B, N) ms pixels of every so many of its rows and columns.
 
-    Counted from the first on the scene's area, so that neither the tiles that there is memory for nor what a
-    file holds beside that area say which these are.
+    Counted from the first on the scene's area, in pan's order, so that neither the tiles that there is memory
+    for nor what a file holds beside that area, nor where its rows begin, say which these are.
     """
     info, kept = scene.info, [torch.zeros(scene.info.bands, 0, dtype=torch.float64)]
-    first = info.placement.ms_inside(scene.area)
+    placement = info.placement
+    first = [
+        start if axis.scale > 0 else stop - 1
+        for axis, (start, stop) in zip(placement.axes, placement.ms_inside(scene.area).spans, strict=True)
+    ]
 
     def sampler(image: TileImage) -> Tensor:
         rows, cols = (
             (torch.arange(*span, device=image.ms_valid.device) - start) % step == 0
-            for span, (start, _) in zip(image.ms_window.spans, first.spans, strict=True)
+            for span, start in zip(image.ms_window.spans, first, strict=True)
         )
         picked = replace(image, ms_valid=image.ms_valid & rows[:, None] & cols)
         kept.append(picked.ms_core_samples(info.mean_gain)[0].cpu())

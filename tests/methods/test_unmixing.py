@@ -7,6 +7,7 @@ import torch
 from pancli.methods import unmixing
 from pancli.methods.registry import METHODS
 from pancli.methods.unmixing import Mixture, follow_pan, learn_spectra, unmix
+from pancli.placement import AxisMap, Placement
 from pancli.scene import fuse_scene
 from pancli.tiling import Window
 from tests.methods.pairs import make_case, scene_of
@@ -102,6 +103,17 @@ def test_the_sample_does_not_depend_on_what_a_file_holds_beside_the_area():
     sampled, alone = (unmixing._sampled(scene, 2)[1] for scene in (part, cut))
     assert alone.numel() > 0
     torch.testing.assert_close(sampled, alone, rtol=0, atol=0)
+
+
+def test_the_spectra_do_not_depend_on_which_row_of_ms_a_file_begins_with():
+    case = make_case(4)
+    height, width = case.ms.shape[1:]
+    turned = AxisMap(-0.25, float(height), height), AxisMap(-0.25, float(width), width)
+    states = [
+        METHODS["cnmf"].fit(scene)
+        for scene in (case.scene(), scene_of(case.pan, case.ms[:, ::-1, ::-1], Placement(*turned)))
+    ]
+    torch.testing.assert_close(states[1].spectra, states[0].spectra, rtol=1e-5, atol=1e-9)
 
 
 def test_where_masks_leave_nothing_of_the_sample_every_pixel_counts():
