@@ -24,12 +24,23 @@ def window_sums(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _running(image: Tensor, size: int, axis: int) -> Tensor:
-    length = image.shape[axis]
-    if length < size:
+    """Sums of pairs, of pairs of pairs and so on, of which a window is made.
+
+    Differences of sums from the image's edge would round as what lies between it and the window does.
+    """
+    count = image.shape[axis] - size + 1
+    if count < 1:
         return image.narrow(axis, 0, 0)
-    first = torch.zeros_like(image.narrow(axis, 0, 1))
-    sums = torch.cat([first, image.cumsum(axis)], axis)
-    return sums.narrow(axis, size, length - size + 1) - sums.narrow(axis, 0, length - size + 1)
+    total, taken, width = None, 0, 1
+    while True:
+        if size & width:
+            part = image.narrow(axis, taken, count)
+            total, taken = part if total is None else total + part, taken + width
+        if taken == size and total is not None:
+            return total
+        steps = image.shape[axis] - width
+        image = image.narrow(axis, 0, steps) + image.narrow(axis, width, steps)
+        width *= 2
 
 
 def whole_windows(valid: Tensor, height: int, width: int) -> Tensor:

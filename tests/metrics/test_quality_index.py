@@ -59,6 +59,22 @@ def test_windows_that_are_nearly_flat_stay_within_bounds_beside_high_contrast():
     assert float(found.abs().max()) < 1 + 1e-9
 
 
+@pytest.mark.parametrize("size", [3, 8])
+def test_constants_beside_texture_are_compared_by_their_means(size):
+    """Reflectance: bright ground, and to its right still water in both images."""
+    image = torch.full((1, 60, 200), 0.0123, dtype=torch.float64)
+    image[:, :, :100] = torch.from_numpy(np.random.default_rng(0).uniform(0.2, 1.0, (1, 60, 100)))
+    found = sliding_quality(image, 1.1 * image, size)[:, :, 100:]
+    torch.testing.assert_close(found, torch.full_like(found, 2.2 / 2.21))
+
+
+def test_sums_over_windows_round_as_their_own_numbers_do():
+    image = torch.full((1, 9, 200), 0.0123, dtype=torch.float64)
+    image[:, :, :100] = torch.from_numpy(np.random.default_rng(0).uniform(0.2, 1.0, (1, 9, 100)))
+    sums = window_sums(image, 5, 7)[:, :, 100:]
+    torch.testing.assert_close(sums, torch.full_like(sums, 35 * 0.0123), rtol=1e-15, atol=0)
+
+
 @pytest.mark.parametrize("values", [(7, 7), (0, 0)])
 def test_equal_constants_have_quality_one(values):
     x, y = (torch.full((1, 8, 8), float(v), dtype=torch.float64) for v in values)

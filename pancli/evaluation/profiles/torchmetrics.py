@@ -29,7 +29,7 @@ _SIGMA = 1.5
 _WINDOW = 8
 _BOX = 7
 _FLAT = 1e-13  # variance over mean square below which a window is flat but for rounding
-_FLAT_EDGES = 1e-12  # the same, over the mean square of all windows, where sums run over the whole image
+_FLAT_EDGES = 1e-12  # the same, over the mean square of all windows: in flat ones a Laplacian is all rounding
 
 
 def torchmetrics_figures(images: Images, _options: EvaluateOptions, peak: float | None) -> dict[str, Figure]:
