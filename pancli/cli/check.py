@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import (
-    BidxText,
+    BidxTexts,
     Json,
     MsFiles,
     NodataText,
@@ -37,7 +37,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     pan: PanFile = None,
     ms: MsFiles = None,
-    bidx: BidxText = None,
+    bidx: BidxTexts = None,
     nodata: NodataText = None,
     sensor: SensorName = "generic",
     reproject: Reproject = False,

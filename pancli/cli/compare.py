@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import (
-    BidxText,
+    BidxTexts,
     Block,
     Coregister,
     Device,
@@ -69,7 +69,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     ] = None,
     sensor: SensorName = "generic",
     coregister: Coregister = "none",
-    bidx: BidxText = None,
+    bidx: BidxTexts = None,
     nodata: NodataText = None,
     reproject: Reproject = False,
     block: Block = 32,

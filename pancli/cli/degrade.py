@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import (
-    BidxText,
+    BidxTexts,
     Json,
     NodataText,
     Overwrite,
@@ -46,7 +46,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
         ),
     ] = None,
     sensor: SensorName = "generic",
-    bidx: BidxText = None,
+    bidx: BidxTexts = None,
     nodata: NodataText = None,
     reproject: Reproject = False,
     tile: Annotated[

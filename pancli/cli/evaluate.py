@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pancli.cli.options import (
-    BidxText,
+    BidxTexts,
     Block,
     Device,
     Json,
@@ -65,7 +65,7 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Append a row to this file.")
     ] = None,
-    bidx: BidxText = None,
+    bidx: BidxTexts = None,
     nodata: NodataText = None,
     reproject: Reproject = False,
     overwrite: Overwrite = False,

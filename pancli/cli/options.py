@@ -22,9 +22,11 @@ NodataText = Annotated[
         help="Nodata value of the inputs and the output, over their tags; 'none' ignores the tags.",
     ),
 ]
-BidxText = Annotated[
-    str | None,
-    typer.Option("-b", "--bidx", metavar="1,2,3", help="MS bands to take, in this order (after stacking)."),
+BidxTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-b", "--bidx", metavar="1,2,3", help="MS bands to take, in this order (after stacking); repeatable."
+    ),
 ]
 SensorName = Annotated[
     str, typer.Option("--sensor", metavar="NAME", help=f"Whose MTF to assume: {', '.join(SENSORS)}.")
@@ -53,7 +55,7 @@ Device = Annotated[
 ]
 
 
-def pair_options(nodata: str | None, bidx: str | None, reproject: bool) -> PairOptions:
+def pair_options(nodata: str | None, bidx: list[str] | None, reproject: bool) -> PairOptions:
     """How a pair is read, from the texts of --nodata and --bidx.
 
     Raises:
@@ -88,14 +90,15 @@ def parse_nodata(text: str | None) -> float | Literal["none"] | None:
     return value
 
 
-def parse_bidx(text: str | None) -> tuple[int, ...]:
-    """``"3,2,1"`` as (3, 2, 1); empty where nothing was given.
+def parse_bidx(texts: list[str] | None) -> tuple[int, ...]:
+    """``["3,2,1"]`` as (3, 2, 1), as GDAL's ``-b 3 -b 2 -b 1`` is; empty where nothing was given.
 
     Raises:
         typer.BadParameter: Not a comma-separated list of whole numbers from 1.
     """
-    if text is None:
+    if not texts:
         return ()
+    text = ",".join(texts)
     try:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from pancli.cli.options import (
-    BidxText,
+    BidxTexts,
     Coregister,
     Device,
     NodataText,
@@ -79,7 +79,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
     num_threads: Annotated[
         str, typer.Option("-j", "--num-threads", metavar="N|ALL_CPUS", help="CPU threads.")
     ] = "ALL_CPUS",
-    bidx: BidxText = None,
+    bidx: BidxTexts = None,
     aoi: Annotated[
         Path | None,
         typer.Option("--aoi", metavar="FILE", help="Sharpen only these polygons (GeoJSON, any CRS)."),

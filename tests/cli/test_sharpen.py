@@ -58,7 +58,8 @@ def test_bands_come_from_several_files_in_order(scene, tmp_path):
     ]
     out = tmp_path / "out.tif"
     result = pancli(
-        "sharpen", scene.pan, *singles, f"{scene.ms},band=4", out, "--method", "exp", "-b", "3,1,2"
+        *("sharpen", scene.pan, *singles, f"{scene.ms},band=4", out, "--method", "exp"),
+        *("-b", "3", "-b", "1,2"),
     )
     assert result.exit_code == 0
     with rasterio.open(out) as dataset:
