@@ -34,6 +34,7 @@ from pancli.tiling import Window
 
 Progress = Callable[[str, int, int], None]
 _FULL_SCALE_8_BIT = 255.0
+_UNLIKE = 5.0  # times another's deviation: Q of the two is at most 0.38, and 0.15 where means are as unlike
 _ROUNDING = 1e-12  # of a mean: deviations as small are of float64 arithmetic
 
 
@@ -117,7 +118,7 @@ def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _M
     if local is not None and options.map_path is not None:
         local.write(options.map_path, images.pair.pan_grid, overwrite=options.overwrite)
     doubts = () if sums.against is None else _peak_doubts(sums.against.highest, peak)
-    warnings = (*_negatives(sums.alone), *doubts)
+    warnings = (*_negatives(sums.alone), *_unlike_units(sums.alone), *doubts)
     return _Measured(figures, sums.alone.moments.count, sums.alone.khan.count, peak, warnings)
 
 
@@ -274,6 +275,20 @@ def _negatives(sums: NoReferenceSums) -> list[str]:
     share = 100 * sums.negative / sums.moments.count
     told = f"{share:.0f}" if share >= 10 else f"{share:.2g}"
     return [f"{told} % of the valid pixels of FUSED are negative, which quality indices do not expect"]
+
+
+def _unlike_units(sums: NoReferenceSums) -> list[str]:
+    *bands, pan = sums.moments.scatter.diagonal().sqrt().tolist()
+    if pan > _UNLIKE * max(bands) > 0:
+        much = "more than 5 times"
+    elif 0 < _UNLIKE * pan < min(bands):
+        much = "less than a fifth"
+    else:
+        return []
+    return [
+        f"PAN varies {much} as much as any band of FUSED: in units so unlike, d_s is small whatever was "
+        "fused, and qnr and hqnr are too high; go by rqnr, or bring PAN to the units of MS"
+    ]
 
 
 def _peak_doubts(highest: float, peak: float | None) -> list[str]:

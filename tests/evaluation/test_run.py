@@ -319,6 +319,15 @@ def test_the_share_of_negative_pixels_is_a_plain_number(scene, truth, rows, shar
     assert f"{share} % of the valid pixels of FUSED are negative" in " ".join(run(scene, truth).warnings)
 
 
+@pytest.mark.parametrize(
+    ("factor", "told"), [(1e-4, "less than a fifth"), (1, None), (0.25, None), (200, "more than 5 times")]
+)
+def test_pan_in_units_of_its_own_is_told_where_figures_depend_on_them(scene, fused, factor, told):
+    write(scene.pan, (scene.pan_image * factor).astype("float32"), scene.pan_transform)
+    said = [warning for warning in run(scene, fused).warnings if "d_s is small" in warning]
+    assert len(said) == (told is not None) and all(told in warning for warning in said)
+
+
 def test_a_device_without_enough_memory_is_told(scene, fused, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. GPU 0 has none left")
