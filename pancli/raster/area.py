@@ -132,8 +132,12 @@ def _read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"--aoi {path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"--aoi {path}: is not GeoJSON ({error})") from error
+    except OSError as error:
+        raise InputError(f"--aoi {path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputError(
+            f"--aoi {path}: is not GeoJSON ({error}); ogr2ogr -f GeoJSON makes it of GPKG, Shapefile and KML"
+        ) from error
     if not isinstance(document, dict) or "type" not in document:
         raise InputError(f"--aoi {path}: is not GeoJSON (no type member)")
     return document

@@ -160,6 +160,8 @@ def test_rotated_grids_follow_the_ground(tmp_path):
     ("text", "says"),
     [
         ("{not json", "is not GeoJSON"),
+        ("<kml/>", "is not GeoJSON .* ogr2ogr -f GeoJSON"),
+        ("\x00GPKG\udcd8", "is not GeoJSON .* ogr2ogr -f GeoJSON"),
         ("[1, 2]", "no type member"),
         ("[" * 100_000, "is not GeoJSON"),
         ('{"type": "FeatureCollection", "features": []}', "is not GeoJSON|holds no polygon"),
@@ -169,7 +171,7 @@ def test_rotated_grids_follow_the_ground(tmp_path):
 )
 def test_what_is_not_an_area_is_refused(tmp_path, text, says):
     path = tmp_path / "a.geojson"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=says):
         polygon_area(path, GRID)
 
@@ -177,6 +179,8 @@ def test_what_is_not_an_area_is_refused(tmp_path, text, says):
 def test_areas_elsewhere_missing_or_empty_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         polygon_area(tmp_path / "none.geojson", GRID)
+    with pytest.raises(InputError, match=r"cannot be read .Is a directory"):
+        polygon_area(tmp_path, GRID)
     with pytest.raises(PairError, match="does not meet the PAN image"):
         polygon_area(save(tmp_path / "far.geojson", box(0, 0, 1, 1)), GRID)
     with pytest.raises(UsageError, match="west south east north"):
