@@ -118,6 +118,17 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
     return Band(dataset, index, name.path, value, alpha, mask, block_checks(dataset, index))
 
 
+def data_by_override(band: Band) -> float | None:
+    """The nodata value of a band's tag, where the band takes it for data, as it was given another."""
+    dataset = band.dataset.src_dataset if isinstance(band.dataset, WarpedVRT) else band.dataset
+    own = dataset.nodatavals[band.index - 1]
+    if own is None:
+        return None
+    valid = np.ones(1, np.bool_)
+    _drop_invalid(valid, np.array([own], np.float32), band)
+    return float(own) if valid[0] else None
+
+
 def _mask(flags: Sequence[MaskFlags], *, overridden: bool) -> Literal["none", "shared", "own"]:
     if {MaskFlags.per_dataset, MaskFlags.nodata}.issubset(flags) and not overridden:
         return "shared"  # GDAL made it of the tag NODATA_VALUES: gaps are where all bands hold theirs

@@ -15,7 +15,17 @@ from rasterio.vrt import WarpedVRT
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
-from pancli.raster.bands import Band, BoolArray, FloatArray, Gate, Nodata, open_band, read_bands, strip_bytes
+from pancli.raster.bands import (
+    Band,
+    BoolArray,
+    FloatArray,
+    Gate,
+    Nodata,
+    data_by_override,
+    open_band,
+    read_bands,
+    strip_bytes,
+)
 from pancli.raster.carried import (
     PLACE_TAG,
     GroundModel,
@@ -241,7 +251,12 @@ def open_pair(pan: Name, ms: Sequence[Name], options: PairOptions | None = None)
             tags=scene_tags(pan_data, datasets),
             imagery=scene_imagery(pan_data, datasets),
             ground=ground,
-            warnings=(*warnings, *lost, *_alpha_warnings(sources)),
+            warnings=(
+                *warnings,
+                *lost,
+                *_alpha_warnings(sources),
+                *_nodata_warnings([pan_band, *bands], options.nodata),
+            ),
             _pan=pan_band,
             _ms=tuple(bands),
             _gate=gate,
@@ -301,6 +316,18 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
                 f"if it is an image band, name it: {named}"
             )
     return found
+
+
+def _nodata_warnings(bands: Sequence[Band], override: Nodata) -> list[str]:
+    """Who wants another nodata value in the output may not know that fill is data then."""
+    if override is None or override == "none":
+        return []
+    found = {own: band.path for band in reversed(bands) if (own := data_by_override(band)) is not None}
+    return [
+        f"--nodata {override:g} is over the tags: {own:g}, the nodata value of {path}, is taken for data; "
+        "where it fills pixels, leave --nodata out"
+        for own, path in found.items()
+    ]
 
 
 def _common_grid(sources: Sequence[Source]) -> Grid:

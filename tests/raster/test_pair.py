@@ -133,14 +133,29 @@ def test_a_mask_file_counts(scene):
     assert valid.sum() == 19 * 20
 
 
-@pytest.mark.parametrize(("override", "invalid"), [(None, 5), ("none", 0), (3.0, 7)])
-def test_nodata_can_be_overridden(tmp_path, override, invalid):
+@pytest.mark.parametrize(
+    ("override", "invalid", "told"),
+    [(None, 5, False), ("none", 0, False), (0.0, 5, False), (3.0, 7, True), (float("nan"), 0, True)],
+)
+@pytest.mark.parametrize("reproject", [False, True])
+def test_nodata_can_be_overridden_and_what_then_is_data_is_told(tmp_path, override, invalid, told, reproject):
     scene = make_scene(tmp_path)
     pan = scene.pan_image.copy()
     pan[0, :5], pan[1, :7] = 0, 3
     write(scene.pan, pan, scene.pan_transform, nodata=0)
-    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(nodata=override)) as pair:
+    write(scene.ms, scene.ms_image, scene.ms_transform, nodata=0)
+    asked = PairOptions(nodata=override, reproject=reproject)
+    with open_pair(str(scene.pan), [str(scene.ms)], asked) as pair:
         assert (~pair.read_pan(Window(0, 0, 40, 40))[1]).sum() == invalid
+        warning = f"0, the nodata value of {scene.pan}, is taken for data"
+        assert [warning in said for said in pair.warnings] == [True] * told
+
+
+def test_what_is_no_number_is_never_taken_for_data(tmp_path):
+    scene = make_scene(tmp_path, dtype="float32")
+    write(scene.ms, scene.ms_image.astype("float32"), scene.ms_transform, nodata=float("nan"))
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(nodata=0.0)) as pair:
+        assert not pair.warnings
 
 
 def test_nodata_values_told_of_the_whole_file_count_unless_overridden(tmp_path):
