@@ -17,6 +17,9 @@ from pancli.cli.showing import warn
 if TYPE_CHECKING:
     from pancli.sharpening import SharpenOptions, SharpenReport
 
+_GDALS = {"f": "--of", "t": "--dtype", "verwrite": "--overwrite"}
+"""What -o takes for its file of GDAL's -of, -ot and -overwrite, and how these are called here."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -47,6 +50,8 @@ def _command(  # noqa: PLR0913 - one parameter per option is Typer's way
     options: SharpenOptions,
 ) -> None:
     """Fuse a panchromatic and a multispectral image into one GeoTIFF on the PAN grid."""
+    if output in _GDALS:
+        raise typer.BadParameter(f"-o{output} is {_GDALS[output]} here; a file of that name is ./{output}")
     pan, ms, output = split_files(files or [], pan, ms or [], output)
     options = replace(options, quicklook=quicklook or False, stac=stac)
     if dry_run:

@@ -199,6 +199,13 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{out}"], 2, "MS is missing"),
         ([], 2, "PAN is missing"),
         (["--pan", "{pan}", "--ms", "{ms}", "-o", "{out}", "extra.tif"], 2, "one file too many"),
+        (
+            ["--pan", "{pan}", "--ms", "{ms}", "-o", "{out}", "-overwrite"],
+            2,
+            "-overwrite is --overwrite here",
+        ),
+        (["{pan}", "{ms}", "{out}", "-of", "COG"], 2, "-of is --of here"),
+        (["{pan}", "{ms}", "{out}", "-ot", "Byte"], 2, "-ot is --dtype here"),
         (["{pan}", "{ms}", "{out}", "--nodata", "white"], 2, "--nodata"),
         (["{pan}", "{ms}", "{out}", "--bidx", "0"], 2, "--bidx"),
         (["{pan}", "{ms}", "{out}", "--bidx", "9"], 2, "bands 1 to 4"),
