@@ -69,7 +69,7 @@ def false_colour(sensor: Sensor, names: Sequence[str | None], numbers: Sequence[
 def _by_role(
     sensor: Sensor, names: Sequence[str | None], numbers: Sequence[int], roles: Sequence[str]
 ) -> tuple[int, ...]:
-    own = [(name or "").strip().lower() for name in names]
+    own = [sensor.band_name(name) for name in names]
     for known in (own, _sensor_names(sensor, numbers)):
         aliases = [_ALIASES.get(name, name) for name in known]
         if all(role in aliases for role in roles):

@@ -20,11 +20,12 @@ _ASSUMED = "assumed: no measurement is published; 0.3 and 0.15 are the toolboxes
 
 @dataclass(frozen=True, slots=True)
 class SpectralBand:
-    """A name, and the wavelengths in nm between which a band sees."""
+    """A name, the wavelengths in nm between which a band sees, and what files call it, where by a number."""
 
     name: str
     low: float
     high: float
+    designation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,23 @@ class Sensor:
     def _mean_gains(self, bands: int) -> tuple[float, ...]:
         return (sum(self.ms_gains) / len(self.ms_gains),) * bands
 
+    def band_name(self, told: str | None) -> str:
+        """What a file calls a band, in small letters; the sensor's own name, if that is its designation.
+
+        >>> find_sensor("landsat8").band_name("B4"), find_sensor("landsat7").band_name("B4")
+        ('red', 'nir')
+        """
+        plain = (told or "").strip().lower()
+        return next((band.name for band in self.bands if band.designation == plain), plain)
+
     def named_gains(self, names: Sequence[str | None]) -> tuple[float, ...] | None:
-        """The gain of each band by its name (case does not matter), or None where one is not the sensor's.
+        """The gain of each band by :meth:`band_name`, or None where one is not the sensor's.
 
         >>> find_sensor("quickbird").named_gains(["nir", "Red"])
         (0.22, 0.3)
         """
         known = dict(zip((band.name for band in self.bands), self.gains(len(self.bands)), strict=True))
-        found = [known.get((name or "").strip().lower()) for name in names]
+        found = [known.get(self.band_name(name)) for name in names]
         gains = tuple(gain for gain in found if gain is not None)
         return gains if len(gains) == len(found) else None
 
@@ -130,6 +140,11 @@ class Sensor:
 def _four(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
     names = ("blue", "green", "red", "nir")
     return tuple(SpectralBand(name, *edge) for name, edge in zip(names, edges, strict=True))
+
+
+def _landsat(first: int, *edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
+    """Designated as in the names of USGS's files (``_B2.TIF``), from the number of blue on."""
+    return tuple(replace(band, designation=f"b{first + i}") for i, band in enumerate(_four(*edges)))
 
 
 def _red_first(*edges: tuple[float, float]) -> tuple[SpectralBand, ...]:
@@ -266,7 +281,7 @@ SENSORS: dict[str, Sensor] = {
             ms_gains=(0.3,) * 4,
             pan_gain=0.15,
             bits=8,
-            bands=_four((450, 520), (520, 600), (630, 690), (770, 900)),
+            bands=_landsat(1, (450, 520), (520, 600), (630, 690), (770, 900)),
             pan_range=(520, 900),
             pan_gsd=15.0,
             ms_gsd=30.0,
@@ -277,7 +292,7 @@ SENSORS: dict[str, Sensor] = {
             ms_gains=(0.55, 0.55, 0.55, 0.53),
             pan_gain=0.15,
             bits=16,
-            bands=_four((452, 512), (533, 590), (636, 673), (851, 879)),
+            bands=_landsat(2, (452, 512), (533, 590), (636, 673), (851, 879)),
             pan_range=(503, 676),
             pan_gsd=15.0,
             ms_gsd=30.0,

@@ -69,6 +69,13 @@ def test_names_pick_gains_in_any_order_and_number():
     assert sensor.named_gains(["blue", None]) is None
 
 
+def test_bands_are_known_by_what_files_call_them():
+    assert find_sensor("landsat8").named_gains(["B5", "b4", "Blue"]) == (0.53, 0.55, 0.55)
+    assert find_sensor("landsat9").named_gains(["B6"]) is None
+    assert find_sensor("ikonos").named_gains(["B2"]) is None
+    assert not find_sensor("landsat8").doubts(["B4", "B3", "B2"], [1, 2, 3], 3)
+
+
 @pytest.mark.parametrize("name", ["WorldView-3", "worldview 3", "WORLDVIEW_3"])
 def test_a_name_may_be_written_in_many_ways(name):
     assert find_sensor(name) is SENSORS["worldview3"]

@@ -75,6 +75,8 @@ def test_scales_end_at_two_digits(value, top):
         ("worldview2", [None] * 8, range(1, 9), (4, 2, 1), (6, 4, 2)),
         ("worldview2", [None] * 4, [1, 2, 3, 4], (2, 1, 0), (3, 2, 1)),
         ("ikonos", ["NIR1", "Red", "green", "blue"], [1, 2, 3, 4], (1, 2, 3), (0, 1, 2)),
+        ("landsat8", ["B4", "B3", "B2"], [1, 2, 3], (0, 1, 2), ()),
+        ("landsat7", ["B4", "B3", "B2", "B1"], [1, 2, 3, 4], (1, 2, 3), (0, 1, 2)),
         ("ikonos", [None] * 9, range(1, 10), (2, 1, 0), (3, 2, 1)),
         ("generic", [None] * 3, [1, 2, 3], (2, 1, 0), ()),
         ("generic", [None], [1], (0,), ()),
