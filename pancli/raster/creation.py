@@ -35,6 +35,7 @@ _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "noda
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
 _TRIED = 5  # bands that tell whether a file can be created; more would take memory
+_SIDES = (1, 513)  # of what is tried: the least of which a COG has overviews, to which options apply, too
 _COUNTS = (3, 1, 4)  # of bands: most options suit any, colour spaces one of them
 _LENT = "PANCLI_TAGS"  # domain of bands' tags on their way into a COG
 _NEAR = 1e-3  # pixels
@@ -60,12 +61,12 @@ def create(tiff: Path, spec: OutputSpec) -> DatasetWriter:
 
 
 def check_creation(spec: OutputSpec) -> None:
-    """Refuse early what the file could not be created with or hold: one of a pixel is made in memory.
+    """Refuse early what the file could not be created with or hold: a small one is made in memory.
 
     Raises:
         OutputError: As creating or completing the file itself would raise it.
     """
-    small = replace(spec, grid=replace(spec.grid, shape=(1, 1)), bands=spec.bands[:_TRIED], threads="1")
+    small = replace(spec, grid=replace(spec.grid, shape=_SIDES), bands=spec.bands[:_TRIED], threads="1")
     with gdal_env(), without_georeferencing(), MemoryFile(ext=".tif") as one, MemoryFile(ext=".tif") as other:
         tiff, cog = Path(one.name), Path(other.name)
         try:
@@ -309,5 +310,7 @@ def _copy_as_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
     options |= {"COPY_SRC_MDD": "YES"} if _copies_domains(spec) else {}
     options |= {"PREDICTOR": "NO"} if spec.bits is not None else {}
     options |= {key.upper(): value for key, value in spec.creation.items()}
+    if spec.grid.shape == (1, 1):
+        options.pop("OVERVIEW_COUNT", None)  # GDAL has no overview of one pixel, and fails without a word
     with _options_understood(spec):
         rasterio.shutil.copy(tiff, cog, driver="COG", **options)

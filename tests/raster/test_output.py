@@ -335,6 +335,19 @@ def test_what_an_output_cannot_be_is_known_before_there_is_one(tmp_path, driver)
     assert names(tmp_path) == []
 
 
+def test_options_of_overviews_are_known_before_there_is_one(tmp_path):
+    asked = spec(tmp_path / "a.tif", driver="COG", creation={"OVERVIEW_COUNT": "1"})
+    for shape, overviews in (((2, 2), [2]), ((1, 1), [])):
+        small = replace(asked, grid=replace(GRID, shape=shape), overwrite=True)
+        check_creation(small)
+        with atomic_output(small) as output:
+            output.write(Window(0, 0, *shape), np.ones((2, *shape), np.uint16), np.ones(shape, np.bool_))
+        with rasterio.open(asked.path) as dataset:
+            assert dataset.overviews(1) == overviews
+    with pytest.raises(OutputError, match="cannot be written .*FOO"):
+        check_creation(replace(asked, creation={"RESAMPLING": "FOO"}))
+
+
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
 def test_only_what_no_output_could_have_is_refused_of_a_choice(tmp_path, driver):
     path = tmp_path / "a.tif"
