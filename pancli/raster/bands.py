@@ -19,6 +19,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import InputError
 from pancli.raster.checksums import BlockChecks, PartChecks, block_checks
+from pancli.raster.grid import rasterio_window
 from pancli.raster.source import SourceName, alpha_band, reading
 from pancli.tiling import Window
 
@@ -150,7 +151,7 @@ def read_bands(
     Raises:
         InputError: A file cannot be read there.
     """
-    target = RasterioWindow(window.col, window.row, window.width, window.height)
+    target = rasterio_window(window)
     values = np.empty((len(bands), *window.shape), dtype)
     valid = np.ones(window.shape, np.bool_)
     for dataset, group in _by_dataset(bands):

@@ -16,9 +16,9 @@ import rasterio
 from rasterio._path import _parse_path, _vsi_path
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import MethodError
+from pancli.raster.grid import rasterio_window
 from pancli.raster.pair import Pair
 from pancli.raster.source import SourceName, gdal_env, reading
 from pancli.tiling import Window, probes
@@ -51,9 +51,8 @@ class GdalBrovey:
         return out
 
     def _read_block(self, block: Window) -> npt.NDArray[np.float32]:
-        where = RasterioWindow(block.col, block.row, block.width, block.height)
         with reading("GDAL's pansharpened VRT"):
-            return np.asarray(self._dataset.read(window=where), np.float32)
+            return np.asarray(self._dataset.read(window=rasterio_window(block)), np.float32)
 
 
 @contextmanager

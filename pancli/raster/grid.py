@@ -10,6 +10,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import PairError
 from pancli.placement import AxisMap, Placement
@@ -68,6 +69,11 @@ class Grid:
     def describe(self) -> str:
         """Bounds, for messages."""
         return "[" + ", ".join(f"{v:.10g}" for v in self.bounds) + "]"
+
+
+def rasterio_window(window: Window) -> RasterioWindow:
+    """A window as rasterio counts it: columns before rows."""
+    return RasterioWindow(window.col, window.row, window.width, window.height)
 
 
 def same_crs(a: CRS | None, b: CRS | None) -> bool:

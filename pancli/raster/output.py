@@ -17,7 +17,6 @@ import numpy.typing as npt
 import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.io import DatasetWriter
-from rasterio.windows import Window as RasterioWindow
 
 from pancli.errors import OutputError
 from pancli.raster.commit import (
@@ -30,6 +29,7 @@ from pancli.raster.commit import (
     write_error,
 )
 from pancli.raster.creation import check_place, create, describe, make_cog
+from pancli.raster.grid import rasterio_window
 from pancli.raster.source import gdal_env, without_georeferencing
 from pancli.raster.spec import Companion, OutputSpec
 from pancli.tiling import Window
@@ -59,7 +59,7 @@ class Output:
         """
         if not self._spec.masked and not valid.all():
             raise OutputError(f"{self._spec.path}: has invalid pixels and nowhere to say so; this is a bug")
-        target = RasterioWindow(window.col, window.row, window.width, window.height)
+        target = rasterio_window(window)
         try:
             self._dataset.write(values, window=target)
             if self._spec.needs_mask:
@@ -72,7 +72,7 @@ class Output:
     def begin_mask(self) -> None:
         """Have a mask even where nothing was valid: of what is never written, it says that."""
         if self._spec.needs_mask and self.valid is None:
-            self._dataset.write_mask(np.zeros((1, 1), np.bool_), window=RasterioWindow(0, 0, 1, 1))
+            self._dataset.write_mask(np.zeros((1, 1), np.bool_), window=rasterio_window(Window(0, 0, 1, 1)))
             self.valid = 0
 
     def _touch(self, window: Window, values: npt.NDArray[Any]) -> None:
