@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import InputError
 from pancli.raster.checksums import BlockChecks, PartChecks, block_checks
 from pancli.raster.grid import rasterio_window
-from pancli.raster.source import SourceName, alpha_band, reading
+from pancli.raster.source import SourceName, alpha_band, by_pixel, reading
 from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]
@@ -178,8 +178,7 @@ def strip_bytes(bands: Sequence[Band], rows: int) -> int:
         height, width = dataset.block_shapes[group[0][1].index - 1]
         if width == dataset.width:
             # What is interleaved by pixel comes as a whole.
-            together = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
-            held = dataset.indexes if together else [band.index for _, band in group]
+            held = dataset.indexes if by_pixel(dataset) else [band.index for _, band in group]
             pixel = sum(np.dtype(dataset.dtypes[index - 1]).itemsize for index in held)
             pixel += any(band.mask != "none" for _, band in group)
             total += min((rows // height + 2) * height, dataset.height) * width * pixel

@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
+from pancli.raster.source import unwarped
 from pancli.tiling import Window
 
 IMAGERY = "IMAGERY"
@@ -96,12 +97,12 @@ def scene_tags(pan: DatasetReader, ms: Sequence[DatasetReader | WarpedVRT]) -> d
 
 def scene_imagery(pan: DatasetReader, ms: Sequence[DatasetReader | WarpedVRT]) -> dict[str, str]:
     """The acquisition of a pair: what all ms files say alike, filled up from pan."""
-    return dict(pan.tags(ns=IMAGERY)) | _alike([_own(dataset).tags(ns=IMAGERY) for dataset in ms])
+    return dict(pan.tags(ns=IMAGERY)) | _alike([unwarped(dataset).tags(ns=IMAGERY) for dataset in ms])
 
 
 def band_imagery(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
     """What one band's own metadata say of its wavelengths and calibration."""
-    return dict(_own(dataset).tags(index, ns=IMAGERY))
+    return dict(unwarped(dataset).tags(index, ns=IMAGERY))
 
 
 def band_tags(dataset: DatasetReader | WarpedVRT, index: int) -> dict[str, str]:
@@ -120,11 +121,6 @@ def told_place(dataset: DatasetReader | WarpedVRT, index: int) -> tuple[int, int
         return None
     number, count = int(told[1]), int(told[2])
     return (number, count) if number <= count > 1 else None
-
-
-def _own(dataset: DatasetReader | WarpedVRT) -> DatasetReader:
-    """The file itself: a warp hands on the default domain only."""
-    return dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset
 
 
 def _alike(said: Sequence[dict[str, str]]) -> dict[str, str]:

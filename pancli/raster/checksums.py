@@ -22,7 +22,7 @@ from rasterio.vrt import WarpedVRT
 
 from pancli.errors import InputError
 from pancli.raster.grid import Grid, same_crs
-from pancli.raster.source import files_read, without_georeferencing
+from pancli.raster.source import by_pixel, files_read, unwarped, without_georeferencing
 from pancli.tiling import Window
 
 _MOSAICS = ("VRT", "TIL", "GTI")  # drivers of what is made of other rasters
@@ -42,7 +42,7 @@ class BlockChecks:
         self._index = index
         self._whole = whole
         self._file = Path(dataset.files[0])
-        self.shared = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
+        self.shared = by_pixel(dataset)
         height, width = self._block = dataset.block_shapes[index - 1]
         bands = dataset.count if self.shared else 1
         self._bytes = height * width * bands * np.dtype(dataset.dtypes[index - 1]).itemsize
@@ -73,15 +73,12 @@ class BlockChecks:
         self.seen[rows, cols] = True
 
     def _sound(self, file: int, row: int, col: int) -> bool:
-        offset, length = (
-            self._dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=self._index)
-            for what in ("OFFSET", "SIZE")
-        )
-        if offset is None or length is None:  # a block that was never written
+        held = block_bytes(self._dataset, self._index, row, col)
+        if held is None:
             return True
         stream = zlib.decompressobj()
         try:
-            made = stream.decompress(os.pread(file, int(length), int(offset)), self._bytes + 1)
+            made = stream.decompress(os.pread(file, len(held), held.start), self._bytes + 1)
         except zlib.error:
             return False
         return stream.eof and len(made) <= self._bytes
@@ -148,6 +145,14 @@ def _meeting(ground: Grid, grid: Grid) -> Window:
     )
 
 
+def block_bytes(dataset: DatasetReader, index: int, row: int, col: int) -> range | None:
+    """Where in a GeoTIFF a band's block lies; None where it was never written."""
+    offset, length = (
+        dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=index) for what in ("OFFSET", "SIZE")
+    )
+    return None if offset is None or length is None else range(int(offset), int(offset) + int(length))
+
+
 def _is_checked(dataset: DatasetReader) -> bool:
     deflated = dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION") == "DEFLATE"
     return deflated and str(dataset.driver) == "GTiff"
@@ -155,8 +160,7 @@ def _is_checked(dataset: DatasetReader) -> bool:
 
 def block_checks(dataset: DatasetReader | WarpedVRT, index: int) -> BlockChecks | PartChecks | None:
     """What checks a band's blocks; None where it is neither a local GeoTIFF with DEFLATE nor made of such."""
-    whole = isinstance(dataset, WarpedVRT)
-    source = dataset.src_dataset if whole else dataset
+    whole, source = isinstance(dataset, WarpedVRT), unwarped(dataset)
     if source.driver in _MOSAICS:
         return PartChecks(source, whole=whole)
     if not _is_checked(source) or not source.files or not Path(source.files[0]).is_file():

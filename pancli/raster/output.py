@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.io import DatasetWriter
+from rasterio.io import DatasetReader, DatasetWriter
 
 from pancli.errors import OutputError
+from pancli.raster.checksums import block_bytes
 from pancli.raster.commit import (
     FAILURES,
     check_output,
@@ -30,7 +31,7 @@ from pancli.raster.commit import (
 )
 from pancli.raster.creation import check_place, create, describe, make_cog
 from pancli.raster.grid import rasterio_window
-from pancli.raster.source import gdal_env, without_georeferencing
+from pancli.raster.source import by_pixel, gdal_env, without_georeferencing
 from pancli.raster.spec import Companion, OutputSpec
 from pancli.tiling import Window
 
@@ -245,20 +246,14 @@ def _verify_mask(tiff: Path, spec: OutputSpec, output: Output) -> None:
         )
 
 
-def _block_inside(dataset: Any, row: int, col: int, file_size: int) -> bool:
+def _block_inside(dataset: DatasetReader, row: int, col: int, file_size: int) -> bool:
     """Whether the file holds the block; band by band, it is enough that one band has pixels there."""
-    ends = []
-    for band in range(1, dataset.count + 1):
-        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band)
-        length = dataset.get_tag_item(f"BLOCK_SIZE_{col}_{row}", "TIFF", bidx=band)
-        if offset is not None and length is not None:
-            ends.append(int(offset) + int(length))
-        if dataset.interleaving.name == "pixel":
-            break
-    return bool(ends) and max(ends) <= file_size
+    bands = (1,) if by_pixel(dataset) else dataset.indexes
+    held = [block for band in bands if (block := block_bytes(dataset, band, row, col)) is not None]
+    return bool(held) and max(block.stop for block in held) <= file_size
 
 
-def _read_last_block(dataset: Any, touched: npt.NDArray[np.bool_]) -> None:
+def _read_last_block(dataset: DatasetReader, touched: npt.NDArray[np.bool_]) -> None:
     if touched.any():
         row, col = np.argwhere(touched)[-1]
         dataset.read(window=dataset.block_window(1, int(row), int(col)))

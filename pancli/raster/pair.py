@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
 
 from pancli.errors import PairError, UsageError
 from pancli.placement import Placement
@@ -38,7 +37,16 @@ from pancli.raster.carried import (
     told_place,
 )
 from pancli.raster.grid import Grid, crs_name, place, same_crs
-from pancli.raster.source import Name, SourceName, alpha_band, as_texts, gdal_env, image_bands, open_source
+from pancli.raster.source import (
+    Name,
+    SourceName,
+    alpha_band,
+    as_texts,
+    gdal_env,
+    image_bands,
+    open_source,
+    unwarped,
+)
 from pancli.raster.spec import OutputBand
 from pancli.raster.warping import Source, warp_all
 from pancli.tiling import Window
@@ -307,7 +315,7 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
     """8-bit files of four bands are often tagged alpha on the fourth without meaning it."""
     found = []
     for name, dataset in sources:
-        source = dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset  # a warp may add a mask
+        source = unwarped(dataset)
         alpha = alpha_band(source, name)
         if alpha is not None and source.dtypes == ("uint8",) * 4:
             named = SourceName(name.path, tuple(source.indexes))

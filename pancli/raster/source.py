@@ -411,6 +411,17 @@ def alpha_band(dataset: DatasetReader | WarpedVRT, name: SourceName) -> int | No
     return None
 
 
+def unwarped(dataset: DatasetReader | WarpedVRT) -> DatasetReader:
+    """The file itself: a warp hands on its tags of the default domain alone, and may add a mask."""
+    return dataset.src_dataset if isinstance(dataset, WarpedVRT) else dataset
+
+
+def by_pixel(dataset: DatasetReader | WarpedVRT) -> bool:
+    """Whether bands are interleaved by pixel, so that a block holds all of them."""
+    # Not rasterio's ``interleaving``, which raises where GDAL 3.11 says TILE.
+    return str(dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE")) == "PIXEL"
+
+
 def image_bands(dataset: DatasetReader | WarpedVRT, name: SourceName) -> tuple[int, ...]:
     """The bands to fuse: those asked for, or all that are not alpha."""
     alpha = alpha_band(dataset, name)
