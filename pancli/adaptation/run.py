@@ -24,6 +24,7 @@ from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.networks.protocol import Inputs
+from pancli.progress import Progress
 from pancli.scene import TiledScene
 from pancli.tiling import Window
 
@@ -31,9 +32,6 @@ _RATE = 1e-4  # of Adam
 _CLIP = 1.0
 _CHECKS = 8  # how often the windows held back are looked at
 _SEED = 0  # which windows come when
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("adapt"), seconds spent, and seconds there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from pancli.batch.processes import run_processes
 from pancli.batch.scene import SceneResult, make_scene, plan_scene
 from pancli.device import find_device
 from pancli.errors import InputError, UsageError
+from pancli.progress import Progress
 from pancli.raster.commit import prepare_folder
 from pancli.raster.creation import check_choice
 from pancli.sensors import find_sensor
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.catalog import check_method
-from pancli.sharpening.run import Progress
 
 ENGINES = ("local", "ray")
 

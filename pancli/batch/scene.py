@@ -12,10 +12,10 @@ from typing import Any
 from pancli.batch.entries import Entry
 from pancli.batch.record import is_done, record_of, recorded
 from pancli.errors import OutputError, refusal
+from pancli.progress import Progress
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.beside import complete, names_beside, own_beside
-from pancli.sharpening.run import Progress
 
 
 @dataclass(frozen=True)

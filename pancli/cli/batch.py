@@ -20,6 +20,7 @@ from pancli.cli.options import Quiet
 from pancli.cli.sharpening import takes_sharpening_options
 from pancli.cli.showing import is_terminal, plain_console, warn
 from pancli.errors import InputError
+from pancli.progress import Progress
 
 if TYPE_CHECKING:
     from pancli.batch import Entry, Naming, SceneResult
@@ -200,7 +201,7 @@ def _judge(tally: Counter[str], count: int) -> None:
 class _Show:
     """How what happens is shown: the tiles of a scene, a scene that has ended, and its line of JSON."""
 
-    tile: Callable[[str, int, int], None] | None
+    tile: Progress | None
     scene: Callable[[SceneResult], None]
     line: Callable[[str], None]
 
@@ -228,7 +229,8 @@ def _showing(count: int, stdout: TextIO, *, quiet: bool) -> Iterator[_Show]:
 
 @contextmanager
 def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -237,15 +239,15 @@ def _bar(count: int, stdout: TextIO) -> Iterator[_Show]:
         TimeRemainingColumn(),
     )
     console = plain_console(stderr=True)
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task("batch", total=count)
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("batch", total=count)
 
         def tile(stage: str, done: int, total: int) -> None:
             part = f" {100 * done // total} %" if total else ""
-            progress.update(task, description=f"batch: {stage}{part}")
+            bar.update(task, description=f"batch: {stage}{part}")
 
         def scene(result: SceneResult) -> None:
-            progress.update(task, description="batch", advance=1)
+            bar.update(task, description="batch", advance=1)
             if result.failed:
                 line(f"{result.entry.output}: {_describe(result)}")
 

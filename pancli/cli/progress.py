@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
 from pancli.cli.showing import is_terminal, plain_console
+from pancli.progress import Progress
 
 
 @contextmanager
-def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def tile_progress(label: str, *, quiet: bool) -> Iterator[Progress | None]:
     """A callback ``(stage, done, total)`` for the library; None where nothing is to be shown."""
     if quiet:
         yield None
@@ -24,8 +25,9 @@ def tile_progress(label: str, *, quiet: bool) -> Iterator[Callable[[str, int, in
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[str, int, int], None]]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _bar(label: str) -> Iterator[Progress]:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -33,16 +35,16 @@ def _bar(label: str) -> Iterator[Callable[[str, int, int], None]]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=plain_console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=None)
+    with Bar(*columns, console=plain_console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
 
         def update(stage: str, done: int, total: int) -> None:
-            progress.update(task, description=f"{label}: {stage}", completed=done, total=total or None)
+            bar.update(task, description=f"{label}: {stage}", completed=done, total=total or None)
 
         yield update
 
 
-def _plain(label: str) -> Callable[[str, int, int], None]:
+def _plain(label: str) -> Progress:
     printed: dict[str, int] = {}
 
     def update(stage: str, done: int, total: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +20,13 @@ from pancli.errors import OutputError, PairError, PancliError
 from pancli.evaluation import evaluate
 from pancli.evaluation.images import meeting
 from pancli.evaluation.run import check_block
+from pancli.progress import Progress
 from pancli.raster.aligned import open_aligned
 from pancli.raster.commit import prepare_folder
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.raster.source import Name, as_texts, spare_inputs
 from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenReport, sharpen
-
-Progress = Callable[[str, int, int], None]
-"""Called with the method that is at work, how much of everything is done, and how much there is."""
 
 PAGE = "index.html"
 _EXTRA = ("matplotlib", "jinja2")

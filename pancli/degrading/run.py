@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pancli.degrading.product import describe_outputs
 from pancli.degrading.reduction import plan_reduction
 from pancli.encoding import Encoding
 from pancli.fill import untold_fill
+from pancli.progress import Progress
 from pancli.raster.commit import prepare_folder
 from pancli.raster.creation import BLOCK
 from pancli.raster.grid import Grid
@@ -25,9 +26,6 @@ from pancli.raster.source import Name, spare_inputs, strips_env
 from pancli.raster.spec import PAIR_FILES, OutputSpec
 from pancli.sensors import find_sensor
 from pancli.tiling import Window
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("reduce"), how many tiles are done, and how many there are."""
 
 _MAX_TILE = 1024
 _TILE_BYTES = 64 * 2**20

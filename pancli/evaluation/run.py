@@ -28,11 +28,11 @@ from pancli.evaluation.report import EvaluationReport
 from pancli.fill import untold_fill
 from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
+from pancli.progress import Progress
 from pancli.raster.commit import check_output, check_tiff_name
 from pancli.raster.source import Name, as_texts, spare_inputs, strips_env
 from pancli.tiling import Window
 
-Progress = Callable[[str, int, int], None]
 _FULL_SCALE_8_BIT = 255.0
 _UNLIKE = 5.0  # times another's deviation: Q of the two is at most 0.38, and 0.15 where means are as unlike
 _ROUNDING = 1e-12  # of a mean: deviations as small are of float64 arithmetic

@@ -26,16 +26,13 @@ from pancli.methods.measured import Measured
 from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.methods.turns import in_turn
+from pancli.progress import Progress
 from pancli.raster.output import Output, atomic_output
 from pancli.raster.source import Name
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import UNTOLD, Plan, plan_sharpening
 from pancli.sharpening.report import SharpenReport, report_of
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage ("adapt", "fit" or "fuse"), how much is done, and how much there is (0: not known):
-tiles, or seconds of "adapt"."""
 
 _WRITE_BEHIND = 2
 _MANY_CLIPPED = 0.01  # of the numbers: worth a warning where another type was asked for
