@@ -20,7 +20,6 @@ from pancli.methods.moments import Moments, least_squares
 from pancli.methods.protocol import PairInfo, TileImage
 from pancli.methods.statistics import coarsest_ratio, ms_grid_margin
 from pancli.placement import Placement
-from pancli.resampling import reduce_masked
 
 _FEWEST = 8  # samples per unknown; with fewer, nothing is said
 _FLOOR = 1e-9  # share of a variable's variance below which nothing is left
@@ -173,10 +172,7 @@ def _on_ms_grid(image: TileImage) -> tuple[Tensor, Tensor, Tensor]:
     around = image.info.placement.ms_inside(image.tile.window)  # beyond it there is no pan
     window = image.ms_core().grow(1).intersect(around).intersect(image.ms_window)
     inside = window.slices_in(image.ms_window)
-    where = image.tile.window, window
-    reduced, whole = reduce_masked(
-        image.pan, image.valid, image.info.placement, where, (image.info.mean_gain,)
-    )
+    reduced, whole = image.pan_on_ms(window, (image.info.mean_gain,))
     return image.ms[:, *inside], reduced, image.ms_valid[inside] & whole
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import AxisMap, Placement
-from pancli.resampling import degrade_bands, mtf_radius, reduce_masked, upsample
+from pancli.resampling import degrade_bands, mtf_radius, upsample
 from pancli.tiling import Tile, Window
 
 _SIDE = 128  # ms pixels, of a part of a scene
@@ -132,8 +132,7 @@ class _Piece(NamedTuple):
 
 
 def _on_ms_grid(image: TileImage, window: Window) -> _Piece:
-    info, where = image.info, (image.tile.window, window)
-    pan, whole = reduce_masked(image.pan, image.valid, info.placement, where, (info.sensor.pan_gain,))
+    pan, whole = image.pan_on_ms(window, (image.info.sensor.pan_gain,))
     inside = window.slices_in(image.ms_window)
     return _Piece(window, pan.float(), whole, image.ms[:, *inside], image.ms_valid[inside] & whole)
 

@@ -23,7 +23,7 @@ from pancli.methods.alignment import Aligned, scene_shift
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, Scene, TileImage
 from pancli.methods.statistics import MEASURES, ms_grid_margin
-from pancli.resampling import mtf_sigma, reduce_masked
+from pancli.resampling import mtf_sigma
 
 LOWEST_GAIN, HIGHEST_GAIN = 0.12, 0.6
 """Between these lies what a sensor may have; networks take pan's low-pass by no more."""
@@ -91,9 +91,8 @@ def _samples(image: TileImage) -> Tensor:
     """(B + candidates, N) float64: bands and pan through each gain, in ms pixels valid under all of them."""
     window = image.ms_core()
     rows, cols = window.slices_in(image.ms_window)
-    where = image.tile.window, window
     # Valid is where ms is too, so that an ms pixel that is not has no valid pan pixel under it.
-    reduced, whole = reduce_masked(image.pan, image.valid, image.info.placement, where, _GAINS)
+    reduced, whole = image.pan_on_ms(window, _GAINS)
     return torch.cat([image.ms[:, rows, cols][:, whole].double(), reduced[:, whole]])
 
 

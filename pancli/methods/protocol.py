@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -144,6 +144,18 @@ class TileImage:
         """The ms pixels whose centres lie on the core: over all tiles, each exactly once."""
         return self.info.placement.ms_inside(self.tile.core).intersect(self.ms_window)
 
+    def pan_on_ms(self, window: Window, gains: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Pan reduced to a window of the ms grid, as :func:`pancli.resampling.reduce_masked` does it.
+
+        Args:
+            window: Which ms pixels.
+            gains: MTF at the ms Nyquist, one per image that is made.
+
+        Returns:
+            (gains, h, w) float64, and (h, w) bool: what has enough of its weight on valid pixels.
+        """
+        return reduce_masked(self.pan, self.valid, self.info.placement, (self.tile.window, window), gains)
+
     def ms_core_samples(self, gain: float) -> tuple[Tensor, Tensor]:
         """Valid ms pixels of the core, and pan reduced to them through an MTF.
 
@@ -158,8 +170,7 @@ class TileImage:
         """
         window = self.ms_core()
         rows, cols = window.slices_in(self.ms_window)
-        placement, where = self.info.placement, self.tile.window
-        reduced, whole = reduce_masked(self.pan, self.valid, placement, (where, window), (gain,))
+        reduced, whole = self.pan_on_ms(window, (gain,))
         keep = self.ms_valid[rows, cols] & whole
         return self.ms[:, rows, cols][:, keep].double(), reduced[:, keep]
 
