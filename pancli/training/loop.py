@@ -157,8 +157,7 @@ def _agreed(saved: Progress, asked: Progress, path: Path) -> Progress:
 
 def _spare(folder: Path, recipe: Recipe, given: Mapping[str, str | Path | None]) -> None:
     """Refuse weights to begin from, or to be taught by, that the run would write over."""
-    stems = [recipe.name, *([] if recipe.mutual is None else [f"{recipe.name}-{recipe.mutual.peer}"])]
-    own = {(folder / f"{stem}.safetensors").resolve() for stem in stems}
+    own = {(folder / f"{stem}.safetensors").resolve() for stem in recipe.stems}
     for asked, weights in given.items():
         if weights is not None and Path(weights).resolve() in own:
             raise RecipeError(f"{asked} {weights} is what this run writes; give another --out")

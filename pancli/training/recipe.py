@@ -346,3 +346,8 @@ class Recipe:
     distillation: Distillation | None = None
     mutual: Mutual | None = None
     sha256: str = ""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The names of its weights files: its network's, and where there is a peer, that one's."""
+        return (self.name,) if self.mutual is None else (self.name, f"{self.name}-{self.mutual.peer}")

@@ -184,7 +184,7 @@ class Workshop:
             self._place(member)
             parts[name] = Part(member, make_optimiser(member, self.recipe.optimiser, schedule))
             learners.append(self._supervised(member))
-        made = {self.recipe.name: network, f"{self.recipe.name}-{plan.peer}": peer}
+        made = dict(zip(self.recipe.stems, (network, peer), strict=True))
         return Stage("student", schedule, parts, Mutually(learners[0], learners[1], plan), made)
 
     def _teacher(self, network: Network, plan: TeacherPlan) -> Stage:
