@@ -1,18 +1,38 @@
-"""``pancli`` in processes of their own, forked of one that has imported what takes each program seconds."""
+"""``pancli`` as it is typed: in this process, or in processes of their own.
+
+These are forked of one that has imported what takes each program seconds; begun anew where that matters.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from pancli.cli.app import build
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(["pancli.cli.app", "pancli.sharpening.run", "pancli.batch.run"])
 """Processes begun by it have all of pancli that batches need."""
+
+
+def pancli(*args: object, stdin: str | bytes | None = None) -> Result:
+    """What comes of it in this process; ``args`` are what comes after ``pancli``."""
+    return CliRunner().invoke(build(), [str(arg) for arg in args], input=stdin)
+
+
+def start(*args: object, **how: Any) -> subprocess.Popen[str]:
+    """It in a new process, which inherits nothing of this one but what :class:`subprocess.Popen` is told."""
+    command = [sys.executable, "-m", "pancli", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
 
 
 class Program:

@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
+from tests.programs import pancli
 from tests.scenes import make_scene
 
 CLUSTER = Path(__file__).parent.parent.parent / "samples" / "cluster"
@@ -31,7 +30,7 @@ def test_the_tasks_of_a_slurm_array_make_every_scene_once(tmp_path):
         there |= {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "1"}
         command = ["bash", SCRIPT, listed, tmp_path / "unused", "--method", "exp", "-q"]
         given = subprocess.run(command, env=there, capture_output=True, text=True, check=True).stdout
-        done = CliRunner().invoke(build(), given.splitlines())
+        done = pancli(*given.splitlines())
         assert done.exit_code == 0, done.output
         told += [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted((row["line"], row["status"]) for row in told) == [(n, "done") for n in (2, 3, 4)]

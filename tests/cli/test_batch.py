@@ -14,24 +14,12 @@ from pathlib import Path
 
 import pytest
 import rasterio
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from tests.batch.test_processes import killing, wait_for
-from tests.programs import Program
+from tests.programs import Program, pancli, start
 from tests.scenes import make_scene, read, write
 
-RUNNER = CliRunner()
 GSA = ("--method", "gsa", "--device", "cpu")
-
-
-def pancli(*args, stdin=None):
-    return RUNNER.invoke(build(), [str(a) for a in args], input=stdin)
-
-
-def start(*args, **kwargs):
-    command = [sys.executable, "-m", "pancli", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
 def results(text):
@@ -453,6 +441,6 @@ def test_streams_that_are_closed_or_full_are_told_in_one_line(tmp_path):
 
 
 def test_a_folder_is_no_list(tmp_path):
-    result = CliRunner().invoke(build(), ["batch", str(tmp_path), "--out-dir", str(tmp_path / "o")])
+    result = pancli("batch", tmp_path, "--out-dir", tmp_path / "o")
     assert result.exit_code == 2
     assert "is a folder, not a list" in result.stderr and "--layout" in result.stderr

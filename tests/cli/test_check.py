@@ -4,24 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from pancli.cli import check
-from pancli.cli.app import _Group
+from tests import programs
 from tests.scenes import make_scene, write
 
 
 @pytest.fixture
 def pancli(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    app = typer.Typer(cls=_Group, pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    check.register(app)
-    return lambda *args: CliRunner().invoke(app, ["check", *map(str, args)])
+    return partial(programs.pancli, "check")
 
 
 @pytest.fixture

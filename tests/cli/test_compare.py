@@ -7,10 +7,9 @@ import json
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from tests.networks.made import weights_file
+from tests.programs import pancli
 from tests.scenes import read, write
 
 FULL = ("QNR", "D_lambda", "D_S", "HQNR", "RQNR", "D_rho", "SAM to MS")
@@ -20,8 +19,7 @@ REFERENCE = ("PSNR", "SAM", "ERGAS", "SSIM", "SCC", "Q2n")
 @pytest.fixture
 def run(scene):
     def call(*extra, methods="exp,gsa,brovey"):
-        arguments = ["compare", *scene.args(), "--methods", methods, "--block", 8, *extra]
-        return CliRunner().invoke(build(), [str(argument) for argument in arguments])
+        return pancli("compare", *scene.args(), "--methods", methods, "--block", 8, *extra)
 
     return call
 
@@ -149,7 +147,7 @@ def test_mistakes_are_one_line_and_an_exit_code(run, extra, code, message):
 
 
 def test_one_name_is_too_few(scene):
-    result = CliRunner().invoke(build(), ["compare", str(scene.pan)])
+    result = pancli("compare", scene.pan)
     assert result.exit_code == 2
     assert "the order is PAN MS" in result.stderr
 

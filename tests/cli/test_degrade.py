@@ -1,11 +1,11 @@
 """``pancli degrade`` as a user meets it."""
 
 import json
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
+from tests import programs
 from tests.scenes import make_scene
 
 NAMES = ["ms.tif", "pan.tif", "reference.tif"]
@@ -14,7 +14,7 @@ NAMES = ["ms.tif", "pan.tif", "reference.tif"]
 @pytest.fixture
 def pancli(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    return lambda *args: CliRunner().invoke(build(), ["degrade", *map(str, args)])
+    return partial(programs.pancli, "degrade")
 
 
 @pytest.fixture

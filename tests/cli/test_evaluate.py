@@ -4,11 +4,10 @@ import csv
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from pancli.evaluation import evaluate
 from pancli.metrics.profiles import PROFILES
+from tests.programs import pancli
 from tests.scenes import write
 
 KEYS = ("qnr", "d_lambda", "d_s", "hqnr", "d_lambda_k", "d_rho")
@@ -23,8 +22,7 @@ def fused(scene, tmp_path):
 @pytest.fixture
 def run(scene, fused):
     def call(*extra):
-        arguments = ["eval", str(fused), "--pan", str(scene.pan), "--ms", str(scene.ms), *map(str, extra)]
-        return CliRunner().invoke(build(), arguments)
+        return pancli("eval", fused, "--pan", scene.pan, "--ms", scene.ms, *extra)
 
     return call
 
@@ -81,14 +79,13 @@ def test_a_map_is_written(run, tmp_path):
 def test_of_one_band_it_is_said_what_a_map_shows(scene, fused, tmp_path):
     files = [f"{fused},band=1", "--pan", scene.pan, "--ms", f"{scene.ms},band=1"]
     for extra, told in (([], 0), (["--map", tmp_path / "map.tif"], 1)):
-        arguments = map(str, ["eval", *files, *extra, "--json"])
-        result = CliRunner().invoke(build(), list(arguments))
+        result = pancli("eval", *files, *extra, "--json")
         assert result.stderr.count("the map of one shows D_S alone") == told
         assert sum("--map" in warning for warning in json.loads(result.stdout)["warnings"]) == told
 
 
 def test_help_names_every_profile():
-    shown = CliRunner().invoke(build(), ["eval", "--help"]).stdout
+    shown = pancli("eval", "--help").stdout
     assert f"--profile {'|'.join(PROFILES)}" in shown
     assert all(profile.whose in " ".join(shown.split()) for profile in PROFILES.values())
 

@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from pancli.errors import WeightsError
 from pancli.networks.weights import load_weights
 from pancli.raster import commit as naming
@@ -26,15 +24,10 @@ from pancli.raster import output as writing
 from pancli.sharpening import run as running
 from tests.disks import small_files
 from tests.networks.made import weights_file
-from tests.programs import Program
+from tests.programs import Program, pancli
 from tests.scenes import make_scene, read
 
-RUNNER = CliRunner()
 BESIDE = ("--quicklook", "fused.png", "--stac")
-
-
-def pancli(*args):
-    return RUNNER.invoke(build(), [str(a) for a in args])
 
 
 def contents(folder):

@@ -4,14 +4,13 @@ import json
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from pancli.cli import methods
-from pancli.cli.app import build
+from tests.programs import pancli
 
 
 def run(*arguments):
-    return CliRunner().invoke(build(), ["methods", *arguments])
+    return pancli("methods", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ import json
 from functools import cache
 
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from pancli.hashing import file_sha256
 from pancli.networks.costs import macs_per_pixel
 from pancli.networks.registry import NETWORKS
 from pancli.networks.weights import shipped
 from tests.networks.made import weights_file
+from tests.programs import pancli
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +22,7 @@ def counted_once():
 
 
 def run(*arguments):
-    return CliRunner().invoke(build(), ["networks", *arguments])
+    return pancli("networks", *arguments)
 
 
 def test_all_networks_are_told_as_json():

@@ -18,28 +18,16 @@ import rasterio
 import torch
 from rasterio.enums import ColorInterp
 from safetensors.torch import save
-from typer.testing import CliRunner
 
 from pancli.cli import batch, progress, showing, train
-from pancli.cli.app import _catch_signals, build
+from pancli.cli.app import _catch_signals
 from pancli.hashing import file_sha256
 from pancli.raster.spec import DTYPES
 from tests.benchmarks import scale
 from tests.disks import bar
 from tests.networks.made import weights_file
-from tests.programs import Program
+from tests.programs import Program, pancli, start
 from tests.scenes import make_scene, read, write
-
-RUNNER = CliRunner()
-
-
-def pancli(*args):
-    return RUNNER.invoke(build(), [str(a) for a in args])
-
-
-def start(*args, **kwargs):
-    command = [sys.executable, "-m", "pancli", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
 def test_positions_and_options_mean_the_same(scene, tmp_path):

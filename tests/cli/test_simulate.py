@@ -1,20 +1,16 @@
 """``pancli simulate`` as a user meets it."""
 
-import pytest
-import typer
-from typer.testing import CliRunner
+from functools import partial
 
-from pancli.cli import simulate
-from pancli.cli.app import _Group
+import pytest
+
+from tests import programs
 
 
 @pytest.fixture
 def pancli(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    app = typer.Typer(cls=_Group, pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    simulate.register(app)
-    return lambda *args: CliRunner().invoke(app, ["simulate", *map(str, args)])
+    return partial(programs.pancli, "simulate")
 
 
 def test_one_scene_is_three_files_and_one_line(pancli, tmp_path):

@@ -5,18 +5,13 @@ import importlib.util
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from pancli.cli.app import build
 from pancli.networks.weights import read_card
 from pancli.raster.source import without_georeferencing
 from pancli.training import loop
+from tests.programs import pancli
 from tests.scenes import make_scene, write
 from tests.training.made import TAUGHT, TEXT, make_data, make_recipe
-
-
-def run(*args):
-    return CliRunner().invoke(build(), [str(arg) for arg in args])
 
 
 @pytest.fixture
@@ -27,7 +22,7 @@ def job(tmp_path):
 
 
 def test_train_makes_weights_and_says_where(job, tmp_path):
-    result = run("train", *job)
+    result = pancli("train", *job)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "run" / "tiny.safetensors").is_file()
     assert result.stdout.startswith(f"{tmp_path / 'run' / 'tiny.safetensors'}: done, best validation PSNR")
@@ -35,28 +30,28 @@ def test_train_makes_weights_and_says_where(job, tmp_path):
 
 
 def test_train_is_quiet_when_asked(job):
-    result = run("train", *job, "-q")
+    result = pancli("train", *job, "-q")
     assert (result.exit_code, result.output) == (0, "")
 
 
 def test_train_goes_on_where_it_stopped(job):
-    first = run("train", *job, "--max-minutes", 0)
+    first = pancli("train", *job, "--max-minutes", 0)
     assert first.exit_code == 0, first.output
     assert "stopped at step 1 of 4; the same command goes on" in first.stdout
-    assert "done" in run("train", *job).stdout
+    assert "done" in pancli("train", *job).stdout
 
 
 @pytest.mark.parametrize("minutes", ["nan", "-3"])
 def test_train_refuses_a_time_that_is_none(job, tmp_path, minutes):
-    result = run("train", *job, "--max-minutes", minutes)
+    result = pancli("train", *job, "--max-minutes", minutes)
     assert result.exit_code == 2
     assert result.stderr == f"pancli: --max-minutes {minutes}: must be a number of minutes, 0 or more\n"
     assert not (tmp_path / "run").exists()
 
 
 def test_train_starts_again_when_asked(job):
-    run("train", *job)
-    assert "stopped at step 1 of 4" in run("train", *job, "--fresh", "--max-minutes", 0).stdout
+    pancli("train", *job)
+    assert "stopped at step 1 of 4" in pancli("train", *job, "--fresh", "--max-minutes", 0).stdout
 
 
 @pytest.mark.parametrize(
@@ -102,7 +97,7 @@ def test_train_refuses_in_one_line(job, tmp_path, old, new, message):
         np.save(real / f"{name}-pan.npy", np.ones((side, side)))
         np.save(real / f"{name}-ms.npy", np.full((4, 30, 30), value))
     make_recipe(tmp_path, TEXT.replace(old, new, 1))
-    result = run("train", *job)
+    result = pancli("train", *job)
     assert result.exit_code == 1
     assert result.stderr.startswith("pancli: ")
     assert message in result.stderr
@@ -111,16 +106,16 @@ def test_train_refuses_in_one_line(job, tmp_path, old, new, message):
 
 
 def test_a_loss_that_is_no_number_ends_in_one_line_and_what_was_saved_stays(job, tmp_path):
-    assert run("train", *job, "-q", "--max-minutes", 0).exit_code == 0
+    assert pancli("train", *job, "-q", "--max-minutes", 0).exit_code == 0
     saved = tmp_path / "run" / "checkpoint.safetensors"
     text = TEXT.replace("steps = 4", "steps = 4\nlearning_rate = 1e30")
     make_recipe(tmp_path, text)
     before = saved.read_bytes()
-    other = run("train", *job, "-q")
+    other = pancli("train", *job, "-q")
     assert (other.exit_code, saved.read_bytes() == before) == (1, True)
     assert "is of another recipe; use --fresh, or another --out" in other.stderr
     folder = tmp_path / "other"
-    result = run(
+    result = pancli(
         "train",
         *job[:-4],
         "--out",
@@ -139,38 +134,38 @@ def test_a_loss_that_is_no_number_ends_in_one_line_and_what_was_saved_stays(job,
 
 
 def test_train_without_a_recipe_is_a_usage_error():
-    assert run("train").exit_code == 2
+    assert pancli("train").exit_code == 2
 
 
 def test_train_refuses_a_recipe_that_is_not_there(tmp_path):
-    result = run("train", tmp_path / "none.toml")
+    result = pancli("train", tmp_path / "none.toml")
     assert result.exit_code == 1
     assert "none.toml" in result.stderr
 
 
 def test_train_has_two_stages_where_there_is_a_teacher(job, tmp_path):
     make_recipe(tmp_path, TAUGHT)
-    first = run("train", *job, "--max-minutes", 0)
+    first = pancli("train", *job, "--max-minutes", 0)
     assert first.exit_code == 0, first.output
     saved = tmp_path / "run" / "checkpoint.safetensors"
     assert first.stdout.startswith(f"{saved}: stopped at step 1 of 3 of the teacher")
-    second = run("train", *job)
+    second = pancli("train", *job)
     assert second.stdout.startswith(f"{tmp_path / 'run' / 'tiny.safetensors'}: done")
     assert "teacher: step 3 of 3" in second.stderr
     assert "student: step 4 of 4, loss " in second.stderr
 
 
 def test_train_begins_from_weights(job, tmp_path):
-    assert run("train", *job).exit_code == 0
+    assert pancli("train", *job).exit_code == 0
     weights = tmp_path / "run" / "tiny.safetensors"
-    result = run("train", *job[:-4], "--out", tmp_path / "other", "--init", weights)
+    result = pancli("train", *job[:-4], "--out", tmp_path / "other", "--init", weights)
     assert result.exit_code == 0, result.output
     assert read_card(tmp_path / "other" / "tiny.safetensors").began_from.startswith("tiny, version 1")
-    assert run("train", *job, "--init", weights).exit_code == 1
+    assert pancli("train", *job, "--init", weights).exit_code == 1
 
 
 def test_train_refuses_weights_that_are_not_there(job):
-    result = run("train", *job, "--init", "gcpnat")
+    result = pancli("train", *job, "--init", "gcpnat")
     assert result.exit_code == 1
     assert "--init gcpnat: is neither a weights file nor one of " in result.stderr
 
@@ -191,7 +186,7 @@ def unplaced(tmp_path):
 
 
 def test_train_warns_of_images_placed_by_a_guess_before_it_trains(unplaced, tmp_path):
-    result = run("train", *unplaced)
+    result = pancli("train", *unplaced)
     assert result.exit_code == 0, result.output
     said = f"pancli: warning: {tmp_path / 'a'}: neither PAN nor MS is georeferenced"
     assert result.stderr.index(said) < result.stderr.index("step 1 of 1")
@@ -204,7 +199,7 @@ def test_train_warns_of_images_placed_by_a_guess_before_it_trains(unplaced, tmp_
 def test_train_warns_of_scenes_it_is_measured_on_too_and_when_quiet(unplaced, tmp_path):
     with unplaced[0].open("a") as recipe:
         recipe.write('validation = {names = ["b"], ratios = [2.0, 4.0], crop = 24, bits = 11}\n')
-    result = run("train", *unplaced, "-q")
+    result = pancli("train", *unplaced, "-q")
     assert (result.exit_code, result.stdout) == (0, "")
     for line, name in zip(result.stderr.splitlines(), "ab", strict=True):
         assert line.startswith(f"pancli: warning: {tmp_path / name}: neither PAN nor MS is georeferenced")
@@ -212,14 +207,14 @@ def test_train_warns_of_scenes_it_is_measured_on_too_and_when_quiet(unplaced, tm
 
 def test_train_warns_of_a_network_that_stands_still_while_it_trains(job, monkeypatch):
     monkeypatch.setattr(loop, "standstill", lambda run: "it stands still")
-    said = run("train", *job).stderr
+    said = pancli("train", *job).stderr
     assert said.count("pancli: warning: it stands still\n") == 2  # as often as it is validated
     assert said.index("warning") < said.index("step 4 of 4")
 
 
 def test_tensorboard_is_refused_early_where_it_is_missing(job, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    result = run("train", *job, "--tensorboard")
+    result = pancli("train", *job, "--tensorboard")
     assert result.exit_code == 2
     assert "pip install tensorboard" in result.stderr
     assert not (tmp_path / "run").exists()
@@ -228,7 +223,7 @@ def test_tensorboard_is_refused_early_where_it_is_missing(job, tmp_path, monkeyp
 def test_tensorboard_is_told_what_metrics_are(job, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     make_recipe(tmp_path, TAUGHT)
-    result = run("train", *job, "--tensorboard")
+    result = pancli("train", *job, "--tensorboard")
     assert result.exit_code == 0, result.output
     told = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard" / "student")).Reload()
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))

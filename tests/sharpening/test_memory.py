@@ -15,11 +15,9 @@ import rasterio
 import torch
 from affine import Affine
 from rasterio.io import MemoryFile
-from typer.testing import CliRunner
 
 import pancli.raster.source as source
 import pancli.sharpening.plan as planning
-from pancli.cli.app import build
 from pancli.encoding import Encoding
 from pancli.errors import DeviceError
 from pancli.methods.network import NetworkMethod
@@ -28,6 +26,7 @@ from pancli.scene import TiledScene
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.memory import each_tile
 from pancli.tiling import Window
+from tests.programs import pancli
 from tests.scenes import UTM, make_scene, read
 from tests.strips import COUNTED, bytes_read, in_strips
 
@@ -188,7 +187,7 @@ def test_a_network_that_does_not_fit_is_one_line_and_exit_code_one(scene, tmp_pa
         "--precision",
         "float32",
     ]
-    done = CliRunner().invoke(build(), [*command, "--device", "cpu"])
+    done = pancli(*command, "--device", "cpu")
     assert done.exit_code == 1
     assert done.stderr == (
         "pancli: cpu: not enough memory (CUDA out of memory. Tried to allocate 2.00 GiB.); "
