@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pad
 
-from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Statistic, Steps, Traits
+from pancli.networks.protocol import AGREEMENT, Inputs, Mean, Network, Outcome, Statistic, Steps, Traits, damp
 
 LEAK = 0.1
 """Slope of rectifiers below zero: without it, all features once died in the first steps, and stayed dead."""
@@ -105,8 +105,7 @@ class BandSet(Network):
         self.head.bias.zero_()  # type: ignore[union-attr]
         self.head.bias[: DETAILS - 1] = 0.225  # type: ignore[index]
         self.head.bias[-1] = _TRUST  # type: ignore[index]
-        for parameter in self.context[-1].parameters():
-            parameter.mul_(0.1)
+        damp(self.context[-1])
 
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: means of the first features."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from pancli.networks.attention import ChannelGate, PixelGate
-from pancli.networks.protocol import Inputs, Maximum, Mean, Network, Outcome, Steps, Traits, UnitSteps
+from pancli.networks.protocol import Inputs, Maximum, Mean, Network, Outcome, Steps, Traits, UnitSteps, damp
 
 _WIDTH = 64
 
@@ -82,11 +82,9 @@ class LambdaPNN(Network):
         self.attention2 = Attention(_WIDTH)
         self.last = _conv(_WIDTH, bands, 5)
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        for parameter in self.last.parameters():
-            parameter.mul_(0.1)
+        damp(self.last)
 
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: what either attention asks of the image."""

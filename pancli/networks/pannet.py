@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits, damp
 
 _RATIO = 4
 _WIDTH = 32
@@ -65,11 +65,9 @@ class PanNet(DirectNetwork):
         self.blocks = nn.Sequential(*(ResidualBlock(_WIDTH) for _ in range(4)))
         self.last = nn.Conv2d(_WIDTH, bands, 3, padding=1)
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        for parameter in self.last.parameters():
-            parameter.mul_(0.1)
+        damp(self.last)
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.DirectNetwork`."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
 
 from pancli.networks import clahe
-from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits, damp
 from pancli.networks.ranges import from_unit_range, to_unit_range
 
 _WIDTH = 32
@@ -106,12 +106,6 @@ class PixelFilter(nn.Module):
             row, col = divmod(tap, _KERNEL)
             filtered = filtered + kernels[:, :, tap] * padded[..., row : row + height, col : col + width]
         return filtered
-
-    @torch.no_grad()
-    def damp(self, factor: float) -> None:
-        """Scale what it makes."""
-        for parameter in self.kernels.parameters():
-            parameter.mul_(factor)
 
 
 class Base(nn.Module):
@@ -223,7 +217,7 @@ class PreMixH(DirectNetwork):
         last = self.original[-1]
         assert isinstance(last, Base)
         for kernels in (last.filter_ms, last.filter_pan):
-            kernels.damp(0.1)
+            damp(kernels)
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.DirectNetwork`."""

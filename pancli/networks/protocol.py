@@ -256,6 +256,13 @@ class Traits:
         return halo + self.align - 1 if self.window is None else self.window
 
 
+@torch.no_grad()
+def damp(module: nn.Module) -> None:
+    """Scale fresh weights to a tenth: what a module makes is small at first, and can be learnt from."""
+    for parameter in module.parameters():
+        parameter.mul_(0.1)
+
+
 def blank_inputs(traits: Traits, bands: int, side: int) -> Inputs:
     """What a network of those traits sees, zeros all over: one image of ``side`` pixels square."""
     images, values, optics = torch.zeros(1, bands, side, side), torch.zeros(1, bands), torch.zeros(1, 3)

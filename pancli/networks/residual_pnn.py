@@ -12,7 +12,7 @@ import torch
 
 from pancli.networks.band_ratios import band_ratios
 from pancli.networks.pnn import pnn_layers
-from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits, damp
 
 _RATIO = 4
 
@@ -42,10 +42,9 @@ class ResidualPNN(DirectNetwork):
         super().__init__(bands, nominal_pixels)
         self.first, self.second, self.last = pnn_layers(bands, bias=False)
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        self.last.weight.mul_(0.1)
+        damp(self.last)
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.DirectNetwork`."""

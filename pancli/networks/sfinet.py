@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pancli.networks.attention import ChannelGate
 from pancli.networks.invertible import Dense, ImageMean, InvBlock, Refine
-from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits
+from pancli.networks.protocol import DirectNetwork, Inputs, Outcome, Traits, damp
 
 _WIDTH = 32
 _BLOCKS = 5
@@ -114,11 +114,9 @@ class SFINet(DirectNetwork):
         self.merge = nn.Conv2d(_BLOCKS * _WIDTH, _WIDTH, 1)
         self.refine = Refine(_WIDTH, bands, ImageMean())
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        for parameter in self.refine.out.parameters():
-            parameter.mul_(0.1)
+        damp(self.refine.out)
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.DirectNetwork`."""

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from pancli.networks.attention import ChannelGate, PixelGate
-from pancli.networks.protocol import DirectNetwork, Inputs, Mean, Network, Outcome, Steps, Traits, UnitSteps
+from pancli.networks.protocol import (
+    DirectNetwork,
+    Inputs,
+    Mean,
+    Network,
+    Outcome,
+    Steps,
+    Traits,
+    UnitSteps,
+    damp,
+)
 
 _BLOCKS = 4
 _SPECTRAL_WIDTH = 128
@@ -82,11 +92,9 @@ class SSMLSpectral(Network):
         self.blocks = nn.ModuleList(SpectralBlock(_SPECTRAL_WIDTH) for _ in range(_BLOCKS))
         self.last = nn.Conv2d(_SPECTRAL_WIDTH, bands, 1)
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        for parameter in self.last.parameters():
-            parameter.mul_(0.1)
+        damp(self.last)
 
     def steps(self, inputs: Inputs) -> Steps:
         """See :class:`pancli.networks.protocol.Network`: the mean in each block."""
@@ -121,11 +129,9 @@ class SSMLSpatial(DirectNetwork):
         self.blocks = nn.Sequential(*(SpatialBlock(_SPATIAL_WIDTH) for _ in range(_BLOCKS)))
         self.last = nn.Conv2d(_SPATIAL_WIDTH, bands, 3, padding=1)
 
-    @torch.no_grad()
     def start_near_interpolation(self) -> None:
         """See :class:`pancli.networks.protocol.Network`."""
-        for parameter in self.last.parameters():
-            parameter.mul_(0.1)
+        damp(self.last)
 
     def fuse(self, inputs: Inputs) -> Outcome:
         """See :class:`pancli.networks.protocol.DirectNetwork`."""
