@@ -27,13 +27,13 @@ class BatchTerms:
     """How a batch is run.
 
     Attributes:
-        engine: One of :data:`ENGINES`.
-        address: Of a Ray cluster; None starts one on this machine. See :mod:`pancli.batch.cluster`.
         jobs: Processes; with one, scenes are made in this one. On a cluster: actors. None is one, or as many
             as the cluster has room for.
         keep_going: Whether scenes are begun after one has failed; those being made are finished either way.
         resume: Whether what is done already is skipped.
         folder: Is made before the first scene if it is not there.
+        engine: One of :data:`ENGINES`.
+        address: Of a Ray cluster; None starts one on this machine. See :mod:`pancli.batch.cluster`.
     """
 
     jobs: int | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from pancli.progress import Progress
 from pancli.raster.commit import check_output
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening.beside import complete, names_beside, own_beside
+
+_Made = tuple[str, dict[str, Any] | None]
+"""A status, and what there is to report."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,7 @@ def make_scene(
         progress: As :func:`pancli.sharpening.sharpen` calls it.
     """
     options = _of_entry(entry, options)
-
-    def make() -> tuple[str, dict[str, Any] | None]:
-        return _make(entry, options, resume, progress)
-
-    return _caught(entry, make)
+    return _caught(entry, partial(_make, entry, options, resume, progress))
 
 
 def plan_scene(
@@ -99,7 +100,7 @@ def plan_scene(
     """
     options = _of_entry(entry, options)
 
-    def plan() -> tuple[str, dict[str, Any] | None]:
+    def plan() -> _Made:
         exists = os.path.lexists(entry.output)
         # With --resume an output that exists is no refusal yet: whether it may stay is found when it is read.
         asked = replace(options, overwrite=options.overwrite or resume)
@@ -126,9 +127,7 @@ def _stand_in(output: Path, made: Path | None) -> Path:
     return next(folder for folder in made.absolute().parents if folder.exists()) / f".{output.name}.planned"
 
 
-def _make(
-    entry: Entry, options: SharpenOptions, resume: bool, progress: Progress | None
-) -> tuple[str, dict[str, Any] | None]:
+def _make(entry: Entry, options: SharpenOptions, resume: bool, progress: Progress | None) -> _Made:
     output = Path(entry.output)
     if not resume:
         check_output(output, overwrite=options.overwrite)
@@ -157,7 +156,7 @@ def _skip(output: Path, options: SharpenOptions) -> tuple[str, None]:
     return "skipped", None
 
 
-def _caught(entry: Entry, work: Any) -> SceneResult:
+def _caught(entry: Entry, work: Callable[[], _Made]) -> SceneResult:
     start = time.perf_counter()
     report, error, trace = None, None, None
     try:

@@ -105,7 +105,7 @@ class _Measured:
     pixels: int
     blocks: int
     peak: float | None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
 
 
 def _measure(images: Images, options: EvaluateOptions, progress: Progress) -> _Measured:

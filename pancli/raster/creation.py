@@ -290,7 +290,11 @@ def check_place(tiff: Path, spec: OutputSpec) -> None:
 
 
 def make_cog(tiff: Path, cog: Path, spec: OutputSpec) -> None:
-    """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass."""
+    """Rewrite as a cloud-optimised GeoTIFF: overviews come first in it, so it takes a second pass.
+
+    Raises:
+        OutputError: It cannot be written, or does not read back.
+    """
     try:
         _copy_as_cog(tiff, cog, spec)
         if _copies_domains(spec):
