@@ -15,9 +15,12 @@ from pancli.methods.crispness import (
     shown_pan_gain,
 )
 from pancli.methods.measured import Measured
+from pancli.methods.network import NetworkMethod
+from pancli.networks.bandset import BandSet
 from pancli.resampling import blur, mtf_sigma
-from pancli.scene import TiledScene, array_scene
+from pancli.scene import TiledScene, array_scene, fuse_scene
 from tests.methods.pairs import HALF_PIXEL, make_case, scene_of
+from tests.networks.made import card_of, settled
 
 
 def natural(side=256, slope=2.0, seed=0):
@@ -37,27 +40,30 @@ def blunted(image, gain):
     return torch.fft.irfft2(waves, image.shape[1:])
 
 
-def scene(pan, ratio=4, **holes) -> TiledScene:
-    ms = torch.nn.functional.avg_pool2d(pan, ratio).numpy()
-    pan = pan[0].numpy().copy()
-    for rows in holes.values():
-        pan[rows] = np.nan
-    return array_scene(pan, np.repeat(ms, 3, 0))
+def scene(pan) -> TiledScene:
+    """Of which ms is what a camera's MTF leaves."""
+    return array_scene(pan[0].numpy(), ms_of(pan))
 
 
-def shown(pan, **holes):
-    return shown_pan_gain(scene(pan, **holes).tiles(0))
+def ms_of(pan):
+    return blur(pan, (mtf_sigma(4, 0.3),) * 2)[:, 2::4, 2::4].repeat(3, 1, 1).numpy()
 
 
 @pytest.mark.parametrize("slope", [1.6, 2.0, 2.4])
 @pytest.mark.parametrize("gain", [0.15, 0.3, 0.6])
 def test_the_mtf_of_a_natural_image_is_seen_in_its_spectrum(gain, slope):
-    assert shown(blunted(natural(slope=slope), gain)) == pytest.approx(gain, rel=0.25)
+    assert shown_pan_gain(scene(blunted(natural(slope=slope), gain)).tiles(0)) == pytest.approx(
+        gain, rel=0.25
+    )
 
 
 def test_masked_pixels_do_not_count():
-    image = blunted(natural(), 0.3)
-    assert shown(image, hole=np.s_[64:80]) == pytest.approx(shown(image), rel=0.2)
+    (image,) = scene(blunted(natural(), 0.3)).tiles(0)
+    valid, wild = image.pan_valid.clone(), image.pan.clone()
+    valid[70:80], wild[:, 70:80] = False, 1e4 * torch.randn(1, 10, 256)
+    found = [shown_pan_gain([replace(image, pan=pan, pan_valid=valid)]) for pan in (image.pan, wild)]
+    assert found[0] == pytest.approx(0.3, rel=0.25)
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
 
 
 def test_where_there_is_too_little_to_see_the_sensor_is_believed():
@@ -110,11 +116,25 @@ def test_tiles_of_a_crisp_scene_are_those_of_the_whole_made_crisp():
 
 
 def test_a_blunt_pan_is_measured_as_crisp_and_not_where_ms_was_picked():
-    pan = natural()
-    ms = blur(pan, (mtf_sigma(4, 0.3),) * 2)[:, 2::4, 2::4].repeat(3, 1, 1)
-    blunt = array_scene(blunted(pan, 0.2)[0].numpy(), ms.numpy())
-    assert Measured.of(blunt).missing == pytest.approx(2.0, rel=0.15)
-    picked = array_scene(
-        blunted(pan, 0.2)[0].numpy(), blunted(pan, 0.2)[:, 2::4, 2::4].repeat(3, 1, 1).numpy()
-    )
+    blunt = blunted(natural(), 0.2)
+    assert Measured.of(scene(blunt)).missing == pytest.approx(2.0, rel=0.15)
+    picked = array_scene(blunt[0].numpy(), blunt[:, 2::4, 2::4].repeat(3, 1, 1).numpy())
     assert Measured.of(picked).missing == 1.0
+
+
+def test_what_a_network_sees_is_the_crisp_pan():
+    pan = blunted(natural(), 0.25)
+    network = settled(BandSet)
+    method, blunt = NetworkMethod(network, card_of(network)), scene(pan)
+    state = method.fit(blunt)
+    assert state.measured is not None
+    assert state.measured.missing > 1.3
+    made = array_scene(crisp(pan, state.measured.missing)[0].numpy(), ms_of(pan))
+    as_it_is = replace(state, measured=replace(state.measured, missing=1.0))
+    with torch.inference_mode():
+        fused, expected, soft = (
+            fuse_scene(method, *given) for given in ((blunt, state), (made, as_it_is), (blunt, as_it_is))
+        )
+    inner = np.s_[:, 20:-20, 20:-20]
+    torch.testing.assert_close(fused[inner], expected[inner], rtol=1e-4, atol=1e-2)
+    assert (soft - expected)[inner].abs().max() > 1

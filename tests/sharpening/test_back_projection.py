@@ -74,7 +74,8 @@ def test_the_file_says_what_was_done(scene, tmp_path):
     assert tags(network)["PANCLI_METHOD"] == "bandset+bp1"
     assert len(tags(network)["PANCLI_WEIGHTS_SHA256"]) == 64
     assert tags(network)["PANCLI_DETAIL_STRENGTH"] == "1,1,1,1"  # not learnt of picked pixels
-    assert "PANCLI_DETAIL_STRENGTH" not in tags(known)
+    assert tags(network)["PANCLI_PAN_CRISPER"] == "1"
+    assert not {"PANCLI_DETAIL_STRENGTH", "PANCLI_PAN_CRISPER"} & tags(known).keys()
 
 
 def test_a_method_may_ask_for_it(scene, tmp_path, monkeypatch):
