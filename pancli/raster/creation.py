@@ -34,6 +34,7 @@ _FILES_BESIDE = {"tfw", "worldfile", "rpb", "rpctxt"}
 _OWN = {"driver", "dtype", "count", "height", "width", "crs", "transform", "nodata", "gcps", "rpcs", "mode"}
 _OWN |= {"fp", "sharing", "opener"}  # what rasterio would take for its own arguments
 _OF_OTHER_GRIDS = {"tiling_scheme", "target_srs", "res", "extent", "zoom_level"}
+_LEAST_BLOCK = 128  # pixels, of a COG
 _TRIED = 5  # bands that tell whether a file can be created; more would take memory
 _SIDES = (1, 513)  # of what is tried: the least of which a COG has overviews, to which options apply, too
 _COUNTS = (3, 1, 4)  # of bands: most options suit any, colour spaces one of them
@@ -113,6 +114,10 @@ def _check_options(spec: OutputSpec) -> None:
             raise OutputError(
                 f"--co {name.upper()}: the output lies on PAN's grid ({spec.path}); have gdalwarp move it"
             )
+    side = options.get("blocksize", "512")
+    if spec.driver == "COG" and not (side.isdecimal() and int(side) >= _LEAST_BLOCK and int(side) % 16 == 0):
+        # GDAL would end the process on zero.
+        raise OutputError(f"--co BLOCKSIZE={side}: must be a multiple of 16 from {_LEAST_BLOCK}")
     bits, must = options.get("nbits"), _BITS.get(spec.dtype, (range(0), "left out"))
     if bits is not None and not (bits.isdecimal() and int(bits) in must[0]):
         raise OutputError(f"--co NBITS={bits}: for {spec.dtype} must be {must[1]}")

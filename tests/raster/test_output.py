@@ -335,6 +335,12 @@ def test_what_an_output_cannot_be_is_known_before_there_is_one(tmp_path, driver)
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("side", ["0", "-16", "abc", "64", "200"])
+def test_blocks_that_end_gdal_or_are_no_tiffs_are_refused(tmp_path, side):
+    with pytest.raises(OutputError, match=f"BLOCKSIZE={side}: must be a multiple of 16 from 128"):
+        check_creation(spec(tmp_path / "a.tif", driver="COG", creation={"BLOCKSIZE": side}))
+
+
 def test_options_of_overviews_are_known_before_there_is_one(tmp_path):
     asked = spec(tmp_path / "a.tif", driver="COG", creation={"OVERVIEW_COUNT": "1"})
     for shape, overviews in (((2, 2), [2]), ((1, 1), [])):
