@@ -20,7 +20,6 @@ from pancli.methods.alignment import NOWHERE
 from pancli.methods.back_projection import after_rounds, lacking
 from pancli.methods.crispness import crisp_image, missing_crispness
 from pancli.methods.measured import Measured
-from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
 from pancli.networks.protocol import Inputs
@@ -165,12 +164,10 @@ class _Learner:
         info = samples.learnt[0].image.info
         measured = None
         if self.network.TRAITS.physics:
-            missing = 1.0
-            if info.mean_gain <= HIGHEST_GAIN:
-                missing = missing_crispness((sample.image for sample in samples.learnt), info)
-            images = (crisp_image(sample.image, missing) for sample in samples.learnt)
-            agreement = agreement_of(images, info)
-            measured = Measured(info.gains, info.mean_gain, agreement.numbers(), missing=missing)
+            images, shown = [sample.image for sample in samples.learnt], info.mean_gain
+            missing = missing_crispness(images, info, shown)
+            agreement = agreement_of((crisp_image(image, missing) for image in images), info)
+            measured = Measured(info.gains, shown, agreement.numbers(), missing=missing)
         self._state = method.begin(samples.units, info, measured)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:

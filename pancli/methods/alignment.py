@@ -10,18 +10,18 @@ is fused keeps the geometry of ms: the colours stay where they are, and the deta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pancli.methods.agreement import Agreement, agreement_margin, agreement_of
-from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
+from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
 from pancli.methods.statistics import MEASURES, coarsest_ratio
 from pancli.resampling import SINC_TAPS, displace
-from pancli.tiling import Window
 
 Shift = tuple[float, float]
 """(down, right), pan pixels: how far pan's things lie from where they are in ms."""
@@ -108,35 +108,16 @@ def scene_shift(scene: Scene) -> Alignment:
     margin = agreement_margin(scene.info)
 
     def measure(shift: Shift) -> Agreement:
-        return agreement_of(Aligned(scene, shift).tiles(margin, MEASURES), scene.info)
+        return agreement_of(aligned_scene(scene, shift).tiles(margin, MEASURES), scene.info)
 
     return find_shift(measure)
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """A scene whose pan is aligned; see :class:`pancli.methods.protocol.Scene`."""
-
-    scene: Scene
-    shift: Shift
-
-    @property
-    def info(self) -> PairInfo:
-        """Bands, placement, sensor."""
-        return self.scene.info
-
-    @property
-    def area(self) -> Window:
-        """The scene's own."""
-        return self.scene.area
-
-    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
-        """Tiles of the scene, their pan aligned."""
-        if self.shift == NOWHERE:
-            yield from self.scene.tiles(margin, sample)
-            return
-        for image in self.scene.tiles(margin + alignment_radius(self.info), sample):
-            yield aligned_image(image, self.shift)
+def aligned_scene(scene: Scene, shift: Shift) -> Scene:
+    """A scene whose pan is aligned."""
+    if shift == NOWHERE:
+        return scene
+    return Changed(scene, partial(aligned_image, shift=shift), alignment_radius(scene.info))
 
 
 def aligned_image(image: TileImage, shift: Shift) -> TileImage:

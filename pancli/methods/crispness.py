@@ -7,16 +7,16 @@ the mean of them, and is too soft for a camera's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
-from pancli.tiling import Window
+from pancli.methods.mtf import HIGHEST_GAIN
+from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
 
 CRISP_RADIUS = 6
 """Pixels that :func:`crisp` looks around each."""
@@ -66,11 +66,19 @@ def _windows(image: Tensor) -> Tensor:
     return parts.reshape(-1, _SIDE, _SIDE)
 
 
-def missing_crispness(images: Iterable[TileImage], info: PairInfo) -> float:
+def missing_crispness(images: Iterable[TileImage], info: PairInfo, shown: float) -> float:
     """By how much pan is to be made crisp, 1 to 2, as :func:`crisp` takes it.
 
-    No pan is taken for blunter than its sensor delivers it: what it saw may be.
+    No pan is taken for blunter than its sensor delivers it: what it saw may be. Where ms was made by picking
+    pixels pan is left as it is, for the truth may be as blunt as that.
+
+    Args:
+        images: As :func:`shown_pan_gain` takes them.
+        info: Of their pair.
+        shown: MTF at the ms Nyquist as the pair shows it.
     """
+    if shown > HIGHEST_GAIN:
+        return 1.0
     gain = max(shown_pan_gain(images), info.sensor.pan_gain)
     return min(max(_KNOWN / gain, 1.0), _MOST)
 
@@ -113,27 +121,6 @@ def crisp_image(image: TileImage, more: float) -> TileImage:
     return image if more == 1.0 else replace(image, pan=crisp(image.pan, more))
 
 
-@dataclass(frozen=True)
-class Crisp:
-    """A scene whose pan is made crisp; see :class:`pancli.methods.protocol.Scene`."""
-
-    scene: Scene
-    more: float
-
-    @property
-    def info(self) -> PairInfo:
-        """Bands, placement, sensor."""
-        return self.scene.info
-
-    @property
-    def area(self) -> Window:
-        """The scene's own."""
-        return self.scene.area
-
-    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
-        """Tiles of the scene, their pan made crisp."""
-        if self.more == 1.0:
-            yield from self.scene.tiles(margin, sample)
-            return
-        for image in self.scene.tiles(margin + CRISP_RADIUS, sample):
-            yield crisp_image(image, self.more)
+def crisp_scene(scene: Scene, more: float) -> Scene:
+    """A scene whose pan is made crisp."""
+    return scene if more == 1.0 else Changed(scene, partial(crisp_image, more=more), CRISP_RADIUS)

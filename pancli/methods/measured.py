@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from pancli.methods.alignment import NOWHERE, Aligned, Shift, scene_shift, unasked
-from pancli.methods.crispness import Crisp, missing_crispness
+from pancli.methods.alignment import NOWHERE, Shift, aligned_scene, scene_shift, unasked
+from pancli.methods.crispness import crisp_scene, missing_crispness
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain
 from pancli.methods.protocol import Scene
 from pancli.methods.statistics import MEASURES
@@ -40,18 +40,15 @@ class Measured:
         """Measure a pair.
 
         Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
-        than the georeferencing says, so that it is moved however far it lies. Its truth may be as blunt as
-        pan, which is then left as it is.
+        than the georeferencing says, so that it is moved however far it lies.
         """
         measured = cls._of(scene)
-        if measured.shown > HIGHEST_GAIN:
-            return measured
-        missing = missing_crispness(scene.tiles(0, MEASURES), scene.info)
-        return measured if missing == 1.0 else replace(cls._of(Crisp(scene, missing)), missing=missing)
+        missing = missing_crispness(scene.tiles(0, MEASURES), scene.info, measured.shown)
+        return measured if missing == 1.0 else replace(cls._of(crisp_scene(scene, missing)), missing=missing)
 
     @classmethod
     def _of(cls, scene: Scene) -> Measured:
         found, agreement, told = scene_shift(scene)
-        shown = estimate_gain(Aligned(scene, found))
+        shown = estimate_gain(aligned_scene(scene, found))
         shift = found if shown > HIGHEST_GAIN else unasked(found)
         return cls(believed_gains(shown, scene.info), shown, agreement.numbers(), found, shift, told)

@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from pancli.methods.alignment import Aligned, scene_shift
+from pancli.methods.alignment import aligned_scene, scene_shift
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import PairInfo, Scene, TileImage
 from pancli.methods.statistics import MEASURES, ms_grid_margin
@@ -74,7 +74,12 @@ def pair_gains(scene: Scene) -> tuple[float, ...]:
     More than a sensor has is believed too: where ms was made by picking pixels, that is how to make it again.
     The pair is looked at as if pan lay on ms, wherever it lies, or a shift would be taken for blur.
     """
-    return believed_gains(estimate_gain(Aligned(scene, scene_shift(scene).shift)), scene.info)
+    return believed_gains(shown_gain(scene), scene.info)
+
+
+def shown_gain(scene: Scene) -> float:
+    """As :func:`estimate_gain`, of a pair looked at as if pan lay on ms."""
+    return estimate_gain(aligned_scene(scene, scene_shift(scene).shift))
 
 
 def believed_gains(found: float, info: PairInfo) -> tuple[float, ...]:

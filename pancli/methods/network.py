@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from pancli.device import CPU, reuse_memory
-from pancli.methods.alignment import Aligned, aligned_image, alignment_radius
+from pancli.methods.alignment import aligned_image, aligned_scene, alignment_radius
 from pancli.methods.coarser import CoarserScene
-from pancli.methods.crispness import CRISP_RADIUS, Crisp, crisp_image
+from pancli.methods.crispness import CRISP_RADIUS, crisp_image, crisp_scene
 from pancli.methods.measured import Measured
 from pancli.methods.mtf import HIGHEST_GAIN, lowest_gain
 from pancli.methods.protocol import Contract, PairInfo, Scene, TileImage
@@ -154,7 +154,7 @@ class NetworkMethod:
         state = self._known(scene)
         if state.measured is None:
             return state
-        laid = Aligned(scene, state.measured.found)
+        laid = aligned_scene(scene, state.measured.found)
         return replace(state, strength=self._strength(laid, state.measured))
 
     def _known(self, scene: Scene) -> NetworkState:
@@ -163,7 +163,7 @@ class NetworkMethod:
         if self.network.TRAITS.physics:
             measured = Measured.of(scene)
             # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
-            scene = Aligned(Crisp(scene, measured.missing), measured.found)
+            scene = aligned_scene(crisp_scene(scene, measured.missing), measured.found)
         state = self.begin(scene_units(scene), scene.info, measured)
         for stage in range(len(self.network.TRAITS.stages)):
             found = self._gather(scene, state, stage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -211,6 +211,35 @@ class Scene(Protocol):
             sample: Which part of the scene to cover; None for all.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A scene of which every tile is changed.
+
+    Attributes:
+        scene: Which.
+        change: What it makes of a tile, exact ``reach`` pixels inside its window.
+        reach: Pan pixels.
+    """
+
+    scene: Scene
+    change: Callable[[TileImage], TileImage]
+    reach: int
+
+    @property
+    def info(self) -> PairInfo:
+        """Bands, placement, sensor."""
+        return self.scene.info
+
+    @property
+    def area(self) -> Window:
+        """The scene's own."""
+        return self.scene.area
+
+    def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
+        """Tiles of the scene, changed."""
+        return map(self.change, self.scene.tiles(margin + self.reach, sample))
 
 
 class Method(Protocol):

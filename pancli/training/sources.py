@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pancli.errors import PancliError, RecipeError
-from pancli.methods.alignment import Aligned, scene_shift
-from pancli.methods.mtf import estimate_gain
+from pancli.methods.mtf import shown_gain
 from pancli.placement import AxisMap, Placement
 from pancli.scene import array_scene
 from pancli.tiling import Window
@@ -55,10 +54,10 @@ def load_images(source: Source, data: Path, validation: Validation | None = None
 
 
 def _measured(image: Image) -> Image:
-    """With the MTF that pan and ms show, found as it is of a scene that is sharpened."""
+    """With the MTF that pan and ms show, pan as it is."""
     ms = np.where(image.valid, image.bands, np.float32(np.nan))
     scene = array_scene(np.asarray(image.pan), ms, image.placement)
-    return replace(image, shown=estimate_gain(Aligned(scene, scene_shift(scene).shift)))
+    return replace(image, shown=shown_gain(scene))
 
 
 def find_names(

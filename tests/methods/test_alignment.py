@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from pancli.methods.agreement import Agreement
-from pancli.methods.alignment import NOWHERE, Aligned, aligned, alignment_radius, find_shift, scene_shift
+from pancli.methods.alignment import (
+    NOWHERE,
+    aligned,
+    aligned_scene,
+    alignment_radius,
+    find_shift,
+    scene_shift,
+)
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.mtf import estimate_gain, pair_gains
 from pancli.methods.network import NetworkMethod
@@ -243,7 +250,7 @@ def test_no_fill_is_laid_on_ms_as_if_it_were_pan(tile):
 
 def test_what_is_laid_on_ms_from_a_gap_is_not_measured():
     _, gaps, ms, valid = holed((3, -2))
-    (image,) = Aligned(array_scene(gaps, ms), (3.2, -1.6)).tiles(0)
+    (image,) = aligned_scene(array_scene(gaps, ms), (3.2, -1.6)).tiles(0)
     np.testing.assert_array_equal(image.valid[image.tile.inner].numpy(), valid)
 
 
