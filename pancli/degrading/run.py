@@ -93,8 +93,7 @@ def degrade_pair(
         job = Job(pair, plan_reduction(pair, options.ratio), gains, sensor.pan_gain)
         specs = describe_outputs(job, folder, options)
         prepare_folder(folder, PAIR_FILES, overwrite=options.overwrite)
-        if options.pair.nodata is None:
-            warnings += untold_fill(pair, pair.untagged, pair.placement, pair.overlap())
+        warnings += untold_fill(pair, pair.untagged, pair.placement, pair.overlap())
         _run(job, specs, options.tile, progress or (lambda *_: None))
     cells, placement = job.reduction.cells, pair.placement
     return DegradeReport(

@@ -89,10 +89,8 @@ def evaluate(
         return _report(images, measured, options, files)
 
 
-def _untold_fill(images: Images, options: EvaluateOptions) -> list[str]:
+def _untold_fill(images: Images) -> list[str]:
     pair, whole = images.pair, images.area == images.pair.pan_grid.window
-    if options.pair.nodata is not None:
-        return []
     frame = "its frame" if whole else "the frame of what is measured"
     return untold_fill(pair, pair.untagged, pair.placement, images.area, frame)
 
@@ -258,7 +256,7 @@ def _report(
         warnings=(
             *images.pair.warnings,
             *options.doubts(images.pair),
-            *_untold_fill(images, options),
+            *_untold_fill(images),
             *_undefined(measured.figures),
             *measured.warnings,
         ),

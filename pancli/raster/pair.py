@@ -107,6 +107,7 @@ class Pair:
         imagery: What they say of the acquisition, and pan where they do not.
         ground: How pan's pixels were seen: RPCs, control points.
         warnings: How the images were placed, where that was a guess.
+        untagged: Of which images, "PAN" and "MS", neither files nor options say which pixels are invalid.
         pan_path: As it was named.
         ms_paths: The same.
         pan_dtype: As stored.
@@ -126,6 +127,7 @@ class Pair:
     imagery: dict[str, str]
     ground: GroundModel
     warnings: tuple[str, ...]
+    untagged: tuple[str, ...]
     _pan: Band
     _ms: tuple[Band, ...]
     _gate: Gate
@@ -134,12 +136,6 @@ class Pair:
     def masked(self) -> bool:
         """Whether any pixel can be invalid."""
         return self._pan.masked or any(band.masked for band in self._ms)
-
-    @property
-    def untagged(self) -> tuple[str, ...]:
-        """Of which images, "PAN" and "MS", nothing says which pixels are invalid."""
-        told = {"PAN": self._pan.tagged, "MS": any(band.tagged for band in self._ms)}
-        return tuple(which for which, tagged in told.items() if not tagged)
 
     @property
     def taken(self) -> tuple[list[str | None], tuple[int, ...], int]:
@@ -265,6 +261,7 @@ def open_pair(pan: Name, ms: Sequence[Name], options: PairOptions | None = None)
                 *_alpha_warnings(sources),
                 *_nodata_warnings([pan_band, *bands], options.nodata),
             ),
+            untagged=_untagged(pan_band, bands) if options.nodata is None else (),
             _pan=pan_band,
             _ms=tuple(bands),
             _gate=gate,
@@ -324,6 +321,11 @@ def _alpha_warnings(sources: Sequence[Source]) -> list[str]:
                 f"if it is an image band, name it: {named}"
             )
     return found
+
+
+def _untagged(pan: Band, ms: Sequence[Band]) -> tuple[str, ...]:
+    told = {"PAN": pan.tagged, "MS": any(band.tagged for band in ms)}
+    return tuple(which for which, tagged in told.items() if not tagged)
 
 
 def _nodata_warnings(bands: Sequence[Band], override: Nodata) -> list[str]:

@@ -79,7 +79,7 @@ class Plan:
         memory_mb: The least ``--max-memory`` for that.
         shift: How ms is moved.
         options: What was asked for.
-        untagged: Of which images, "PAN" and "MS", nothing says which pixels are invalid.
+        untagged: Of which images, "PAN" and "MS", neither files nor options say which pixels are invalid.
         rounded: Whether ms holds floating-point numbers, and the output is to hold whole ones.
         warnings: What the user should know.
     """

@@ -229,8 +229,6 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
 
 def _untold_fill(plan: Plan) -> list[str]:
     scene, options = plan.scene, plan.options
-    if options.pair.nodata is not None:
-        return []
     part = options.aoi is not None or options.bbox is not None
     frame = "the frame of what is sharpened" if part else "its frame"
     return untold_fill(scene.reader, plan.untagged, scene.info.placement, scene.area, frame)
