@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import InputError
 from pancli.raster.checksums import BlockChecks, PartChecks, block_checks
 from pancli.raster.grid import rasterio_window
-from pancli.raster.source import SourceName, alpha_band, by_pixel, reading
+from pancli.raster.source import SourceName, alpha_band, by_pixel, reading, unwarped
 from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]
@@ -121,8 +121,7 @@ def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, 
 
 def data_by_override(band: Band) -> float | None:
     """The nodata value of a band's tag, where the band takes it for data, as it was given another."""
-    dataset = band.dataset.src_dataset if isinstance(band.dataset, WarpedVRT) else band.dataset
-    own = dataset.nodatavals[band.index - 1]
+    own = unwarped(band.dataset).nodatavals[band.index - 1]
     if own is None:
         return None
     valid = np.ones(1, np.bool_)
