@@ -18,9 +18,11 @@ from pancli.methods.protocol import PairInfo
 from pancli.methods.statistics import ms_grid_margin, ms_grid_samples, no_valid_pixel
 from pancli.placement import Placement
 from pancli.raster.bands import json_nodata
+from pancli.raster.env import gdal_env
 from pancli.raster.grid import Grid, crs_name
+from pancli.raster.names import Name, SourceName, as_texts
 from pancli.raster.pair import Pair, PairOptions, open_pair
-from pancli.raster.source import Name, SourceName, as_texts, gdal_env, open_source
+from pancli.raster.source import open_source
 from pancli.registration import REACH, ShiftReport, measure_shift
 from pancli.scene import TiledScene, open_scene
 from pancli.sensors import Sensor, find_sensor

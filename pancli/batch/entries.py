@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pancli.errors import OutputError, UsageError
 from pancli.raster.commit import SIDECARS, check_tiff_name, names_folder
-from pancli.raster.source import SourceName, files_read
+from pancli.raster.names import SourceName, files_read
 from pancli.sharpening import SharpenOptions
 from pancli.sharpening.beside import names_beside
 

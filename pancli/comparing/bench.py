@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pancli.raster.names import SourceName
 from pancli.raster.pair import PairOptions
-from pancli.raster.source import SourceName
 
 
 def every_band(path: Path, bands: int) -> str:

@@ -23,8 +23,8 @@ from pancli.evaluation.run import check_block
 from pancli.progress import Progress
 from pancli.raster.aligned import open_aligned
 from pancli.raster.commit import prepare_folder
+from pancli.raster.names import Name, as_texts, spare_inputs
 from pancli.raster.pair import PairOptions, open_pair
-from pancli.raster.source import Name, as_texts, spare_inputs
 from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenReport, sharpen
 

@@ -19,10 +19,11 @@ from pancli.fill import untold_fill
 from pancli.progress import Progress
 from pancli.raster.commit import prepare_folder
 from pancli.raster.creation import BLOCK
+from pancli.raster.env import strips_env
 from pancli.raster.grid import Grid
+from pancli.raster.names import Name, spare_inputs
 from pancli.raster.output import Output, outputs_together
 from pancli.raster.pair import open_pair
-from pancli.raster.source import Name, spare_inputs, strips_env
 from pancli.raster.spec import PAIR_FILES, OutputSpec
 from pancli.sensors import find_sensor
 from pancli.tiling import Window

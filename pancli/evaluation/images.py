@@ -14,8 +14,8 @@ from pancli.errors import PairError
 from pancli.evaluation.options import EvaluateOptions
 from pancli.methods.protocol import PairInfo, TileImage
 from pancli.raster.aligned import AlignedImage, open_aligned
+from pancli.raster.names import Name
 from pancli.raster.pair import Pair, open_pair
-from pancli.raster.source import Name
 from pancli.resampling import upsample
 from pancli.scene import TiledScene, open_scene
 from pancli.tiling import Tile, Window, plan_tiles

@@ -30,7 +30,8 @@ from pancli.metrics.profiles import PROFILES
 from pancli.metrics.reference import peak_in_doubt
 from pancli.progress import Progress
 from pancli.raster.commit import check_output, check_tiff_name
-from pancli.raster.source import Name, as_texts, spare_inputs, strips_env
+from pancli.raster.env import strips_env
+from pancli.raster.names import Name, as_texts, spare_inputs
 from pancli.tiling import Window
 
 _FULL_SCALE_8_BIT = 255.0

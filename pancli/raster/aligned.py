@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from pancli.errors import PairError
 from pancli.raster.bands import Band, BoolArray, Gate, Nodata, open_band, read_bands, strip_bytes
+from pancli.raster.env import gdal_env
 from pancli.raster.grid import Grid, crs_name, same_crs
-from pancli.raster.source import Name, SourceName, gdal_env, image_bands, open_source
+from pancli.raster.names import Name, SourceName
+from pancli.raster.source import image_bands, open_source
 from pancli.tiling import Window
 
 _ALIGNED = 0.01  # pixels that two grids may be off each other anywhere and still count as one

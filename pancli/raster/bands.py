@@ -20,7 +20,8 @@ from rasterio.windows import Window as RasterioWindow
 from pancli.errors import InputError
 from pancli.raster.checksums import BlockChecks, PartChecks, block_checks
 from pancli.raster.grid import rasterio_window
-from pancli.raster.source import SourceName, alpha_band, by_pixel, reading, unwarped
+from pancli.raster.names import SourceName
+from pancli.raster.source import alpha_band, by_pixel, reading, unwarped
 from pancli.tiling import Window
 
 FloatArray = npt.NDArray[np.float32]

@@ -21,8 +21,10 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
 from pancli.errors import InputError
+from pancli.raster.env import without_georeferencing
 from pancli.raster.grid import Grid, same_crs
-from pancli.raster.source import by_pixel, files_read, unwarped, without_georeferencing
+from pancli.raster.names import files_read
+from pancli.raster.source import by_pixel, unwarped
 from pancli.tiling import Window
 
 _MOSAICS = ("VRT", "TIL", "GTI")  # drivers of what is made of other rasters

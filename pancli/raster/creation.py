@@ -23,8 +23,9 @@ from rasterio.io import DatasetWriter, MemoryFile
 from pancli.errors import OutputError
 from pancli.raster.carried import IMAGERY
 from pancli.raster.commit import FAILURES, write_error
+from pancli.raster.env import gdal_env, without_georeferencing
 from pancli.raster.grid import Grid, crs_name, same_crs
-from pancli.raster.source import gdal_env, hearing, without_georeferencing
+from pancli.raster.hearing import hearing
 from pancli.raster.spec import DTYPES, OutputBand, OutputSpec, truth
 
 BLOCK = 512

@@ -16,14 +16,9 @@ from pancli.errors import InputError
 from pancli.hashing import file_sha256
 from pancli.raster.carried import STATISTICS
 from pancli.raster.checksums import block_checks
-from pancli.raster.source import (
-    SourceName,
-    files_read,
-    gdal_env,
-    open_source,
-    reading,
-    without_georeferencing,
-)
+from pancli.raster.env import gdal_env, without_georeferencing
+from pancli.raster.names import SourceName, files_read
+from pancli.raster.source import open_source, reading
 from pancli.tiling import Window
 
 _BESIDE = ".aux.xml"

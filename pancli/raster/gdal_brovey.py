@@ -18,9 +18,11 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from pancli.errors import MethodError
+from pancli.raster.env import gdal_env
 from pancli.raster.grid import rasterio_window
+from pancli.raster.names import SourceName
 from pancli.raster.pair import Pair
-from pancli.raster.source import SourceName, gdal_env, reading
+from pancli.raster.source import reading
 from pancli.tiling import Window, probes
 
 _ALIGNED = 0.01  # pan pixels

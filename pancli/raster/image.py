@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pancli.raster.source import SourceName, gdal_env, open_source, reading
+from pancli.raster.env import gdal_env
+from pancli.raster.names import SourceName
+from pancli.raster.source import open_source, reading
 
 
 def read_image(path: Path) -> npt.NDArray[Any]:

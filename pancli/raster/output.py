@@ -30,8 +30,9 @@ from pancli.raster.commit import (
     write_error,
 )
 from pancli.raster.creation import check_place, create, describe, make_cog
+from pancli.raster.env import gdal_env, without_georeferencing
 from pancli.raster.grid import rasterio_window
-from pancli.raster.source import by_pixel, gdal_env, without_georeferencing
+from pancli.raster.source import by_pixel
 from pancli.raster.spec import Companion, OutputSpec
 from pancli.tiling import Window
 

@@ -36,17 +36,10 @@ from pancli.raster.carried import (
     scene_tags,
     told_place,
 )
+from pancli.raster.env import gdal_env
 from pancli.raster.grid import Grid, crs_name, place, same_crs
-from pancli.raster.source import (
-    Name,
-    SourceName,
-    alpha_band,
-    as_texts,
-    gdal_env,
-    image_bands,
-    open_source,
-    unwarped,
-)
+from pancli.raster.names import Name, SourceName, as_texts
+from pancli.raster.source import alpha_band, image_bands, open_source, unwarped
 from pancli.raster.spec import OutputBand
 from pancli.raster.warping import Source, warp_all
 from pancli.tiling import Window

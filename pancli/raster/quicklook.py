@@ -16,8 +16,8 @@ from rasterio.errors import RasterioError
 
 from pancli import __version__
 from pancli.raster.carried import told_place
+from pancli.raster.env import without_georeferencing
 from pancli.raster.grid import Grid
-from pancli.raster.source import without_georeferencing
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,12 @@
-"""Opening what the user names: paths, URIs, and ``file.tif,band=3``; every failure in one line."""
+"""Opening and reading rasters; every failure in one line."""
 
 from __future__ import annotations
 
 import itertools
-import logging
-import math
 import os
 import re
-import stat
-import threading
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyproj
@@ -20,16 +14,14 @@ import pyproj.exceptions
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
-from rasterio.env import Env, hasenv
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import CRSError, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
-from pancli.errors import InputError, OutputError, UsageError
-from pancli.raster.commit import sidecars
-
-Name = str | os.PathLike[str]
-"""What a user names: a path, a URI, or ``path,band=N``."""
+from pancli.errors import InputError
+from pancli.raster.env import without_georeferencing
+from pancli.raster.hearing import hearing
+from pancli.raster.names import SourceName
 
 _CORRUPT = "the file may be truncated or corrupt"
 _MADE_UP = re.compile(
@@ -37,15 +29,6 @@ _MADE_UP = re.compile(
     re.IGNORECASE,
 )
 """What decoders say where they went on without data. Not every warning counts: servers ask to try again."""
-
-_MADE_OF_OTHERS = ("VRT", "GTI")  # drivers whose files are rasters, with files of their own
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-_INSIDE = re.compile(
-    r"/vsi(?:zip|tar|gzip|7z|rar|cached|sparse|crypt)[/?]|/vsisubfile/\d+_\d+,|\b(?:zip|tar|gzip)(?:\+file)?://",
-    re.IGNORECASE,
-)
-"""What stands before the name of a file of which a part is read, or which is unpacked."""
 
 _PIPE = re.compile(r"(?:/vsi[a-z]+/)*/vsistdin(?:/|$)")
 """Names of what comes through a pipe. GDAL keeps of it what it is told to, by default a megabyte."""
@@ -55,159 +38,8 @@ _NO_PIPE = (
     "/vsistdin?buffer_limit=-1, which holds all of it in memory"
 )
 
-_BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
-
 MOST_BANDS = 1024
 """More than any imager has; a broken header can speak of thousands, which take minutes to open."""
-
-GDAL_CACHE_BYTES = 64 * 2**20
-"""GDAL's block cache. In bytes: rasterio hands integers to GDAL unscaled."""
-
-MOST_STRIPS = 2**30
-"""Bytes of strips that are held where nobody says how much memory there is."""
-
-
-def gdal_env(cache: int | None = None) -> Env:
-    """The GDAL settings of a thread that opens files.
-
-    Args:
-        cache: Bytes of decoded blocks that GDAL holds, in the whole process: whoever sets less has the rest
-            thrown away. None for as many as around this; outermost, :data:`GDAL_CACHE_BYTES`.
-    """
-    size = cache or (None if hasenv() else GDAL_CACHE_BYTES)
-    options = {} if size is None else {"GDAL_CACHEMAX": size}
-    return Env(GDAL_TIFF_INTERNAL_MASK=True, **options)
-
-
-def cache_for(strips: int) -> int:
-    """Bytes of GDAL's cache in which so many of strips stay, whatever else goes through it."""
-    # A few strips there is always room for; many must not be driven out by what is written beside them.
-    return GDAL_CACHE_BYTES + (strips if 2 * strips > GDAL_CACHE_BYTES else 0)
-
-
-def strips_env(strips: int) -> Env:
-    """The GDAL settings for reading rows of windows that lie on so many bytes of strips: these are held."""
-    return gdal_env(cache_for(strips) if strips <= MOST_STRIPS else None)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceName:
-    """A file the user named, and which of its bands; an empty ``bands`` means all."""
-
-    path: str
-    bands: tuple[int, ...] = ()
-
-    @classmethod
-    def parse(cls, name: Name) -> SourceName:
-        """Split ``file.tif,band=3`` (repeatable) as GDAL's pansharpening programs write it.
-
-        >>> SourceName.parse("scene.tif,band=3")
-        SourceName(path='scene.tif', bands=(3,))
-        """
-        text = os.fspath(name)
-        match = _BAND_SUFFIX.match(text)
-        if match is None or os.path.lexists(text):
-            return cls(text)
-        return cls(match["path"], tuple(int(n) for n in re.findall(r"\d+", match["bands"])))
-
-    def __str__(self) -> str:
-        """What :meth:`parse` splits.
-
-        >>> str(SourceName("scene.tif", (3, 1)))
-        'scene.tif,band=3,band=1'
-        """
-        return self.path + "".join(f",band={number}" for number in self.bands)
-
-
-def as_texts(names: Sequence[Name]) -> list[str]:
-    """Names of ms files as texts.
-
-    Raises:
-        UsageError: It is one name, whose letters would be taken for names.
-    """
-    if isinstance(names, str | os.PathLike):
-        name = os.fspath(names)
-        raise UsageError(f"ms is {name!r}, one name: give names in a sequence, such as [{name!r}]")
-    return [os.fspath(name) for name in names]
-
-
-def spare_inputs(outputs: Iterable[Path], inputs: Iterable[Name]) -> None:
-    """Refuse to write over what goes in, however it is named, and over what that is made of.
-
-    What GDAL would take for a part of an output is removed with the file that is replaced, and counts as one.
-
-    Raises:
-        OutputError: An output is an input.
-    """
-    replaced = [each for path in outputs for each in (path, *sidecars(path))]
-    there = {real: path for path in replaced if os.path.lexists(real := os.path.realpath(path))}
-    taken = files_read(SourceName.parse(source).path for source in inputs) if there else {}
-    for real, path in there.items():
-        if real in taken:
-            raise OutputError(f"{path}: is an input; name another output")
-
-
-def files_read(names: Iterable[str], *, beside: bool = True) -> dict[str, Path]:
-    """What is read where some rasters are: they, what GDAL counts to them, and what they are made of (VRTs).
-
-    What lies elsewhere (on servers, in archives) is only named, not opened; archives that lie here count.
-
-    Args:
-        names: Of the rasters.
-        beside: Whether what lies beside a GeoTIFF counts, which must be opened for that.
-
-    Returns:
-        Names as they were given or as GDAL has them, by what they resolve to; not all need be local files.
-    """
-    found: dict[str, Path] = {}
-    left = list(names)
-    while left:
-        name = left.pop()
-        path = os.path.realpath(name)
-        if path in found:
-            continue
-        found[path] = Path(name)
-        left += _holders(name)
-        if not _is_openable(name) or (not beside and name.lower().endswith((".tif", ".tiff"))):
-            continue
-        with (
-            suppress(RasterioError, CPLE_BaseError, UnicodeError),
-            without_georeferencing(),
-            rasterio.open(name) as dataset,
-        ):
-            if dataset.driver in _MADE_OF_OTHERS:
-                left += dataset.files
-            else:
-                found |= {os.path.realpath(file): Path(file) for file in dataset.files}
-    return found
-
-
-def _holders(name: str) -> Iterator[str]:
-    """The files here that hold what a name speaks of: ``/vsizip/d.zip/pan.tif``, ``zip://d.zip!pan.tif``."""
-    for match in _INSIDE.finditer(name):
-        inside = name[match.end() :].removeprefix("file=").removeprefix("{")
-        ends = [*(end.start() for end in re.finditer(r"[/!}&<,]", inside)), len(inside)]
-        longest = next((inside[:end] for end in reversed(ends) if os.path.isfile(inside[:end])), None)  # noqa: PTH113
-        if longest is not None:
-            yield longest
-
-
-def _is_openable(name: str) -> bool:
-    """Whether something lies here, and can be read more than once."""
-    try:
-        mode = Path(name).stat().st_mode
-    except (OSError, ValueError):  # no file: a server, or a name that only GDAL understands
-        scheme = _SCHEME.match(name)
-        return "/vsi" not in name and (scheme is None or scheme[0] in ("vrt://", "file://"))
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-
-
-@contextmanager
-def without_georeferencing() -> Iterator[None]:
-    """Let images without a geotransform be: pancli says itself what it makes of them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 @contextmanager
@@ -224,69 +56,6 @@ def reading(path: str) -> Iterator[None]:
     for message in heard:
         if _MADE_UP.search(message):
             raise InputError(f"{path}: cannot be read ({message}); {_CORRUPT}")
-
-
-class _Ears(logging.Filter):
-    """Notes what rasterio logs of GDAL's warnings, for those who listen in the thread that they come in.
-
-    A program may let errors only through, or disable loggers: its handlers then get no more than it lets
-    through, but the warnings come as far as this. Only ``logging.disable`` stops them before.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = threading.Lock()
-        self._loggers = [logging.getLogger(f"rasterio.{name}") for name in ("_env", "_err")]
-        self._listening: list[tuple[int, list[str]]] = []
-        self._before: dict[str, tuple[int, bool, float]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
-            told = record.getMessage().partition(":")[2].strip() or record.getMessage()
-            for thread, messages in tuple(self._listening):
-                if thread == record.thread:
-                    messages.append(told)
-        return record.levelno >= self._before[record.name][2]
-
-    @contextmanager
-    def listen(self) -> Iterator[list[str]]:
-        messages: list[str] = []
-        with self._lock:
-            if not self._listening:
-                self._begin()
-            self._listening.append((threading.get_ident(), messages))
-        try:
-            yield messages
-        finally:
-            with self._lock:
-                self._listening = [one for one in self._listening if one[1] is not messages]
-                if not self._listening:
-                    self._end()
-
-    def _begin(self) -> None:
-        for logger in self._loggers:
-            passing = math.inf if logger.disabled else logger.getEffectiveLevel()
-            self._before[logger.name] = logger.level, logger.disabled, passing
-            logger.addFilter(self)
-            if passing > logging.WARNING:
-                logger.setLevel(logging.WARNING)
-                logger.disabled = False
-
-    def _end(self) -> None:
-        for logger in self._loggers:
-            logger.removeFilter(self)
-            level, disabled, passing = self._before[logger.name]
-            if passing > logging.WARNING:
-                logger.setLevel(level)
-                logger.disabled = disabled
-
-
-_EARS = _Ears()
-
-
-def hearing() -> AbstractContextManager[list[str]]:
-    """What GDAL warns of in this thread inside the block; it goes on to whoever else listens."""
-    return _EARS.listen()
 
 
 def _reason(error: Exception) -> str:

@@ -27,8 +27,8 @@ from shapely.geometry.base import BaseGeometry
 
 from pancli.raster.bands import json_nodata
 from pancli.raster.carried import IMAGERY
+from pancli.raster.env import without_georeferencing
 from pancli.raster.grid import Grid
-from pancli.raster.source import without_georeferencing
 
 _EXTENSIONS = {"proj": "projection/v2.0.0", "eo": "eo/v2.0.0", "raster": "raster/v2.0.0"} | {
     "processing": "processing/v1.2.0"

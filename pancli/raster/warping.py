@@ -20,7 +20,7 @@ from pancli.errors import PairError
 from pancli.raster.bands import Nodata, as_stored
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, same_crs
-from pancli.raster.source import SourceName
+from pancli.raster.names import SourceName
 
 Source = tuple[SourceName, "DatasetReader | WarpedVRT"]
 """An open file, and as what it was named."""

@@ -22,9 +22,10 @@ from pancli.raster.area import Area, box_area, polygon_area
 from pancli.raster.bands import json_nodata
 from pancli.raster.commit import check_output, check_tiff_name, names_folder
 from pancli.raster.creation import check_creation
+from pancli.raster.env import gdal_env
 from pancli.raster.grid import RATIO_SLACK
+from pancli.raster.names import Name, spare_inputs
 from pancli.raster.pair import Pair, open_pair
-from pancli.raster.source import Name, gdal_env, spare_inputs
 from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
 from pancli.scene import FIT_TILE, TiledScene, open_scene

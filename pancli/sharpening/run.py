@@ -27,8 +27,8 @@ from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Method, TileImage
 from pancli.methods.turns import in_turn
 from pancli.progress import Progress
+from pancli.raster.names import Name
 from pancli.raster.output import Output, atomic_output
-from pancli.raster.source import Name
 from pancli.sharpening.memory import each_tile, fit_in_memory
 from pancli.sharpening.options import SharpenOptions
 from pancli.sharpening.plan import UNTOLD, Plan, plan_sharpening

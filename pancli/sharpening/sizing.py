@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pancli.errors import UsageError
 from pancli.methods.protocol import Method
+from pancli.raster.env import cache_for
 from pancli.raster.pair import Pair
-from pancli.raster.source import cache_for
 from pancli.scene import READ_AHEAD, TiledScene
 from pancli.sharpening.options import MIN_TILE
 

@@ -179,7 +179,9 @@ def load_image(folder: Path, name: str, role: str, nodata: float | None) -> tupl
     if arrays is not None:
         return arrays[0], _valid(arrays[0], nodata)
     from pancli.raster.bands import open_band, read_bands
-    from pancli.raster.source import SourceName, gdal_env, open_source
+    from pancli.raster.env import gdal_env
+    from pancli.raster.names import SourceName
+    from pancli.raster.source import open_source
 
     path = _raster(folder, name, role)
     try:

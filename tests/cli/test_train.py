@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pancli.networks.weights import read_card
-from pancli.raster.source import without_georeferencing
+from pancli.raster.env import without_georeferencing
 from pancli.training import loop
 from tests.programs import pancli
 from tests.scenes import make_scene, write

@@ -10,10 +10,10 @@ from rasterio.enums import ColorInterp
 
 from pancli.degrading import DegradeOptions, degrade_pair
 from pancli.errors import InputError, OutputError, PairError, UsageError
-from pancli.raster import source
+from pancli.raster import env
+from pancli.raster.env import without_georeferencing
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
-from pancli.raster.source import without_georeferencing
 from pancli.raster.spec import PAIR_FILES
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.degrading.test_reduction import loop
@@ -479,11 +479,11 @@ def test_fill_that_nobody_speaks_of_is_told_as_it_is_blurred_with_the_rest(scene
 
 @COUNTED
 def test_files_in_strips_are_not_decoded_anew_for_every_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "GDAL_CACHE_BYTES", 2**20)
+    monkeypatch.setattr(env, "GDAL_CACHE_BYTES", 2**20)
     scene, read = in_strips(tmp_path, 128, 8192), []
     size = scene.pan.stat().st_size + scene.ms.stat().st_size
     for most in (2**30, 0):
-        monkeypatch.setattr(source, "MOST_STRIPS", most)
+        monkeypatch.setattr(env, "MOST_STRIPS", most)
         before = bytes_read()
         run(scene, tmp_path / f"{most}")
         read.append((bytes_read() - before) / size)

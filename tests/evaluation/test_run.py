@@ -22,9 +22,9 @@ from pancli.evaluation.report import append_row, check_csv, csv_columns
 from pancli.metrics.quality_index import sliding_quality
 from pancli.metrics.structure import edge_strength, local_correlation, ssim_map
 from pancli.metrics.windows import whole_windows
-from pancli.raster import source
+from pancli.raster import env
+from pancli.raster.env import without_georeferencing
 from pancli.raster.pair import PairOptions
-from pancli.raster.source import without_georeferencing
 from pancli.scene import array_scene
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.tiling import plan_tiles
@@ -517,11 +517,11 @@ def test_a_part_of_images_without_georeferencing_is_measured_where_it_lies(scene
 
 @COUNTED
 def test_files_in_strips_are_not_decoded_anew_for_every_tile(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "GDAL_CACHE_BYTES", 2**16)
+    monkeypatch.setattr(env, "GDAL_CACHE_BYTES", 2**16)
     scene, read = in_strips(tmp_path, 64, 2048), []
     size = 3 * scene.pan.stat().st_size + scene.ms.stat().st_size
     for most in (2**30, 0):
-        monkeypatch.setattr(source, "MOST_STRIPS", most)
+        monkeypatch.setattr(env, "MOST_STRIPS", most)
         before = bytes_read()
         run(scene, scene.pan, scene.pan, tile=64)
         read.append((bytes_read() - before) / size)

@@ -11,8 +11,9 @@ import rasterio
 import rasterio.shutil
 
 from pancli.errors import InputError
+from pancli.raster.env import without_georeferencing
 from pancli.raster.fingerprint import content_sha256, opens_whole, read_tag
-from pancli.raster.source import files_read, without_georeferencing
+from pancli.raster.names import files_read
 from tests.scenes import write
 from tests.sharpening.test_carried import RPC
 

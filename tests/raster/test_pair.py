@@ -16,8 +16,8 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from pancli.errors import InputError, PairError, UsageError
+from pancli.raster.names import SourceName
 from pancli.raster.pair import PairOptions, open_pair
-from pancli.raster.source import SourceName
 from pancli.tiling import Window
 from tests.disks import bar
 from tests.scenes import UTM, make_scene, write
@@ -220,7 +220,9 @@ def test_a_pipe_is_read_where_all_of_it_is_held_in_memory(tmp_path):
     image = np.arange(2 * 1200 * 1200, dtype="uint16").reshape(2, 1200, 1200)
     path = write(tmp_path / "large.tif", image, Affine.scale(2, -2), interleave="band")
     script = (
-        "import sys; from pancli.raster.source import SourceName, open_source\n"
+        "import sys\n"
+        "from pancli.raster.names import SourceName\n"
+        "from pancli.raster.source import open_source\n"
         "dataset = open_source(SourceName(sys.argv[1]))\n"
         "sys.stdout.buffer.write(dataset.read([2, 1]).tobytes())"
     )

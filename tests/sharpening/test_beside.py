@@ -205,7 +205,7 @@ def test_a_picture_of_gigabytes_takes_megabytes(tmp_path):
         import resource, sys
         import rasterio
         from pancli.raster.quicklook import read_small
-        from pancli.raster.source import gdal_env
+        from pancli.raster.env import gdal_env
 
         profile = {"driver": "GTiff", "width": 20000, "height": 20000, "count": 4, "dtype": "uint16"}
         layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True}

@@ -26,9 +26,9 @@ from pancli.device import CPU
 from pancli.encoding import Encoding
 from pancli.errors import InputError, MethodError, OutputError, PancliError, UsageError
 from pancli.methods.protocol import Sample
+from pancli.raster.names import spare_inputs
 from pancli.raster.output import Output
 from pancli.raster.pair import Pair, PairOptions, open_pair
-from pancli.raster.source import spare_inputs
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from pancli.sharpening import run as running
 from pancli.sharpening.catalog import describe_methods, method_names, open_method

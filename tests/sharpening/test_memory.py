@@ -16,7 +16,7 @@ import torch
 from affine import Affine
 from rasterio.io import MemoryFile
 
-import pancli.raster.source as source
+import pancli.raster.env as env
 import pancli.sharpening.plan as planning
 from pancli.encoding import Encoding
 from pancli.errors import DeviceError
@@ -36,7 +36,7 @@ FULL = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capaci
 
 @COUNTED
 def test_files_in_strips_are_not_decoded_anew_for_every_tile(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "GDAL_CACHE_BYTES", 3 * 2**20)
+    monkeypatch.setattr(env, "GDAL_CACHE_BYTES", 3 * 2**20)
     scene = in_strips(tmp_path, 256, 8192)
     size, read = scene.pan.stat().st_size + scene.ms.stat().st_size, {}
     for megabytes in (1024, 11):  # tiles and no strips

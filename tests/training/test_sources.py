@@ -16,7 +16,7 @@ from pancli.methods.registry import METHODS
 from pancli.metrics.hypercomplex import q2n_blocks
 from pancli.networks.bandset import BandSet
 from pancli.placement import AxisMap, Placement
-from pancli.raster.source import without_georeferencing
+from pancli.raster.env import without_georeferencing
 from pancli.resampling import degrade
 from pancli.scene import fuse_scene
 from pancli.simulating import SimulateOptions, simulate_files
