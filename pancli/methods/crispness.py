@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
+from pancli.sensors import Sensor
 
 CRISP_RADIUS = 6
 """Pixels that :func:`crisp` looks around each."""
@@ -28,7 +29,7 @@ _FEWEST = 4  # windows, below which the sensor is believed
 _BAND = (0.1, 0.95)  # Nyquist frequencies between which a spectrum is looked at
 
 
-def shown_pan_gain(images: Iterable[TileImage]) -> float:
+def shown_pan_gain(pans: Iterable[tuple[Tensor, Tensor]]) -> float:
     """MTF of pan at its Nyquist frequency as its spectrum shows it; 0 where there is too little to tell.
 
     The power of natural images falls as ``f ** -b`` (Field, "Relations between the statistics of natural
@@ -36,12 +37,12 @@ def shown_pan_gain(images: Iterable[TileImage]) -> float:
     as ``f ** -b * g ** (2 f ** 2)``, f in Nyquist frequencies: least squares on its logarithm find both.
 
     Args:
-        images: Tiles; what is valid of their cores counts, in windows of 32 x 32 pixels.
+        pans: Parts of an image (H, W), and where they are valid; they count in windows of 32 x 32 pixels.
     """
     power, count = torch.zeros(_SIDE, _SIDE, dtype=torch.float64), 0
     taper = torch.hann_window(_SIDE, dtype=torch.float64)
-    for image in images:
-        pan, valid = (_windows(part[image.tile.inner]) for part in (image.pan[0], image.pan_valid))
+    for part in pans:
+        pan, valid = map(_windows, part)
         pan = pan[valid.all((1, 2))].double().cpu()
         if len(pan) == 0:
             continue
@@ -67,19 +68,26 @@ def _windows(image: Tensor) -> Tensor:
 
 
 def missing_crispness(images: Iterable[TileImage], info: PairInfo, shown: float) -> float:
-    """By how much pan is to be made crisp, 1 to 2, as :func:`crisp` takes it.
-
-    No pan is taken for blunter than its sensor delivers it: what it saw may be. Where ms was made by picking
-    pixels pan is left as it is, for the truth may be as blunt as that.
+    """By how much the pan of a pair is to be made crisp, 1 to 2, as :func:`crisp` takes it.
 
     Args:
-        images: As :func:`shown_pan_gain` takes them.
+        images: Tiles; what is valid of their cores is looked at.
         info: Of their pair.
         shown: MTF at the ms Nyquist as the pair shows it.
     """
+    pans = ((image.pan[0][image.tile.inner], image.pan_valid[image.tile.inner]) for image in images)
+    return crispness_of(pans, info.sensor, shown)
+
+
+def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor, shown: float) -> float:
+    """As :func:`missing_crispness`, of parts of pan as :func:`shown_pan_gain` takes them.
+
+    No pan is taken for blunter than its sensor delivers it: what it saw may be. Where ms was made by picking
+    pixels pan is left as it is, for the truth may be as blunt as that.
+    """
     if shown > HIGHEST_GAIN:
         return 1.0
-    gain = max(shown_pan_gain(images), info.sensor.pan_gain)
+    gain = max(shown_pan_gain(pans), sensor.pan_gain)
     return min(max(_KNOWN / gain, 1.0), _MOST)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from pancli.device import CPU
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
+from pancli.methods.crispness import crisp, crispness_of
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import LOWEST_GAIN, SHARPEST
 from pancli.methods.units import Units
@@ -291,9 +292,10 @@ def whole_region(pan: Tensor, ms: Tensor, reference: Tensor, placement: Placemen
 
 
 def shown_region(region: Region, traits: Traits) -> Region:
-    """A region as a network is shown it: to one that sees physics with pan laid on ms."""
+    """A region as a network is shown it: to one that sees physics with pan made crisp and laid on ms."""
     if not traits.physics:
         return region
+    region = crisp_region(region)
     whole, ms_whole = Window(0, 0, *region.pan.shape[1:]), Window(0, 0, *region.placement.ms_shape)
 
     def reduced(shift: Shift) -> Tensor:
@@ -303,10 +305,15 @@ def shown_region(region: Region, traits: Traits) -> Region:
         return Agreement.empty(len(region.ms), region.placement).seen(region.ms, reduced(shift))
 
     shift, agreement, _ = find_shift(measure)
-    if shift == NOWHERE:
-        return region._replace(agreement=agreement)
     moments = Moments.of(torch.cat((region.ms, reduced(shift))).flatten(1))
     return region._replace(pan=aligned(region.pan, shift), moments=moments, agreement=agreement)
+
+
+def crisp_region(region: Region) -> Region:
+    """A region with its pan made as crisp as that of a scene is; with the moments that it had."""
+    everywhere = torch.ones_like(region.pan[0], dtype=torch.bool)
+    missing = crispness_of([(region.pan[0], everywhere)], GENERIC, region.shown)
+    return region._replace(pan=crisp(region.pan, missing))
 
 
 def _noisy(image: Tensor, level: float, generator: torch.Generator) -> Tensor:

@@ -19,25 +19,9 @@ from pancli.methods.network import NetworkMethod
 from pancli.networks.bandset import BandSet
 from pancli.resampling import blur, mtf_sigma
 from pancli.scene import TiledScene, array_scene, fuse_scene
+from tests.methods.natural import blunted, natural
 from tests.methods.pairs import HALF_PIXEL, make_case, scene_of
 from tests.networks.made import card_of, settled
-
-
-def natural(side=256, slope=2.0, seed=0):
-    """(1, H, W), whose power falls as frequency ** -slope."""
-    rng = np.random.default_rng(seed)
-    down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
-    frequency = np.maximum(np.hypot(down, across), 1 / side)
-    waves = np.fft.rfft2(rng.normal(size=(side, side))) * frequency ** (-slope / 2)
-    image = np.fft.irfft2(waves, (side, side))
-    return torch.from_numpy(500 + 100 * image / image.std()).float()[None]
-
-
-def blunted(image, gain):
-    """Through a Gaussian of that gain at the Nyquist frequency: exactly, which narrow kernels are not."""
-    down, across = 2 * torch.fft.fftfreq(image.shape[1])[:, None], 2 * torch.fft.rfftfreq(image.shape[2])
-    waves = torch.fft.rfft2(image) * gain ** (down.square() + across.square())
-    return torch.fft.irfft2(waves, image.shape[1:])
 
 
 def scene(pan) -> TiledScene:
@@ -52,16 +36,17 @@ def ms_of(pan):
 @pytest.mark.parametrize("slope", [1.6, 2.0, 2.4])
 @pytest.mark.parametrize("gain", [0.15, 0.3, 0.6])
 def test_the_mtf_of_a_natural_image_is_seen_in_its_spectrum(gain, slope):
-    assert shown_pan_gain(scene(blunted(natural(slope=slope), gain)).tiles(0)) == pytest.approx(
+    blunt = blunted(natural(slope=slope), gain)
+    assert shown_pan_gain([(blunt[0], torch.ones(256, 256, dtype=torch.bool))]) == pytest.approx(
         gain, rel=0.25
     )
 
 
 def test_masked_pixels_do_not_count():
-    (image,) = scene(blunted(natural(), 0.3)).tiles(0)
-    valid, wild = image.pan_valid.clone(), image.pan.clone()
-    valid[70:80], wild[:, 70:80] = False, 1e4 * torch.randn(1, 10, 256)
-    found = [shown_pan_gain([replace(image, pan=pan, pan_valid=valid)]) for pan in (image.pan, wild)]
+    pan = blunted(natural(), 0.3)[0]
+    valid, wild = torch.ones(256, 256, dtype=torch.bool), pan.clone()
+    valid[70:80], wild[70:80] = False, 1e4 * torch.randn(10, 256)
+    found = [shown_pan_gain([(part, valid)]) for part in (pan, wild)]
     assert found[0] == pytest.approx(0.3, rel=0.25)
     assert found[1] == pytest.approx(found[0], rel=1e-6)
 
@@ -69,7 +54,7 @@ def test_masked_pixels_do_not_count():
 def test_where_there_is_too_little_to_see_the_sensor_is_believed():
     for pan in (natural(32), torch.full((1, 128, 128), 7.0)):
         tiny = scene(pan)
-        assert shown_pan_gain(tiny.tiles(0)) == 0.0
+        assert shown_pan_gain([(pan[0], torch.ones_like(pan[0], dtype=torch.bool))]) == 0.0
         assert missing_crispness(tiny.tiles(0), tiny.info, 0.3) == pytest.approx(2.0)
         sharp = replace(tiny.info, sensor=replace(tiny.info.sensor, pan_gain=0.32))
         assert missing_crispness(tiny.tiles(0), sharp, 0.3) == pytest.approx(1.25)

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from pancli.methods.crispness import crisp, missing_crispness
 from pancli.methods.mtf import LOWEST_GAIN, SHARPEST
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import degrade, displace
+from pancli.scene import array_scene
 from pancli.tiling import Window
 from pancli.training.images import Image, Room
 from pancli.training.recipe import Source
 from pancli.training.regions import (
     choose_window,
+    crisp_region,
     draw_region,
     made_pan,
     observe,
@@ -25,6 +28,7 @@ from pancli.training.regions import (
     whole_region,
 )
 from pancli.training.sources import load_images
+from tests.methods.natural import blunted, natural
 from tests.training.made import EXACT, generator, make_data, smooth, whole
 
 
@@ -61,13 +65,13 @@ def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
                 [degrade(b, seen.placement, whole, small, 0.3) for b in seen.reference[:, None]]
             )
             torch.testing.assert_close(seen.ms, expected)
-            shown = shown_region(seen, BandSet.TRAITS)
-            moved = float((shown.pan - seen.pan).abs().max())
+            unmoved, shown = crisp_region(seen), shown_region(seen, BandSet.TRAITS)
+            moved = float((shown.pan - unmoved.pan).abs().max())
             found[most].append(moved)
             if moved > 0:
-                bare = draw_region(kind, image, window, EXACT, generator(seed))
+                bare = crisp_region(draw_region(kind, image, window, EXACT, generator(seed)))
                 inner = (..., slice(12, -12), slice(12, -12))
-                before, after = ((part.pan - bare.pan)[inner].abs().mean() for part in (seen, shown))
+                before, after = ((part.pan - bare.pan)[inner].abs().mean() for part in (unmoved, shown))
                 assert float(after) < 0.4 * float(before)
     assert max(found[0.0]) == 0.0
     assert max(found[0.6]) > 0.0  # where bands explain pan badly, small shifts are doubted
@@ -79,7 +83,8 @@ def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():
         degradation = replace(EXACT, shift=most)
         seen = [simulated_region(96, 4, degradation, generator(seed)) for seed in range(6)]
         shown = [shown_region(region, BandSet.TRAITS) for region in seen]
-        shifts[most] = sum(not torch.equal(a.pan, b.pan) for a, b in zip(seen, shown, strict=True))
+        unmoved = map(crisp_region, seen)
+        shifts[most] = sum(not torch.equal(a.pan, b.pan) for a, b in zip(unmoved, shown, strict=True))
     assert shifts[0.0] <= 1 < shifts[0.6]
 
 
@@ -90,6 +95,18 @@ def test_other_networks_are_shown_pan_where_it_lies():
     assert not torch.equal(shown.pan, region.pan)
     anew = whole_region(shown.pan, region.ms, region.reference, region.placement, region.shown)
     torch.testing.assert_close(shown.moments.scatter, anew.moments.scatter)
+
+
+def test_a_blunt_pan_is_made_as_crisp_as_that_of_a_scene():
+    pan = blunted(natural(), 0.25)
+    truth = pan + torch.arange(3.0)[:, None, None]
+    region = observe(pan, truth, EXACT, generator())
+    scene = array_scene(pan[0].numpy(), region.ms.numpy(), region.placement)
+    missing = missing_crispness(scene.tiles(0), scene.info, region.shown)
+    assert 1.2 < missing < 2.0
+    torch.testing.assert_close(crisp_region(region).pan, crisp(pan, missing))
+    picked = observe(pan, truth, EXACT, generator(), blunt=True)
+    torch.testing.assert_close(crisp_region(picked).pan, pan)
 
 
 def test_made_pan_is_mostly_a_mixture_of_bands():
