@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d
 
 from pancli.device import CPU
 from pancli.methods.alignment import NOWHERE, Shift, aligned, aligned_mask, alignment_radius
+from pancli.methods.crispness import CRISP_RADIUS, crisp, scene_crispness
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
 from pancli.methods.turns import in_turn
 from pancli.placement import AxisMap, Placement
@@ -115,6 +116,7 @@ class TiledScene:
         ms_fill: The same per ms band.
         fit_tile: Side of the tiles that statistics are gathered on.
         pan_shift: How far pan lies from ms, to be laid on it.
+        pan_crisper: By how much pan is made crisp before that; see :func:`pancli.methods.crispness.crisp`.
         touches: Whether what is asked for lies on a window, where that is less than ``area``: polygons.
             Statistics are of blocks that it lies on.
         overhang: ms pixels by which the ms image may be replicated past its border, as a shift needs; the
@@ -130,6 +132,7 @@ class TiledScene:
     ms_fill: tuple[float, ...] = ()
     fit_tile: int = FIT_TILE
     pan_shift: Shift = NOWHERE
+    pan_crisper: float = 1.0
     touches: Callable[[Window], bool] | None = None
     overhang: int = 0
     device: torch.device = CPU
@@ -137,6 +140,7 @@ class TiledScene:
     def margin(self, radius: int) -> int:
         """Pan pixels to read around a core so that a method of that radius is exact on it."""
         reach = radius + (0 if self.pan_shift == NOWHERE else alignment_radius(self.info))
+        reach += 0 if self.pan_crisper == 1.0 else CRISP_RADIUS
         return reach + (_PAN_FILL_RADIUS if self.reader.masked and reach else 0)
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
@@ -240,7 +244,8 @@ class TiledScene:
             torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in (*pan, *ms, valid)
         )
         pan_t = fill_invalid(pan_t[None], pan_valid, _PAN_FILL_RADIUS, torch.tensor([self.pan_fill]))
-        pan_t, pan_valid = aligned(pan_t, self.pan_shift), aligned_mask(pan_valid, self.pan_shift)
+        pan_t = aligned(crisp(pan_t, self.pan_crisper), self.pan_shift)
+        pan_valid = aligned_mask(pan_valid, self.pan_shift)
         ms_fill = torch.tensor(self.ms_fill or (0.0,) * self.info.bands)
         ms_t = fill_invalid(ms_t, ms_valid, _MS_FILL_RADIUS, ms_fill)
         upsampled = upsample(ms_t, self.info.placement, ms_window, tile.window)
@@ -296,6 +301,11 @@ def array_scene(
     whole = Window(0, 0, *pan.shape)
     reader = ArrayReader(np.asarray(pan, np.float32), np.asarray(ms, np.float32))
     return open_scene(reader, PairInfo(ms.shape[0], placement, sensor), whole, whole)
+
+
+def crisp_for(method: Method, scene: TiledScene) -> TiledScene:
+    """The scene with its pan made crisp, unless the method does so by itself."""
+    return scene if method.contract.makes_crisp else replace(scene, pan_crisper=scene_crispness(scene))
 
 
 def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 512) -> Tensor:

@@ -104,6 +104,7 @@ def plan_scene(
         exists = os.path.lexists(entry.output)
         # With --resume an output that exists is no refusal yet: whether it may stay is found when it is read.
         asked = replace(options, overwrite=options.overwrite or resume)
+        asked = replace(asked, crisp_pan=False)
         if measured := options.coregister in ("auto", "pan"):
             asked = replace(asked, coregister="none")
         with plan_sharpening(entry.pan, entry.ms, _stand_in(Path(entry.output), made), asked) as found:

@@ -49,6 +49,13 @@ Coregister = Annotated[
         help="Move MS onto PAN, by PAN pixels (down,right); or PAN onto MS.",
     ),
 ]
+CrispPan = Annotated[
+    bool,
+    typer.Option(
+        "--crisp-pan",
+        help="Undo the blur that PAN's spectrum shows (MTF compensation); bandset does by itself.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
 Device = Annotated[
     str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.", show_default=True)

@@ -13,6 +13,7 @@ import typer
 from pancli.cli.options import (
     BidxTexts,
     Coregister,
+    CrispPan,
     Device,
     NodataText,
     Overwrite,
@@ -106,6 +107,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
     overwrite: Overwrite = False,
     sensor: SensorName = "generic",
     coregister: Coregister = "none",
+    crisp_pan: CrispPan = False,
     reproject: Reproject = False,
     back_project: Annotated[
         int | None,
@@ -162,6 +164,7 @@ def sharpening_options(  # noqa: PLR0913 - one parameter per option is Typer's w
         overwrite=overwrite,
         sensor=sensor,
         coregister=shift,
+        crisp_pan=crisp_pan,
         back_project=back_project,
         adapt=adapt,
         adapt_loss=adapt_loss,

@@ -72,6 +72,7 @@ class CompareOptions:
         peak: Largest digital number, for PSNR and SSIM; None for the sensor's, or 255 of 8-bit images.
         pair: Nodata, bands, reprojection.
         coregister: As :class:`pancli.sharpening.SharpenOptions` has it.
+        crisp_pan: Likewise, for every method.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         keep: Folder that keeps the fused images as METHOD.tif (METHOD+bpN.tif with back-projection), and the
             reduced pair they were made of.
@@ -89,6 +90,7 @@ class CompareOptions:
     peak: float | None = None
     pair: PairOptions = field(default_factory=PairOptions)
     coregister: Literal["none", "auto", "pan"] | tuple[float, float] = "none"
+    crisp_pan: bool = False
     device: str = "auto"
     keep: Path | None = None
     report: Path | None = None
@@ -154,6 +156,7 @@ class CompareOptions:
             overwrite=self.overwrite,
             sensor=self.sensor,
             coregister=self.coregister,
+            crisp_pan=self.crisp_pan,
         )
 
     def measuring(self, pair: PairOptions, map_path: Path | None) -> EvaluateOptions:

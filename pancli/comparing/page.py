@@ -144,6 +144,7 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
         else shift
         if isinstance(shift, str)
         else ",".join(map(exact, shift)),
+        "--crisp-pan": options.crisp_pan,
         "--bidx": ",".join(map(str, pair.bidx)) or None,
         "--nodata": None if pair.nodata is None else f"{pair.nodata}",
         "--reproject": pair.reproject,

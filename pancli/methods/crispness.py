@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.methods.mtf import HIGHEST_GAIN
+from pancli.methods.mtf import HIGHEST_GAIN, shown_gain
 from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
+from pancli.methods.statistics import MEASURES
 from pancli.sensors import Sensor
 
 CRISP_RADIUS = 6
@@ -77,6 +78,11 @@ def missing_crispness(images: Iterable[TileImage], info: PairInfo, shown: float)
     """
     pans = ((image.pan[0][image.tile.inner], image.pan_valid[image.tile.inner]) for image in images)
     return crispness_of(pans, info.sensor, shown)
+
+
+def scene_crispness(scene: Scene) -> float:
+    """By how much the pan of a scene is to be made crisp, as :func:`crisp` takes it."""
+    return missing_crispness(scene.tiles(0, MEASURES), scene.info, shown_gain(scene))
 
 
 def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor, shown: float) -> float:

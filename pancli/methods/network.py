@@ -85,6 +85,7 @@ def network_contract(traits: Traits, card: Card) -> Contract:
         ratios=card.ratios,
         workspace_fixed=traits.workspace,
         back_projections=card.back_projections,
+        makes_crisp=traits.physics,
     )
     if traits.any_bands:
         # Features grow with the bands, and rounds of back-projection ask for large tiles.

@@ -36,6 +36,7 @@ class Contract:
         piece_halo: Where ``fuse`` goes through a window piece by piece: how far a piece looks beyond itself,
             in pan pixels. ``workspace`` is then of a piece. None where it takes the window as a whole.
         back_projections: Rounds of back-projection that follow unless others are asked for.
+        makes_crisp: Whether it makes pan crisp by itself (:mod:`pancli.methods.crispness`).
     """
 
     summary: str
@@ -47,6 +48,7 @@ class Contract:
     workspace_fixed: int = 0
     piece_halo: int | None = None
     back_projections: int = 0
+    makes_crisp: bool = False
 
     def piece(self, bands: int) -> int | None:
         """Side of the pieces that a window is gone through in, what they look beyond left out."""

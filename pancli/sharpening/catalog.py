@@ -152,6 +152,7 @@ def _load(path: Path, _stamp: tuple[int, int], device: torch.device, precision: 
 def _check_gdal(options: SharpenOptions) -> None:
     for asked, option in (
         (options.coregister != "none", "--coregister"),
+        (options.crisp_pan, "--crisp-pan"),
         (options.pair.reproject, "--reproject"),
     ):
         if asked:

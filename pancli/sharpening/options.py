@@ -45,6 +45,8 @@ class SharpenOptions:
         sensor: Whose MTF to assume.
         coregister: ``none``; ``auto`` to move ms onto pan, or the (down, right) shift in pan pixels that does
             so; ``pan`` to lay pan on ms.
+        crisp_pan: Make a pan that its camera left blunt crisp first, as networks that see physics do by
+            themselves.
         adapt: Seconds to fine-tune the network on the scene itself first; None for not at all.
         adapt_loss: What it learns from: ``reduced`` (the scene a ratio coarser) or ``full`` (consistency).
         back_project: Rounds of back-projection; None for as many as the method asks for.
@@ -69,6 +71,7 @@ class SharpenOptions:
     overwrite: bool = False
     sensor: str = "generic"
     coregister: Literal["none", "auto", "pan"] | tuple[float, float] = "none"
+    crisp_pan: bool = False
     adapt: float | None = None
     adapt_loss: str = "reduced"
     back_project: int | None = None

@@ -28,7 +28,7 @@ from pancli.raster.names import Name, spare_inputs
 from pancli.raster.pair import Pair, open_pair
 from pancli.raster.spec import OutputSpec
 from pancli.registration import ShiftReport, measure_shift
-from pancli.scene import FIT_TILE, TiledScene, open_scene
+from pancli.scene import FIT_TILE, TiledScene, crisp_for, open_scene
 from pancli.sensors import find_sensor
 from pancli.sharpening.beside import companions, what_is_not_known, with_those_there
 from pancli.sharpening.catalog import method_warnings, open_method
@@ -175,6 +175,8 @@ def plan_sharpening(
         if area.outline is not None:
             scene = replace(scene, touches=area.touches)
         scene, shift, warnings = _registered(scene, options, area)
+        if options.crisp_pan:
+            scene = crisp_for(method, scene)
         if scene.area != area.window:
             area, spec = replace(area, window=scene.area), replace(spec, masked=True)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")

@@ -110,6 +110,7 @@ def _told(options: SharpenOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "sensor": options.sensor,
         "coregister": options.coregister,
+        "crisp_pan": options.crisp_pan,
         "back_project": options.back_project,
         "adapt": options.adapt,
         "adapt_loss": options.adapt_loss,

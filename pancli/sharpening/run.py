@@ -222,6 +222,8 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
         tags["PANCLI_DETAIL_STRENGTH"] = ",".join(f"{strength:.4g}" for strength in network.strength.tolist())
     if network is not None and network.measured is not None:
         tags["PANCLI_PAN_CRISPER"] = f"{network.measured.missing:.4g}"
+    elif plan.options.crisp_pan:
+        tags["PANCLI_PAN_CRISPER"] = f"{plan.scene.pan_crisper:.4g}"
     if pan_shift is not None:
         tags["PANCLI_PAN_SHIFT"] = f"{pan_shift[0]:g},{pan_shift[1]:g}"
     return tags

@@ -226,6 +226,7 @@ def test_every_option_that_makes_another_image_is_in_the_record(entry, tmp_path)
         "creation": {"COMPRESS": "LZW"},
         "sensor": "ikonos",
         "coregister": (1.0, 0.0),
+        "crisp_pan": True,
         "adapt": 1.0,
         "adapt_loss": "full",
         "back_project": 1,
@@ -384,7 +385,7 @@ def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch):
 
     for reads in ("read_pan", "read_ms"):
         monkeypatch.setattr(Pair, reads, read_pixels)
-    options = replace(GSA, coregister="auto")
+    options = replace(GSA, coregister="auto", crisp_pan=True)
     planned, failed = plan_batch(entries, options, BatchTerms(resume=True))
     assert planned.status == "planned" and (told := planned.report or {})["exists"] and told["shift"] is None
     assert failed.error == "none.tif: no such file"

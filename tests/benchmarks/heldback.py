@@ -1,6 +1,7 @@
 """Methods on aerial images nothing was trained on, reduced in ways training did not know exactly; a table.
 
     python -m tests.benchmarks.heldback --data DATA [--methods exp,mtf-glp-hpm+bp2,bandset] [--rows 4,2]
+        [--crisp-pan]
 
 DATA holds naip/*.tif. Of the middle of each image pan is a fixed mixture of the bands, ms is made by
 reducing them. A method may be a weights file, and with ``+bpN`` is followed by N rounds of back-projection;
@@ -28,7 +29,7 @@ from pancli.methods.protocol import Method
 from pancli.methods.registry import METHODS
 from pancli.networks.weights import find_weights
 from pancli.resampling import blur, mtf_sigma
-from pancli.scene import TiledScene, array_scene, fuse_scene
+from pancli.scene import TiledScene, array_scene, crisp_for, fuse_scene
 from pancli.training.sources import load_image
 from pancli.training.validation import compare_images
 from tests.benchmarks.hyperspectral import make_pair
@@ -143,20 +144,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--methods", default="exp,mtf-glp-hpm+bp2,bandset")
     parser.add_argument("--rows", default=",".join(ROWS), help="names, separated by commas")
+    parser.add_argument(
+        "--crisp-pan", action="store_true", help="for methods that do not do so by themselves"
+    )
     asked = parser.parse_args(arguments)
     methods = {name: load(name) for name in asked.methods.split(",")}
     print(f"PSNR / SAM / sharpness\n\n| reduced | {' | '.join(methods)} |\n{'|---' * (len(methods) + 1)}|")
     seen = list(images(asked.data))
     for row in asked.rows.split(","):
         pairs = [observe(image, ROWS[row]) for image in seen]
-        cells = [_cell(method, pairs, ROWS[row].ratio) for method in methods.values()]
+        how = ROWS[row].ratio, asked.crisp_pan
+        cells = [_cell(method, pairs, *how) for method in methods.values()]
         print(f"| {row} | {' | '.join(cells)} |", flush=True)
 
 
 @torch.inference_mode()
-def _cell(method: Method, pairs: Sequence[tuple[TiledScene, Tensor]], ratio: float) -> str:
+def _cell(method: Method, pairs: Sequence[tuple[TiledScene, Tensor]], ratio: float, crisp_pan: bool) -> str:
     found = []
-    for scene, truth in pairs:
+    for pair, truth in pairs:
+        scene = crisp_for(method, pair) if crisp_pan else pair
         fused = fuse_scene(method, scene, method.fit(scene))
         figures = compare_images(fused, truth, _PEAK, ratio)
         found.append((figures.psnr, figures.sam, sharpness(fused, truth)))

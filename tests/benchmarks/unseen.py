@@ -1,7 +1,7 @@
 """Methods on sensors no weights were trained on, as they come and with back-projection; prints tables.
 
     python -m tests.benchmarks.unseen --data DATA --out FOLDER [--methods exp,gsa,mtf-glp-hpm,gcpnet,bandset]
-        [--back-project 2] [--only truth|full] [--coregister pan] [--report]
+        [--back-project 2] [--only truth|full] [--coregister pan] [--crisp-pan] [--report]
 
 DATA holds ikonos, worldview2, worldview3, quickbird and (in folders) melbourne: ``pan.tif``, ``ms.tif``,
 which are reduced by Wald's protocol and compared at full resolution too; rgbn (four-band images, of which a
@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--back-project", type=int, default=2)
     parser.add_argument("--only", choices=("truth", "full"))
     parser.add_argument("--coregister", choices=("none", "pan"), default="none")
+    parser.add_argument("--crisp-pan", action="store_true")
     parser.add_argument("--report", action="store_true")
     asked = parser.parse_args(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -174,6 +175,7 @@ def _compare(trial: Trial, asked: argparse.Namespace, out: Path | None) -> Compa
         sensor=trial.sensor,
         back_project=asked.back_project,
         coregister=asked.coregister,
+        crisp_pan=asked.crisp_pan,
         report=page,
         overwrite=True,
     )

@@ -181,8 +181,8 @@ def test_the_command_makes_the_same_comparison():
     )
     reduced = CompareOptions(reduced=True, ratio=2.5)
     assert command_line("p", ["m"], reduced) == "pancli compare p m --methods all --reduced --ratio 2.5"
-    laid = CompareOptions(methods=["exp"], coregister="pan")
-    assert command_line("p", ["m"], laid) == "pancli compare p m --methods exp --coregister pan"
+    laid = CompareOptions(methods=["exp"], coregister="pan", crisp_pan=True)
+    assert command_line("p", ["m"], laid) == "pancli compare p m --methods exp --coregister pan --crisp-pan"
 
 
 def test_the_command_has_every_digit_it_was_given():

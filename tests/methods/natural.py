@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from pancli.resampling import blur, mtf_sigma
+
 
 def natural(side=256, slope=2.0, seed=0):
     """(1, H, W), whose power falls as frequency ** -slope."""
@@ -19,3 +21,8 @@ def blunted(image, gain):
     down, across = 2 * torch.fft.fftfreq(image.shape[1])[:, None], 2 * torch.fft.rfftfreq(image.shape[2])
     waves = torch.fft.rfft2(image) * gain ** (down.square() + across.square())
     return torch.fft.irfft2(waves, image.shape[1:])
+
+
+def seen_from_orbit(image):
+    """ms of three bands alike, a quarter as many pixels along each axis: what a camera's MTF leaves."""
+    return blur(image, (mtf_sigma(4, 0.3),) * 2)[:, 2::4, 2::4].repeat(3, 1, 1).numpy()

@@ -17,20 +17,15 @@ from pancli.methods.crispness import (
 from pancli.methods.measured import Measured
 from pancli.methods.network import NetworkMethod
 from pancli.networks.bandset import BandSet
-from pancli.resampling import blur, mtf_sigma
 from pancli.scene import TiledScene, array_scene, fuse_scene
-from tests.methods.natural import blunted, natural
+from tests.methods.natural import blunted, natural, seen_from_orbit
 from tests.methods.pairs import HALF_PIXEL, make_case, scene_of
 from tests.networks.made import card_of, settled
 
 
 def scene(pan) -> TiledScene:
     """Of which ms is what a camera's MTF leaves."""
-    return array_scene(pan[0].numpy(), ms_of(pan))
-
-
-def ms_of(pan):
-    return blur(pan, (mtf_sigma(4, 0.3),) * 2)[:, 2::4, 2::4].repeat(3, 1, 1).numpy()
+    return array_scene(pan[0].numpy(), seen_from_orbit(pan))
 
 
 @pytest.mark.parametrize("slope", [1.6, 2.0, 2.4])
@@ -114,7 +109,7 @@ def test_what_a_network_sees_is_the_crisp_pan():
     state = method.fit(blunt)
     assert state.measured is not None
     assert state.measured.missing > 1.3
-    made = array_scene(crisp(pan, state.measured.missing)[0].numpy(), ms_of(pan))
+    made = array_scene(crisp(pan, state.measured.missing)[0].numpy(), seen_from_orbit(pan))
     as_it_is = replace(state, measured=replace(state.measured, missing=1.0))
     with torch.inference_mode():
         fused, expected, soft = (
