@@ -88,11 +88,12 @@ def test_rows_are_appended_to_a_csv_file_failures_too(run, tmp_path):
     ]
 
 
-def test_a_failure_is_a_row_and_the_rest_goes_on(run):
-    result = run("--coregister", "0.5,0", methods="gdal,gsa")
+@pytest.mark.parametrize("asked", [("--coregister", "0.5,0"), ("--crisp-pan",)])
+def test_a_failure_is_a_row_and_the_rest_goes_on(run, asked):
+    result = run(*asked, methods="gdal,gsa")
     assert result.exit_code == 0
     assert next(line for line in result.stdout.splitlines() if line.startswith("gdal")).count("failed") == 7
-    assert "pancli: gdal failed: --coregister cannot be used" in result.stderr
+    assert f"pancli: gdal failed: {asked[0]} cannot be used" in result.stderr
 
 
 def test_when_all_fail_the_exit_code_says_so(run):

@@ -70,6 +70,14 @@ def test_what_was_moved_is_told_in_one_line(tmp_path):
     assert re.fullmatch(r", PAN moved by [12]\.\d+,[12]\.\d+ PAN pixels\n", moved("pan"))
 
 
+def test_a_crisp_pan_is_asked_for(scene, tmp_path):
+    out = tmp_path / "out.tif"
+    assert pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--crisp-pan").exit_code == 0
+    with rasterio.open(out) as dataset:
+        assert json.loads(dataset.tags()["PANCLI_OPTIONS"])["crisp_pan"] is True
+        assert 1.0 <= float(dataset.tags()["PANCLI_PAN_CRISPER"]) <= 2.0
+
+
 def test_stdout_carries_one_json_object_and_stderr_plain_progress(scene, tmp_path):
     out = tmp_path / "out.tif"
     result = pancli("sharpen", scene.pan, scene.ms, out, "--method", "gsa", "--json", "--tile", "64")
