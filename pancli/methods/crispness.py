@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -120,7 +120,7 @@ def crisp(pan: Tensor, more: float) -> Tensor:
     return pan
 
 
-@cache
+@lru_cache(maxsize=16)
 def _taps(more: float) -> list[float]:
     """Those from the middle on, in a window that ends them softly."""
     taps = torch.fft.irfft(more ** torch.linspace(0, 1, 33).double().square(), n=64)[: CRISP_RADIUS + 1]
