@@ -84,6 +84,6 @@ def run_pool(
                     continue
                 ended.append(task.death(result) if isinstance(result, str) else result)
                 if ended[-1].failed and not keep_going:
-                    waiting.clear()
+                    waiting = deque(left for left in waiting if left[1] > 1)  # begun, by workers that died
     finally:
         pool.end()

@@ -70,6 +70,17 @@ def test_after_a_failure_what_is_being_made_ends_and_nothing_is_begun(how):
     assert len(results) == len({name for name, *_ in pool.given})
 
 
+def test_what_was_being_made_where_another_fails_is_made_though_its_worker_died_just_then():
+    class AtOnce(Scripted):
+        def take(self):
+            while self.held:
+                yield from super().take()
+
+    pool = AtOnce(deaths={"a": 1}, bad="b", workers=2)
+    results = list(run(pool, "abcd", keep_going=False))
+    assert {r.entry.output: r.status for r in results} == {"a": "done", "b": "failed"}
+
+
 def test_no_worker_waits_for_who_hears_of_results_and_closing_ends_all():
     pool = Scripted(workers=2)
     results = run(pool, "abcd")
