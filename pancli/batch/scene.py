@@ -90,7 +90,9 @@ def plan_scene(
 ) -> SceneResult:
     """What :func:`make_scene` would do, without reading pixels.
 
-    Neither is a shift measured, nor an old output compared; ``exists`` says whether there is one.
+    Neither is a shift measured, which is None then, nor how crisp pan is, nor an old output compared;
+    ``exists`` says whether there is one. The margins that a pan laid on ms, or made crisp, would take are
+    left out of what is said of tiles and memory.
 
     Args:
         entry: What would be made.
@@ -103,13 +105,13 @@ def plan_scene(
     def plan() -> _Made:
         exists = os.path.lexists(entry.output)
         # With --resume an output that exists is no refusal yet: whether it may stay is found when it is read.
-        asked = replace(options, overwrite=options.overwrite or resume)
-        asked = replace(asked, crisp_pan=False)
-        if measured := options.coregister in ("auto", "pan"):
+        asked = replace(options, overwrite=options.overwrite or resume, crisp_pan=False)
+        unknown: dict[str, None] = {}
+        if options.coregister in ("auto", "pan"):
             asked = replace(asked, coregister="none")
+            unknown = {"shift" if options.coregister == "auto" else "pan_shift": None}
         with plan_sharpening(entry.pan, entry.ms, _stand_in(Path(entry.output), made), asked) as found:
-            told = found.as_dict() | {"exists": exists}
-        return "planned", told | ({"shift": None} if measured else {})
+            return "planned", found.as_dict() | {"exists": exists} | unknown
 
     return _caught(entry, plan)
 

@@ -373,7 +373,8 @@ def test_the_network_is_loaded_once(entry, tmp_path, monkeypatch):
     assert len(loads) == 2
 
 
-def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("coregister", "unknown"), [("auto", "shift"), ("pan", "pan_shift")])
+def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch, coregister, unknown):
     files = make_files(tmp_path / "scene", size=(512, 512))  # enough for a shift to be measured
     entry = Entry(str(files.pan), (str(files.ms),), str(tmp_path / "out.tif"))
     make(entry)
@@ -385,9 +386,10 @@ def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch):
 
     for reads in ("read_pan", "read_ms"):
         monkeypatch.setattr(Pair, reads, read_pixels)
-    options = replace(GSA, coregister="auto", crisp_pan=True)
+    options = replace(GSA, coregister=coregister, crisp_pan=True)
     planned, failed = plan_batch(entries, options, BatchTerms(resume=True))
-    assert planned.status == "planned" and (told := planned.report or {})["exists"] and told["shift"] is None
+    assert planned.status == "planned" and (told := planned.report or {})["exists"]
+    assert {name for name in ("shift", "pan_shift") if told[name] is None} == {unknown}
     assert failed.error == "none.tif: no such file"
     assert "exists already" in str(next(plan_batch(entries, options)).error)
     assert sorted(tmp_path.iterdir()) == before
