@@ -140,8 +140,9 @@ def _check_traits(recipe: Recipe, traits: Traits) -> None:
         )
     if recipe.mutual is not None:
         peer = find_network(recipe.mutual.peer).TRAITS
-        same = (peer.ratio, peer.align, peer.window) == (traits.ratio, traits.align, traits.window)
-        if not same or (peer.physics and not traits.physics):  # a peer need not look at all that it is shown
+        # Who sees physics is shown pan crisp and laid on ms, in use too; others are not.
+        asked = [(one.ratio, one.align, one.window, one.physics) for one in (peer, traits)]
+        if asked[0] != asked[1]:
             raise RecipeError(f"{recipe.network} and {recipe.mutual.peer} do not take the same inputs")
     ratios = {*recipe.degradation.ratios, *recipe.validation.ratios, recipe.largest_ratio} - {0}
     if odd := [
