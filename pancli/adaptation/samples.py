@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.coarser import coarser, coarser_margin
+from pancli.methods.crispness import crisp_image, missing_crispness
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import TileImage
 from pancli.methods.units import Units
@@ -78,12 +79,14 @@ def reduced_samples(scene: TiledScene) -> Samples:
         MethodError: There are too few.
         InputError: The files cannot be read.
     """
-    samples, moments = [], Moments.empty(scene.info.bands + 1)
-    for window in ms_windows(scene):
-        sample = _reduced(scene, window)
-        if sample is not None:
-            samples.append(sample)
-            moments = moments.merge(_moments(sample.image))
+    samples = [sample for window in ms_windows(scene) if (sample := _reduced(scene, window)) is not None]
+    if samples and scene.pan_crisper != 1.0:  # reduced, it is as blunt as the camera would have left it
+        images, info = [sample.image for sample in samples], samples[0].image.info
+        missing = missing_crispness(images, info, info.mean_gain)
+        samples = [Sample(crisp_image(sample.image, missing), sample.truth) for sample in samples]
+    moments = Moments.empty(scene.info.bands + 1)
+    for sample in samples:
+        moments = moments.merge(_moments(sample.image))
     return split(samples, Units.of(moments))
 
 

@@ -14,17 +14,18 @@ from pancli.adaptation.samples import full_samples, ms_windows, reduced_samples
 from pancli.device import CPU
 from pancli.errors import MethodError, UsageError
 from pancli.methods.back_projection import lacking
-from pancli.methods.crispness import crisp_image
+from pancli.methods.crispness import crisp_image, shown_pan_gain
 from pancli.methods.network import NetworkMethod, scene_units
 from pancli.networks.bandset import BandSet
 from pancli.networks.gcpnet import GCPNet
 from pancli.networks.weights import shipped
 from pancli.placement import AxisMap, Placement
 from pancli.resampling import displace
-from pancli.scene import array_scene, fuse_scene
+from pancli.scene import array_scene, crisp_for, fuse_scene
 from pancli.sharpening import SharpenOptions, sharpen
 from pancli.tiling import Window
 from tests.adaptation.made import waves
+from tests.methods.natural import blunted, natural, seen_from_orbit
 from tests.networks.made import card_of, settled, settled_network
 from tests.scenes import make_scene
 
@@ -181,6 +182,18 @@ def test_networks_that_see_physics_learn_from_pan_laid_on_ms(kind, monkeypatch):
     adapt(method, array_scene(away, ms), AdaptTerms(stop_after(monkeypatch, 1), "reduced"))
     expected = (0.5, 0.0) if kind is BandSet else (0.0, 0.0)
     assert seen[0] == pytest.approx(expected, abs=0.1)
+
+
+def test_with_a_crisp_pan_a_network_learns_from_one_at_reduced_resolution_too():
+    blunt = array_scene(blunted(natural(), 0.2)[0].numpy(), seen_from_orbit(natural()))
+    crisp = crisp_for(made_method(), blunt)
+    seen = []
+    for scene in (blunt, crisp):
+        samples = reduced_samples(scene)
+        images = [sample.image for sample in (*samples.learnt, *samples.held_back)]
+        seen.append(shown_pan_gain([(image.pan[0], image.pan_valid) for image in images]))
+    assert crisp.pan_crisper > 1.5
+    assert seen[1] > 1.4 * seen[0]
 
 
 def test_windows_are_spread_and_lie_inside():
