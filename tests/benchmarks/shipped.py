@@ -25,7 +25,8 @@ from tests.benchmarks.networks import finished
 RECIPES = Path(__file__).parents[2] / "weights"
 CHAINS = {
     "bandset": ("bandset", "bandset-polish", "bandset-aligned", "bandset-blunt"),
-    **{name: (name,) for name in ("bandset-small", "ssml")},
+    "bandset-small": ("bandset-small", "bandset-small-crisp"),
+    "ssml": ("ssml",),
     **{
         name: (name, f"{name}-longer")
         for name in ("gcpnet", "msdcnn", "msinn", "pannet", "pnn", "premix-b", "premix-h", "residual-pnn")
