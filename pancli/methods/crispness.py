@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.methods.mtf import HIGHEST_GAIN, shown_gain
+from pancli.methods.mtf import HIGHEST_GAIN
 from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
 from pancli.methods.statistics import MEASURES
 from pancli.sensors import Sensor
@@ -80,9 +80,9 @@ def missing_crispness(images: Iterable[TileImage], info: PairInfo, shown: float)
     return crispness_of(pans, info.sensor, shown)
 
 
-def scene_crispness(scene: Scene) -> float:
-    """By how much the pan of a scene is to be made crisp, as :func:`crisp` takes it."""
-    return missing_crispness(scene.tiles(0, MEASURES), scene.info, shown_gain(scene))
+def scene_crispness(scene: Scene, shown: float) -> float:
+    """As :func:`missing_crispness`, of a scene."""
+    return missing_crispness(scene.tiles(0, MEASURES), scene.info, shown)
 
 
 def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor, shown: float) -> float:

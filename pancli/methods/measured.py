@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pancli.methods.alignment import NOWHERE, Shift, aligned_scene, scene_shift, unasked
-from pancli.methods.crispness import crisp_scene, missing_crispness
+from pancli.methods.crispness import crisp_scene, scene_crispness
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain
 from pancli.methods.protocol import Scene
-from pancli.methods.statistics import MEASURES
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Measured:
         than the georeferencing says, so that it is moved however far it lies.
         """
         measured = cls._of(scene)
-        missing = missing_crispness(scene.tiles(0, MEASURES), scene.info, measured.shown)
+        missing = scene_crispness(scene, measured.shown)
         return measured if missing == 1.0 else replace(cls._of(crisp_scene(scene, missing)), missing=missing)
 
     @classmethod

@@ -157,8 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seen = list(images(asked.data))
     for row in asked.rows.split(","):
         pairs = [observe(image, ROWS[row]) for image in seen]
-        how = ROWS[row].ratio, asked.crisp_pan
-        cells = [_cell(method, pairs, *how) for method in methods.values()]
+        cells = [_cell(method, pairs, ROWS[row].ratio, asked.crisp_pan) for method in methods.values()]
         print(f"| {row} | {' | '.join(cells)} |", flush=True)
 
 
