@@ -27,7 +27,7 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return CPU
-    if not re.fullmatch(r"cuda(:\d+)?", name):
+    if not re.fullmatch(r"cuda(:\d{1,9})?", name):
         raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:N")
     count = device_count()
     number = int(name.partition(":")[2] or 0)

@@ -65,6 +65,8 @@ def test_devices_are_found_by_name():
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(UsageError, match="must be auto, cpu, cuda or cuda:N"):
         find_device("gpu")
+    with pytest.raises(UsageError, match="must be auto, cpu, cuda or cuda:N"):
+        find_device("cuda:" + "9" * 5000)
 
 
 def test_cpus_that_the_process_may_not_use_are_not_counted(monkeypatch):

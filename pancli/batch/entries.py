@@ -87,7 +87,7 @@ class Shard:
         Raises:
             UsageError: Anything else.
         """
-        match = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+        match = re.fullmatch(r"(\d{1,18})/(\d{1,18})", text, re.ASCII)
         shard = cls(int(match[1]), int(match[2])) if match else cls(0, 0)
         if shard.index >= shard.count:
             raise UsageError(f"--shard {text}: must be I/N with I from 0 to N - 1")

@@ -180,7 +180,7 @@ def _dtype(text: str | None) -> str | None:
 def _threads(text: str) -> int | None:
     if text.upper() == "ALL_CPUS":
         return None
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise typer.BadParameter(
             f"'{text}' is neither a number from 1 nor ALL_CPUS", param_hint="--num-threads"
         )

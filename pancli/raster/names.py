@@ -30,7 +30,7 @@ _INSIDE = re.compile(
 )
 """What stands before the name of a file of which a part is read, or which is unpacked."""
 
-_BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d+)+)$")
+_BAND_SUFFIX = re.compile(r"^(?P<path>.+?)(?P<bands>(,band=\d{1,9})+)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,6 @@ def _told(name: str) -> int:
     text = os.environ.get(name)
     if text is None:
         raise UsageError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {name} is not set; {_WAY_OUT}")
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 9:
         raise UsageError(f"{name} is {text!r}, which is no whole number; {_WAY_OUT}")
     return int(text)

@@ -29,7 +29,21 @@ def test_every_entry_is_in_exactly_one_shard_in_order(count, shards):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-@pytest.mark.parametrize("text", ["3/3", "1", "0/0", "-1/3", "a/b", "1/3/5", "0.5/2", "", "١/3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3/3",
+        "1",
+        "0/0",
+        "-1/3",
+        "a/b",
+        "1/3/5",
+        "0.5/2",
+        "",
+        "١/3",
+        pytest.param("9" * 5000 + "/3", id="digits"),
+    ],
+)
 def test_a_shard_is_one_of_those_there_are(text):
     with pytest.raises(UsageError, match="--shard"):
         Shard.parse(text)

@@ -210,6 +210,7 @@ def test_a_cog_passes_the_outside_judge(scene, tmp_path):
         (["{pan}", "{ms}", "{out}", "--coregister", "0,500"], 1, "--coregister 0,500 moves MS off PAN"),
         (["{pan}", "{ms}", "{out}", "-j", "many"], 2, "--num-threads"),
         (["{pan}", "{ms}", "{out}", "-j", "\u00b2"], 2, "--num-threads"),
+        (["{pan}", "{ms}", "{out}", "-j", "9" * 5000], 2, "--num-threads"),
         (["{pan}", "{ms}", "{out}", "--method", "m" * 300 + ".safetensors"], 1, "is too long"),
         (["{pan}", "{ms}", "{out}", "--back-project", "6"], 2, "--back-project 6: must be from 0 to 5"),
         (["{pan}", "{ms}", "{out}", "--adapt-loss", "full"], 2, "--adapt-loss full: says what --adapt"),

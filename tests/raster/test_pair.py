@@ -58,6 +58,8 @@ def test_band_names_with_commas_in_the_path():
     assert SourceName.parse("/vsizip/x.zip/a.tif,band=2") == SourceName("/vsizip/x.zip/a.tif", (2,))
     for text in ("a.tif", "a,band=b.tif", "a.tif,band=3,band=1", "/vsizip/x.zip/a.tif,band=2"):
         assert str(SourceName.parse(text)) == text
+    long = "a.tif,band=" + "9" * 5000  # more digits than Python makes a number of
+    assert SourceName.parse(long) == SourceName(long)
 
 
 def masks_agree(pair, expected_pan, expected_ms):

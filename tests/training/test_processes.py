@@ -118,6 +118,7 @@ def test_processes_that_cannot_share_the_regions_are_refused(tmp_path, data):
             "WORLD_SIZE is 2, but RANK is not set; start with torchrun, or unset WORLD_SIZE",
         ),
         ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', .*; start with torchrun"),
+        ({"WORLD_SIZE": "9" * 5000}, "WORLD_SIZE is '9+', which is no whole number; start with torchrun"),
         ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x', .*; start with torchrun"),
         ({"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, "RANK is 2, but WORLD_SIZE 2; start"),
         (
