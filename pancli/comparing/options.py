@@ -11,6 +11,7 @@ from pancli.degrading import DegradeOptions
 from pancli.device import find_device
 from pancli.errors import UsageError
 from pancli.evaluation import EvaluateOptions
+from pancli.evaluation.figures import exact
 from pancli.methods.registry import METHODS
 from pancli.networks.weights import SUFFIX
 from pancli.raster.pair import PairOptions
@@ -122,6 +123,16 @@ class CompareOptions:
     def mode(self) -> Mode:
         """Against what is measured: nothing, ms itself, or a reference that was given."""
         return "reduced" if self.reduced else "full" if self.reference is None else "reference"
+
+    @property
+    def shift(self) -> str:
+        """What ``--coregister`` takes.
+
+        >>> CompareOptions(coregister=(2.5, -1.0)).shift
+        '2.5,-1'
+        """
+        asked = self.coregister
+        return asked if isinstance(asked, str) else ",".join(map(exact, asked))
 
     def degrading(self) -> DegradeOptions:
         """How the pair is reduced."""

@@ -131,7 +131,7 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
     >>> command_line("my pan.tif", ["ms.tif"], CompareOptions(methods=["exp"], block=16))
     "pancli compare 'my pan.tif' ms.tif --methods exp --block 16"
     """
-    pair, shift = options.pair, options.coregister
+    pair = options.pair
     values = {
         "--methods": ",".join(options.methods),
         "--back-project": None if options.back_project is None else f"{options.back_project}",
@@ -139,11 +139,7 @@ def command_line(pan: str, ms: Sequence[str], options: CompareOptions) -> str:
         "--reference": options.reference,
         "--ratio": None if options.ratio is None else exact(options.ratio),
         "--sensor": None if options.sensor == "generic" else options.sensor,
-        "--coregister": None
-        if shift == "none"
-        else shift
-        if isinstance(shift, str)
-        else ",".join(map(exact, shift)),
+        "--coregister": None if options.shift == "none" else options.shift,
         "--crisp-pan": options.crisp_pan,
         "--bidx": ",".join(map(str, pair.bidx)) or None,
         "--nodata": None if pair.nodata is None else f"{pair.nodata}",

@@ -115,6 +115,8 @@ class CompareReport:
         sensor: Whose MTF was assumed.
         block: Side of the blocks of quality indices.
         peak: The largest digital number, as PSNR and SSIM were told.
+        coregister: How PAN and MS were laid on each other for every method.
+        crisp_pan: Whether every method was given a crisp PAN.
         warnings: What the user should know, one sentence each, with the methods it is of where not of all.
     """
 
@@ -130,6 +132,8 @@ class CompareReport:
     sensor: str
     block: int
     peak: float | None
+    coregister: str
+    crisp_pan: bool
     warnings: tuple[str, ...]
 
     @property
@@ -165,6 +169,8 @@ class CompareReport:
             "sensor": self.sensor,
             "block": self.block,
             "peak": self.peak,
+            "coregister": self.coregister,
+            "crisp_pan": self.crisp_pan,
             "ranked_by": self.ranked_by,
             "methods": [row.as_dict() for row in self.rows],
             "best": self.best,
@@ -185,6 +191,8 @@ class CompareReport:
                 "sensor": self.sensor,
                 "block": str(self.block),
                 "peak": _text(self.peak),
+                "coregister": self.coregister,
+                "crisp_pan": str(self.crisp_pan).lower(),
                 "method": row.method,
                 **{f"seconds_{stage}": _text(row.seconds.get(stage)) for stage in ("fit", "fuse", "total")},
                 "mpix_per_s": _text(row.megapixels_per_second),
@@ -199,7 +207,8 @@ class CompareReport:
 def csv_columns(mode: Mode) -> list[str]:
     """Of the rows of a comparison."""
     figures = _NO_REFERENCE if mode == "full" else HIGHER_IS_BETTER
-    before = ("pan", "ms", "reference", "mode", "sensor", "block", "peak", "method")
+    asked = ("mode", "sensor", "block", "peak", "coregister", "crisp_pan")
+    before = ("pan", "ms", "reference", *asked, "method")
     return [*before, "seconds_fit", "seconds_fuse", "seconds_total", "mpix_per_s", *figures, "error"]
 
 

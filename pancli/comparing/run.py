@@ -245,5 +245,7 @@ def _report(
         sensor=options.sensor,
         block=options.block,
         peak=findings.peak,
+        coregister=options.shift,
+        crisp_pan=options.crisp_pan,
         warnings=tuple(dict.fromkeys(told)),
     )

@@ -13,8 +13,9 @@ def row(method, **figures):
 def report(rows, mode="reduced"):
     ordered, key = rank(rows, mode)
     check = PairReport(files=())
+    asked = "generic", 32, 2047.0, "2.5,-1", True
     return CompareReport(
-        mode, "pan.tif", ("a.tif", "b.tif"), None, (8, 9), ordered, key, {}, check, "generic", 32, 2047.0, ()
+        mode, "pan.tif", ("a.tif", "b.tif"), None, (8, 9), ordered, key, {}, check, *asked, ()
     )
 
 
@@ -60,6 +61,7 @@ def test_rows_for_csv_have_the_same_columns_whether_a_method_failed_or_not():
     good, bad = report([row("a", psnr=30.5, q2n=0.5), FAILED]).as_rows()
     assert list(good) == list(bad) == csv_columns("reduced")
     assert good["peak"] == "2047.0"
+    assert (good["coregister"], good["crisp_pan"]) == ("2.5,-1", "true")
     assert set(HIGHER_IS_BETTER) < set(good)
     assert (good["method"], good["psnr"], good["seconds_total"], good["error"]) == ("a", "30.5", "2.0", "")
     assert (good["ms"], good["mode"], good["mpix_per_s"]) == ("a.tif b.tif", "reduced", "3.0")
@@ -73,6 +75,7 @@ def test_the_object_is_json_and_says_which_is_best():
     found = json.loads(json.dumps(report([row("a", q2n=0.5, sam=1.0), FAILED]).as_dict(), allow_nan=False))
     assert [r["method"] for r in found["methods"]] == ["a", "cnmf"]
     assert found["methods"][0]["figures"] == {"q2n": 0.5, "sam": 1.0}
+    assert (found["coregister"], found["crisp_pan"]) == ("2.5,-1", True)
     assert found["methods"][1]["error"] == "too few bands"
     assert found["best"] == {"sam": "a", "q2n": "a"}
 

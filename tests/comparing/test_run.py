@@ -191,6 +191,7 @@ def test_progress_never_goes_back_and_ends(scene, scratch):
 def test_one_failure_is_a_row_that_says_why(scene, scratch):
     report = run(scene, methods=["gdal", "gsa"], coregister=(0.5, 0.0))
     gsa, gdal = report.rows
+    assert (report.coregister, report.crisp_pan) == ("0.5,0", False)
     assert (gdal.method, gdal.figures, gsa.error) == ("gdal", {}, None)
     assert "--coregister cannot be used with --method gdal" in gdal.error
     assert any("figures that compare with MS take it where it lies" in w for w in report.warnings)
