@@ -23,7 +23,7 @@ from pancli.comparing.bench import Bench
 from pancli.comparing.options import BASELINE, CompareOptions
 from pancli.comparing.pictures import heat, heat_bar, round_up, stretch
 from pancli.comparing.report import HIGHER_IS_BETTER, TITLES, CompareReport, MethodResult
-from pancli.comparing.survey import Place, Views, cell_means, choose_places, open_views, shrink
+from pancli.comparing.survey import Pixels, Place, Views, cell_means, choose_places, open_views, shrink
 from pancli.device import cpu_count
 from pancli.errors import OutputError
 from pancli.evaluation.figures import exact
@@ -212,6 +212,7 @@ class _Camera:
 
     def __init__(self, report: CompareReport, views: Views, options: CompareOptions) -> None:
         self._report, self._views = report, views
+        self._upright = views.pair.pan_grid.upright
         sensor = find_sensor(options.sensor)
         names, numbers, _ = views.pair.taken
         self._true = true_colour(sensor, names, numbers)
@@ -221,7 +222,7 @@ class _Camera:
         """The whole area, from the truth."""
         cells = cell_means(self._views.truth, self._views.area, self._cell(_OVERVIEW))
         valid = np.isfinite(cells[0])
-        return stretch(cells, valid, limits(cells, valid), self._true)
+        return self._stretch((cells, valid), limits(cells, valid), self._true)
 
     def _cell(self, most: int) -> int:
         return math.ceil(max(self._views.area.shape) / most)
@@ -248,7 +249,7 @@ class _Camera:
         known = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
         top = round_up(float(np.percentile(known, _TOP_PERCENT)) if known.size else 0.0)
         pictures = (
-            Picture(method, self._note(method), heat(values, np.isfinite(values), top))
+            Picture(method, self._note(method), self._heat((values, np.isfinite(values)), top))
             for method, values in maps.items()
         )
         return Sheet(title, tuple(pictures), top)
@@ -267,9 +268,22 @@ class _Camera:
         if self._views.reference is not None and top is not None:
             sheets.append(self._close_errors(place.window, top))
         area, at = self._views.area, place.window.relative_to(self._views.area)
-        box = (at.col / area.width, at.row / area.height, at.width / area.width, at.height / area.height)
+        down, across = (part.step > 0 for part in self._upright)
+        row = at.row if down else area.height - at.row_stop
+        col = at.col if across else area.width - at.col_stop
+        box = (col / area.width, row / area.height, at.width / area.width, at.height / area.height)
         left, upper, width, height = (100 * share for share in box)
         return Close(place, (left, upper, width, height), tuple(sheets))
+
+    def _stretch(self, pixels: Pixels, tones: npt.NDArray[np.float64], bands: Sequence[int]) -> str:
+        """A picture of (C, h, w) that is no mirror image of the ground."""
+        values, valid = pixels
+        return stretch(values[:, *self._upright], valid[self._upright], tones, bands)
+
+    def _heat(self, pixels: Pixels, top: float) -> str:
+        """The same of one number per pixel, (h, w)."""
+        values, valid = pixels
+        return heat(values[self._upright], valid[self._upright], top)
 
     def _colours(self, title: str, window: Window, bands: Sequence[int]) -> Sheet:
         """Every image of a place in one stretch, which is taken from the truth around it."""
@@ -277,20 +291,22 @@ class _Camera:
         around = window.grow(window.width).intersect(views.area)
         tone, tones = limits(*views.pan(around)), limits(*views.truth(around))
         pictures = [
-            Picture("PAN", "", stretch(*views.pan(window), tone, (0,))),
-            Picture("MS", "enlarged", stretch(*views.ms(window), tones, bands)),
+            Picture("PAN", "", self._stretch(views.pan(window), tone, (0,))),
+            Picture("MS", "enlarged", self._stretch(views.ms(window), tones, bands)),
         ]
         if views.reference is not None:
-            pictures.append(Picture("reference", "", stretch(*views.truth(window), tones, bands)))
+            pictures.append(Picture("reference", "", self._stretch(views.truth(window), tones, bands)))
         for method, image in views.fused.items():
-            pictures.append(Picture(method, self._note(method), stretch(*image.read(window), tones, bands)))
+            pictures.append(
+                Picture(method, self._note(method), self._stretch(image.read(window), tones, bands))
+            )
         return Sheet(f"{title} ({_spell(views.pair, bands)})", tuple(pictures))
 
     def _close_errors(self, window: Window, top: float) -> Sheet:
         pictures = []
         for method in self._views.fused:
             values, valid = self._views.error(method, window)
-            pictures.append(Picture(method, self._note(method), heat(values[0], valid, top)))
+            pictures.append(Picture(method, self._note(method), self._heat((values[0], valid), top)))
         return Sheet("Error, same scale as the maps below", tuple(pictures), top)
 
 

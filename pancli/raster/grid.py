@@ -41,6 +41,13 @@ class Grid:
         return bool(self.transform != Affine.identity())
 
     @property
+    def upright(self) -> tuple[slice, slice]:
+        """How to step through rows and columns so that a picture is no mirror image of the ground."""
+        steps = (self.transform.e <= 0, self.transform.a >= 0) if self.georeferenced else (True, True)
+        down, across = (slice(None, None, 1 if ahead else -1) for ahead in steps)
+        return down, across
+
+    @property
     def window(self) -> Window:
         """All of it."""
         return Window(0, 0, *self.shape)

@@ -59,17 +59,9 @@ def read_small(path: Path, bands: Sequence[int], most: int) -> SmallImage:
             list(bands), out_shape=(len(bands), height, width), resampling=Resampling.average
         )
         valid = dataset.dataset_mask(out_shape=(height, width)) > 0
-        turned = _upright(Grid.of(dataset))
+        turned = Grid.of(dataset).upright
     small, valid = np.asarray(values[:, *turned], np.float32), valid[turned]
     return SmallImage(small, valid & np.isfinite(small).all(axis=0))
-
-
-def _upright(grid: Grid) -> tuple[slice, slice]:
-    """How to step through rows and columns so that a picture is no mirror image of the ground."""
-    transform = grid.transform
-    steps = (transform.e <= 0, transform.a >= 0) if grid.georeferenced else (True, True)
-    down, across = (slice(None, None, 1 if ahead else -1) for ahead in steps)
-    return down, across
 
 
 def write_png(path: Path, picture: npt.NDArray[Any]) -> None:

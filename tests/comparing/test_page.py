@@ -3,9 +3,13 @@ from __future__ import annotations
 import base64
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from PIL import Image
 
 from pancli.comparing import CompareOptions, compare
 from pancli.comparing.page import command_line
@@ -122,6 +126,32 @@ def test_names_are_not_markup(tmp_path):
     _, text, page = make(scene, tmp_path / "report", methods=["exp"])
     assert "<i>blue" in page.text
     assert "<i>blue" not in text
+
+
+def test_pictures_are_no_mirror_image_of_the_ground(tmp_path):
+    scene = make_scene(tmp_path / "scene", size=(192, 192))
+    pan = scene.pan_image.copy()
+    pan[10:90, 100:180] += np.random.default_rng(1).integers(0, 800, (80, 80), np.uint16)  # a place to show
+    write(scene.pan, pan, scene.pan_transform)
+
+    def seen(folder):
+        _, text, page = make(scene, tmp_path / folder, methods=["exp"])
+        places = re.findall(r"left:([\d.]+)%;top:([\d.]+)%;width", text)
+        images = (base64.b64decode(source.partition(",")[2]) for source in page.sources)
+        return places, [np.asarray(Image.open(BytesIO(image)), np.int16) for image in images]
+
+    places, pictures = seen("north")
+    for path in (scene.pan, scene.ms):
+        with rasterio.open(path) as dataset:
+            image, corner = dataset.read(), Affine.translation(dataset.width, dataset.height)
+            turned = dataset.transform * corner * Affine.scale(-1)
+        write(path, np.ascontiguousarray(image[:, ::-1, ::-1]), turned)
+    found_places, found = seen("south")
+    assert places == found_places
+    assert len(pictures) == len(found)
+    assert pictures[0].std() > 10
+    for north, south in zip(pictures, found, strict=True):
+        assert np.abs(north - south).max() <= 1
 
 
 def test_masked_scenes_have_pictures_too(scene, tmp_path):
