@@ -22,7 +22,6 @@ from torch.nn.functional import avg_pool2d
 from pancli.device import CPU
 from pancli.methods.alignment import NOWHERE, Shift, aligned, aligned_mask, alignment_radius
 from pancli.methods.crispness import CRISP_RADIUS, crisp, scene_crispness
-from pancli.methods.mtf import shown_gain
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
 from pancli.methods.turns import in_turn
 from pancli.placement import AxisMap, Placement
@@ -308,7 +307,7 @@ def crisp_for(method: Method, scene: TiledScene) -> TiledScene:
     """The scene with its pan made crisp, unless the method does so by itself."""
     if method.contract.makes_crisp:
         return scene
-    return replace(scene, pan_crisper=scene_crispness(scene, shown_gain(scene)))
+    return replace(scene, pan_crisper=scene_crispness(scene))
 
 
 def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 512) -> Tensor:

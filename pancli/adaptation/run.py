@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from pancli.adaptation.objectives import LOSSES, Objective, Patch
-from pancli.adaptation.samples import Sample, Samples
+from pancli.adaptation.samples import Sample, Samples, sample_crispness
 from pancli.errors import MethodError, UsageError
 from pancli.methods.agreement import agreement_of
 from pancli.methods.alignment import NOWHERE
 from pancli.methods.back_projection import after_rounds, lacking
-from pancli.methods.crispness import crisp_image, missing_crispness
+from pancli.methods.crispness import crisp_image
 from pancli.methods.measured import Measured
 from pancli.methods.network import NetworkMethod
 from pancli.methods.protocol import TileImage
@@ -164,10 +164,9 @@ class _Learner:
         info = samples.learnt[0].image.info
         measured = None
         if self.network.TRAITS.physics:
-            images, shown = [sample.image for sample in samples.learnt], info.mean_gain
-            missing = missing_crispness(images, info, shown)
-            agreement = agreement_of((crisp_image(image, missing) for image in images), info)
-            measured = Measured(info.gains, shown, agreement.numbers(), missing=missing)
+            missing = sample_crispness(samples.learnt)
+            agreement = agreement_of((crisp_image(sample.image, missing) for sample in samples.learnt), info)
+            measured = Measured(info.gains, info.mean_gain, agreement.numbers(), missing=missing)
         self._state = method.begin(samples.units, info, measured)
 
     def step(self, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pancli.errors import MethodError
 from pancli.methods.coarser import coarser, coarser_margin
-from pancli.methods.crispness import crisp_image, missing_crispness
+from pancli.methods.crispness import PICKED, crisp_image, missing_crispness
 from pancli.methods.moments import Moments
 from pancli.methods.protocol import TileImage
 from pancli.methods.units import Units
@@ -81,13 +81,20 @@ def reduced_samples(scene: TiledScene) -> Samples:
     """
     samples = [sample for window in ms_windows(scene) if (sample := _reduced(scene, window)) is not None]
     if samples and scene.pan_crisper != 1.0:  # reduced, it is as blunt as the camera would have left it
-        images, info = [sample.image for sample in samples], samples[0].image.info
-        missing = missing_crispness(images, info, info.mean_gain)
+        missing = sample_crispness(samples)
         samples = [Sample(crisp_image(sample.image, missing), sample.truth) for sample in samples]
     moments = Moments.empty(scene.info.bands + 1)
     for sample in samples:
         moments = moments.merge(_moments(sample.image))
     return split(samples, Units.of(moments))
+
+
+def sample_crispness(samples: Sequence[Sample]) -> float:
+    """By how much the pan of one scene's samples is to be made crisp; 1 where its ms was picked."""
+    info = samples[0].image.info
+    if info.mean_gain > PICKED:
+        return 1.0
+    return missing_crispness((sample.image for sample in samples), info)
 
 
 def _reduced(scene: TiledScene, window: Window) -> Sample | None:

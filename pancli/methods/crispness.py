@@ -15,13 +15,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pancli.methods.mtf import HIGHEST_GAIN
+from pancli.methods.mtf import shown_gain
 from pancli.methods.protocol import Changed, PairInfo, Scene, TileImage
 from pancli.methods.statistics import MEASURES
 from pancli.sensors import Sensor
 
 CRISP_RADIUS = 6
 """Pixels that :func:`crisp` looks around each."""
+
+PICKED = 0.7
+"""MTF at the ms Nyquist frequency, as a crisp pan and ms show it, above which ms was made by picking pixels.
+
+There pan is left as it is: the truth may be as blunt. No camera has more than 0.6, but estimates err.
+"""
 
 _KNOWN = 0.4  # MTF of pan at its Nyquist frequency, as it looks, that networks take for usual
 _MOST = 2.0  # what the finest waves are multiplied by at most: noise, too
@@ -68,31 +74,29 @@ def _windows(image: Tensor) -> Tensor:
     return parts.reshape(-1, _SIDE, _SIDE)
 
 
-def missing_crispness(images: Iterable[TileImage], info: PairInfo, shown: float) -> float:
-    """By how much the pan of a pair is to be made crisp, 1 to 2, as :func:`crisp` takes it.
+def missing_crispness(images: Iterable[TileImage], info: PairInfo) -> float:
+    """By how much the pan of a pair is less crisp than networks know it, 1 to 2, as :func:`crisp` takes it.
 
     Args:
         images: Tiles; what is valid of their cores is looked at.
         info: Of their pair.
-        shown: MTF at the ms Nyquist as the pair shows it.
     """
     pans = ((image.pan[0][image.tile.inner], image.pan_valid[image.tile.inner]) for image in images)
-    return crispness_of(pans, info.sensor, shown)
+    return crispness_of(pans, info.sensor)
 
 
-def scene_crispness(scene: Scene, shown: float) -> float:
-    """As :func:`missing_crispness`, of a scene."""
-    return missing_crispness(scene.tiles(0, MEASURES), scene.info, shown)
+def scene_crispness(scene: Scene) -> float:
+    """As :func:`missing_crispness`, of a scene; 1 where ms was made by picking pixels."""
+    missing = missing_crispness(scene.tiles(0, MEASURES), scene.info)
+    picked = missing > 1.0 and shown_gain(crisp_scene(scene, missing)) > PICKED
+    return 1.0 if picked else missing
 
 
-def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor, shown: float) -> float:
+def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor) -> float:
     """As :func:`missing_crispness`, of parts of pan as :func:`shown_pan_gain` takes them.
 
-    No pan is taken for blunter than its sensor delivers it: what it saw may be. Where ms was made by picking
-    pixels pan is left as it is, for the truth may be as blunt as that.
+    No pan is taken for blunter than its sensor delivers it: what it saw may be.
     """
-    if shown > HIGHEST_GAIN:
-        return 1.0
     gain = max(shown_pan_gain(pans), sensor.pan_gain)
     return min(max(_KNOWN / gain, 1.0), _MOST)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pancli.methods.alignment import NOWHERE, Shift, aligned_scene, scene_shift, unasked
-from pancli.methods.crispness import crisp_scene, scene_crispness
+from pancli.methods.crispness import PICKED, crisp_scene, missing_crispness
 from pancli.methods.mtf import HIGHEST_GAIN, believed_gains, estimate_gain
 from pancli.methods.protocol import Scene
+from pancli.methods.statistics import MEASURES
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,18 @@ class Measured:
         Where it shows that its ms was made by picking pixels, pan lies elsewhere because others were picked
         than the georeferencing says, so that it is moved however far it lies.
         """
+        missing = missing_crispness(scene.tiles(0, MEASURES), scene.info)
+        measured = replace(cls._of(crisp_scene(scene, missing)), missing=missing)
+        return measured if missing == 1.0 or measured.shown <= PICKED else cls._of(scene)
+
+    @classmethod
+    def of_coarser(cls, scene: Scene) -> Measured:
+        """The same of a pair a ratio coarser, whose pan stays as it is if ms looks picked beside that.
+
+        How strong detail must be, which is learnt there, comes out nearer to the truth so.
+        """
         measured = cls._of(scene)
-        missing = scene_crispness(scene, measured.shown)
-        return measured if missing == 1.0 else replace(cls._of(crisp_scene(scene, missing)), missing=missing)
+        return measured if measured.shown > HIGHEST_GAIN else cls.of(scene)
 
     @classmethod
     def _of(cls, scene: Scene) -> Measured:

@@ -6,7 +6,7 @@ Networks see the detail units and the groups of bands of :mod:`pancli.methods.un
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -158,11 +158,11 @@ class NetworkMethod:
         laid = aligned_scene(scene, state.measured.found)
         return replace(state, strength=self._strength(laid, state.measured))
 
-    def _known(self, scene: Scene) -> NetworkState:
+    def _known(self, scene: Scene, measure: Callable[[Scene], Measured] = Measured.of) -> NetworkState:
         """What is known of a scene before the network has fused any of it: each statistic needs the last."""
         measured = None
         if self.network.TRAITS.physics:
-            measured = Measured.of(scene)
+            measured = measure(scene)
             # What is learnt is of the sensor, wherever pan lies: it is the same as if pan lay on ms.
             scene = aligned_scene(crisp_scene(scene, measured.missing), measured.found)
         state = self.begin(scene_units(scene), scene.info, measured)
@@ -189,7 +189,7 @@ class NetworkMethod:
         coarser = CoarserScene.of(scene, measured.gains)
         if coarser.samples < _FEWEST:
             return strength
-        state = self._known(coarser)
+        state = self._known(coarser, Measured.of_coarser)
         best = coarser.best_strength(lambda image: self.fuse(image, state))
         return strength + _BELIEVED * (best.clamp(0, 2) - 1)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from pancli.device import CPU
 from pancli.methods.agreement import Agreement
 from pancli.methods.alignment import NOWHERE, Shift, aligned, find_shift
-from pancli.methods.crispness import crisp, crispness_of
+from pancli.methods.crispness import PICKED, crisp, crispness_of
 from pancli.methods.moments import Moments
 from pancli.methods.mtf import LOWEST_GAIN, SHARPEST
 from pancli.methods.units import Units
@@ -311,8 +311,10 @@ def shown_region(region: Region, traits: Traits) -> Region:
 
 def crisp_region(region: Region) -> Region:
     """A region with its pan made as crisp as that of a scene is; with the moments that it had."""
+    if region.shown > PICKED:
+        return region
     everywhere = torch.ones_like(region.pan[0], dtype=torch.bool)
-    missing = crispness_of([(region.pan[0], everywhere)], GENERIC, region.shown)
+    missing = crispness_of([(region.pan[0], everywhere)], GENERIC)
     return region._replace(pan=crisp(region.pan, missing))
 
 

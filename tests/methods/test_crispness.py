@@ -8,16 +8,22 @@ import torch
 
 from pancli.methods.crispness import (
     CRISP_RADIUS,
+    PICKED,
     crisp,
     crisp_image,
     crisp_scene,
     missing_crispness,
+    scene_crispness,
     shown_pan_gain,
 )
 from pancli.methods.measured import Measured
+from pancli.methods.mtf import shown_gain
 from pancli.methods.network import NetworkMethod
 from pancli.networks.bandset import BandSet
+from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade
 from pancli.scene import TiledScene, array_scene, fuse_scene
+from pancli.tiling import Window
 from tests.methods.natural import blunted, natural, seen_from_orbit
 from tests.methods.pairs import HALF_PIXEL, make_case, scene_of
 from tests.networks.made import card_of, settled
@@ -50,15 +56,15 @@ def test_where_there_is_too_little_to_see_the_sensor_is_believed():
     for pan in (natural(32), torch.full((1, 128, 128), 7.0)):
         tiny = scene(pan)
         assert shown_pan_gain([(pan[0], torch.ones_like(pan[0], dtype=torch.bool))]) == 0.0
-        assert missing_crispness(tiny.tiles(0), tiny.info, 0.3) == pytest.approx(2.0)
+        assert missing_crispness(tiny.tiles(0), tiny.info) == pytest.approx(2.0)
         sharp = replace(tiny.info, sensor=replace(tiny.info.sensor, pan_gain=0.32))
-        assert missing_crispness(tiny.tiles(0), sharp, 0.3) == pytest.approx(1.25)
+        assert missing_crispness(tiny.tiles(0), sharp) == pytest.approx(1.25)
 
 
 @pytest.mark.parametrize(("gain", "more"), [(0.01, 2.0), (0.25, 1.6), (0.6, 1.0)])
 def test_what_is_missing_is_of_what_is_seen_within_bounds(gain, more):
     seen = scene(blunted(natural(), gain))
-    assert missing_crispness(seen.tiles(0), seen.info, 0.3) == pytest.approx(more, rel=0.15)
+    assert missing_crispness(seen.tiles(0), seen.info) == pytest.approx(more, rel=0.15)
 
 
 @pytest.mark.parametrize("more", [1.3, 2.0])
@@ -99,7 +105,19 @@ def test_a_blunt_pan_is_measured_as_crisp_and_not_where_ms_was_picked():
     blunt = blunted(natural(), 0.2)
     assert Measured.of(scene(blunt)).missing == pytest.approx(2.0, rel=0.15)
     picked = array_scene(blunt[0].numpy(), blunt[:, 2::4, 2::4].repeat(3, 1, 1).numpy())
-    assert Measured.of(picked).missing == 1.0
+    assert Measured.of(picked).missing == scene_crispness(picked) == 1.0
+
+
+def test_a_sharp_camera_beside_a_blunt_pan_does_not_look_as_if_ms_was_picked():
+    pan, axis = natural(), AxisMap(0.5, 0.0, 128)
+    on, fine, coarse = Placement(axis, axis), Window(0, 0, 256, 256), Window(0, 0, 128, 128)
+    ms = degrade(pan, on, fine, coarse, 0.45).repeat(3, 1, 1).numpy()
+    seen = array_scene(blunted(pan, 0.2)[0].numpy(), ms, on)
+    assert shown_gain(seen) > PICKED > shown_gain(crisp_scene(seen, 2.0))
+    assert Measured.of(seen).missing == scene_crispness(seen) == pytest.approx(2.0, rel=0.15)
+    # A ratio coarser, where only strength is learnt, it does.
+    assert Measured.of_coarser(seen).missing == 1.0
+    assert Measured.of_coarser(scene(blunted(pan, 0.2))).missing == pytest.approx(2.0, rel=0.15)
 
 
 def test_what_a_network_sees_is_the_crisp_pan():

@@ -102,7 +102,7 @@ def test_a_blunt_pan_is_made_as_crisp_as_that_of_a_scene():
     truth = pan + torch.arange(3.0)[:, None, None]
     region = observe(pan, truth, EXACT, generator())
     scene = array_scene(pan[0].numpy(), region.ms.numpy(), region.placement)
-    missing = missing_crispness(scene.tiles(0), scene.info, region.shown)
+    missing = missing_crispness(scene.tiles(0), scene.info)
     assert 1.2 < missing < 2.0
     torch.testing.assert_close(crisp_region(region).pan, crisp(pan, missing))
     picked = observe(pan, truth, EXACT, generator(), blunt=True)
