@@ -35,6 +35,7 @@ from pancli.training.recipe import (
     Teacher,
 )
 
+_MOST_COARSER = 16.0
 _MOST_THREADS = 1024
 _COMPUTED = {"sha256"}  # fields that are no keys
 _TAKEN = ("checkpoint", "teacher")  # files beside the weights, of every run
@@ -189,6 +190,9 @@ def _is_weight(value: float) -> bool:
 def _source_rules(source: Source) -> Iterator[Rule]:
     yield _one_of("sources: kind", source.kind, SOURCE_KINDS)
     yield "sources: weight", 1e-9 <= source.weight <= 1e9, "1e-9 to 1e9"  # as float32 they are summed
+    wanted = f"1 to {_MOST_COARSER:g}, and 1 where there is a pan"
+    coarser = 1 <= source.coarser <= (_MOST_COARSER if source.kind in ("truth", "spectrum") else 1)
+    yield "sources: coarser", coarser, wanted
     if source.kind != "simulated":
         yield "sources: names", bool(source.names), "not empty"
         return

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-SOURCE_KINDS = ("pairs", "referenced", "truth", "simulated")
+SOURCE_KINDS = ("pairs", "referenced", "truth", "spectrum", "simulated")
 DECAYS = ("cosine", "steps")
 OPTIMISERS = ("adamw", "adam", "sgd")
 DISTANCES = ("l1", "mse")
 REDUCTIONS = ("mean", "sum")
 TEACHERS = ("encoder", "vae")
 PRECISIONS = ("float32", "bfloat16")
+
+LEAST_LINES = 8
+"""Bands that a spectrum has at least: its cameras see mixtures of neighbours."""
 
 LEAST_MS = 2
 """ms pixels along an axis of a region: one alone has no spread, which units are."""
@@ -24,11 +27,15 @@ class Source:
     Attributes:
         kind: "pairs" (pan and ms; the ms is the truth at its own resolution), "referenced" (pan, ms and the
             truth on pan's grid, as ``pancli degrade`` and ``pancli simulate`` write them), "truth" (a
-            multiband image; pan is made from it), or "simulated" (scenes with exact truth, made on the fly).
+            multiband image; pan is made from it), "spectrum" (the same of an imaging spectrometer, its bands
+            in the order of their wavelengths: bands and pan of a random camera are made from it), or
+            "simulated" (scenes with exact truth, made on the fly).
         weight: How often it is drawn, relative to the others.
         folder: Holds the images, relative to the data folder; this and what follows not of kind "simulated".
         names: Which of them; a name may be a pattern such as "*", which leaves out what is validated on.
         nodata: Value of invalid pixels, over the files' tags.
+        coarser: Of kinds "truth" and "spectrum": the image is first reduced by this factor, as a camera
+            further away would see it.
     """
 
     kind: str
@@ -36,6 +43,7 @@ class Source:
     folder: str = ""
     names: tuple[str, ...] = ()
     nodata: float | None = None
+    coarser: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

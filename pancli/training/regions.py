@@ -35,6 +35,8 @@ _UNEXPLAINED = 0.3  # most of a made pan that bands do not explain, relative to 
 _SOFTNESS = (0.35, 0.9)  # of a made pan against the truth, as _softened takes it: 0.68 to 1 is what is left
 _AWAY = 1.5  # pixels along each axis by which a pan that does not fit lies elsewhere, at most
 _FOREIGN = (0.2, 0.8)  # of what is not of this place in a pan that does not fit, against its own
+_NARROW, _WIDE = 0.02, 0.12  # deviations of a made band's response, as parts of a spectrum
+_PAN_FROM, _PAN_TO = (0.0, 0.3), (0.55, 1.0)  # of a spectrum: where a made pan's response is half
 _PICKED = 0.97  # the same of ms whose pixels were picked
 _BLUNT = (0.02, 0.9)  # of a truth that is less sharp than its pan, likewise: 0.06 to 1 is left
 
@@ -98,7 +100,7 @@ def draw_region(
     """A window of an image's bands, observed at random.
 
     Args:
-        kind: Of source: "pairs" or "truth".
+        kind: Of source: "pairs", "truth" or "spectrum".
         image: Which.
         window: Where.
         degradation: How.
@@ -110,8 +112,12 @@ def draw_region(
         gain = uniform(generator, *degradation.pan_gains)
         pan = reduced_pan(image, window, gain, apart(degradation.shift, generator), device)
     else:
+        if kind == "spectrum":
+            pan, reference = through_camera(reference, generator)
+        else:
+            pan = made_pan(reference, generator)
         softness = uniform(generator, *_SOFTNESS)
-        pan = _softened(made_pan(reference, generator), softness, apart(degradation.shift, generator))
+        pan = _softened(pan, softness, apart(degradation.shift, generator))
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))
     both = both.flip(2) if mirror else both
@@ -196,6 +202,22 @@ def made_pan(reference: Tensor, generator: torch.Generator) -> Tensor:
     explained = torch.einsum("b,bhw->hw", weights / weights.sum(), standard)[None]
     part = uniform(generator, 0.0, _UNEXPLAINED)
     return explained + part * product * explained.std() / product.std().clamp_min(1e-6)
+
+
+def through_camera(spectrum: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pan (1, H, W) and bands (B, H, W) of a random camera, of a spectrum (N, H, W) in order of wavelength.
+
+    Bands respond as Gaussians of any width, 4 to 8 of them; pan to most of the range at once.
+    """
+    along = torch.linspace(0.0, 1.0, spectrum.shape[0])[None]
+    bands = 4 + integer(generator, 5)
+    centres = torch.rand(bands, 1, generator=generator)
+    widths = _NARROW + (_WIDE - _NARROW) * torch.rand(bands, 1, generator=generator)
+    edges = uniform(generator, *_PAN_FROM), uniform(generator, *_PAN_TO)
+    pan = torch.sigmoid((along - edges[0]) / _NARROW) * torch.sigmoid((edges[1] - along) / _NARROW)
+    responses = torch.cat((pan, (-0.5 * ((along - centres) / widths).square()).exp()))
+    seen = torch.einsum("kn,nhw->khw", (responses / responses.sum(1, keepdim=True)).to(spectrum), spectrum)
+    return seen[:1], seen[1:]
 
 
 def observe(

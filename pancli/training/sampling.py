@@ -15,7 +15,7 @@ from pancli.networks.registry import find_network
 from pancli.tiling import Window
 from pancli.training.images import Image, Room, pan_under
 from pancli.training.patches import Batch, cut_patch, random_corners, random_group
-from pancli.training.recipe import LEAST_MS, Recipe, Schedule, Source
+from pancli.training.recipe import LEAST_LINES, LEAST_MS, Recipe, Schedule, Source
 from pancli.training.regions import (
     Region,
     choose_window,
@@ -158,7 +158,7 @@ def _check_image(image: Image, source: Source, recipe: Recipe, traits: Traits) -
     """Refuse an image that no patch, or no region that shows anything, can be cut from.
 
     Raises:
-        RecipeError: Its ratio is not the network's.
+        RecipeError: Its ratio is not the network's, or it is no spectrum.
         TrainingError: It is too small.
     """
     referenced, patch = source.kind == "referenced", recipe.schedule.patch
@@ -171,6 +171,11 @@ def _check_image(image: Image, source: Source, recipe: Recipe, traits: Traits) -
         raise TrainingError(
             f"{image.name}: a region would have fewer than {LEAST_MS} ms pixels a side; raise "
             "schedule.region, lower degradation.ratios, or leave the image out"
+        )
+    if source.kind == "spectrum" and len(image.bands) < LEAST_LINES:
+        raise RecipeError(
+            f"{image.name} has {len(image.bands)} bands; a spectrum has {LEAST_LINES} or more, in "
+            "the order of their wavelengths; an image of fewer is of kind 'truth'"
         )
     if referenced and traits.ratio is not None and abs(image.ratio - traits.ratio) > CARD_SLACK:
         raise RecipeError(

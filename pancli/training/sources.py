@@ -3,11 +3,14 @@
 An image NAME in a folder is found as arrays (``NAME-pan.npy``, ``NAME-ms.npy``, ``NAME-truth.npy``), which
 machines without GDAL can read, or as rasters (``NAME/pan.tif``, ``NAME/ms.tif`` and, where the truth is
 known, ``NAME/reference.tif``; ``NAME.tif`` for a truth alone). Rasters are placed by their georeferencing,
-where they have any, and what is not valid in them is never trained on.
+where they have any, and what is not valid in them is never trained on. Arrays of a pair share their corners,
+if ``NAME-placement.npy`` does not say otherwise: scale and offset (:class:`pancli.placement.AxisMap`) of
+rows, then of columns.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +21,11 @@ import numpy as np
 from pancli.errors import PancliError, RecipeError
 from pancli.methods.mtf import shown_gain
 from pancli.placement import AxisMap, Placement
+from pancli.resampling import degrade
 from pancli.scene import array_scene
+from pancli.sensors import GENERIC
 from pancli.tiling import Window
-from pancli.training.images import Array, BoolArray, Image, cut_to_pan, valid_under
+from pancli.training.images import Array, BoolArray, Image, crop, cut_to_pan, valid_under
 from pancli.training.recipe import Source, Validation
 
 if TYPE_CHECKING:
@@ -48,9 +53,21 @@ def load_images(source: Source, data: Path, validation: Validation | None = None
     names = find_names(folder, source.names, source.kind, taken)
     if double := [name for name in names if taken & _files_of(folder, name, source.kind)]:
         raise RecipeError(f"{folder / min(double)} is validated on; it cannot be trained on too")
-    load = {"pairs": load_pair, "referenced": load_referenced, "truth": _load_truth}[source.kind]
+    load = {"pairs": load_pair, "referenced": load_referenced}.get(source.kind, _load_truth)
     images = (load(folder, name, source.nodata) for name in names)
+    if source.coarser > 1:
+        images = (_coarser(image, source.coarser) for image in images)
     return tuple(_measured(image) if source.kind == "referenced" else image for image in images)
+
+
+def _coarser(image: Image, factor: float) -> Image:
+    """A truth as a camera would see it whose pixels are larger by a factor."""
+    sides = image.valid.shape
+    onto = Placement(*(AxisMap(1 / factor, 0.0, math.floor(side / factor)) for side in sides))
+    whole, wanted = Window(0, 0, *sides), Window(0, 0, *onto.ms_shape)
+    bands = degrade(crop(image.bands, whole), onto, whole, wanted, GENERIC.ms_gains[0]).numpy()
+    itself = Placement(*(AxisMap(1.0, 0.0, side) for side in wanted.shape))
+    return replace(image, bands=bands, valid=valid_under(onto, image.valid), placement=itself)
 
 
 def _measured(image: Image) -> Image:
@@ -91,7 +108,7 @@ def find_names(
 
 
 def _matching(folder: Path, pattern: str, kind: str) -> set[str]:
-    suffix, role = (".tif", "truth") if kind == "truth" else ("/pan.tif", "pan")
+    suffix, role = ("/pan.tif", "pan") if kind in _FILES else (".tif", "truth")
     try:
         files = [(path, suffix) for path in folder.glob(pattern + suffix)]
         files += [(path, f"-{role}.npy") for path in folder.glob(f"{pattern}-{role}.npy")]
@@ -109,7 +126,7 @@ def _held_back(validation: Validation, data: Path) -> frozenset[Path]:
 
 def _files_of(folder: Path, name: str, kind: str) -> frozenset[Path]:
     """What an image may be read from, resolved."""
-    roles = {"truth": ("truth",), "pairs": ("pan", "ms"), "referenced": ("pan", "ms", "reference")}[kind]
+    roles = {"pairs": ("pan", "ms"), "referenced": ("pan", "ms", "reference")}.get(kind, ("truth",))
     rasters = (_raster(folder, name, role) for role in roles)
     arrays = (folder / f"{name}-{role}.npy" for role in roles)
     return frozenset(path.resolve() for path in (*rasters, *arrays))
@@ -128,7 +145,9 @@ def load_pair(folder: Path, name: str, nodata: float | None = None) -> Image:
     """
     arrays = _load_arrays(folder, name, ("pan", "ms"))
     if arrays is not None:
-        return cut_to_pan(_paired_arrays(f"{folder / name}", arrays, nodata))
+        placed = folder / f"{name}-placement.npy"
+        axes = _from_array(placed)[0] if placed.is_file() else None
+        return cut_to_pan(_paired_arrays(f"{folder / name}", arrays, axes, nodata))
     from pancli.raster.pair import PairOptions, open_pair
 
     path = folder / name
@@ -225,17 +244,22 @@ def _from_array(path: Path) -> Array:
     return array
 
 
-def _paired_arrays(path: str, arrays: Sequence[Array], nodata: float | None) -> Image:
-    """Arrays share their corners; without a place on the ground, only whole ratios can be meant."""
+def _paired_arrays(path: str, arrays: Sequence[Array], axes: Array | None, nodata: float | None) -> Image:
+    """Arrays that are not placed share their corners, so that only whole ratios can be meant."""
     pan, ms = arrays
-    ratio = round(pan.shape[1] / ms.shape[1])
-    if ratio < 2 or pan.shape != (1, ratio * ms.shape[1], ratio * ms.shape[2]):
-        raise RecipeError(
-            f"{path}: pan of {pan.shape[1:]} and ms of {ms.shape[1:]} pixels are not at a whole ratio; "
-            "arrays need exactly 2, 3, 4 ... pan pixels per ms pixel, georeferenced .tif files do not"
-        )
-    axes = (AxisMap(1 / ratio, 0.0, side) for side in ms.shape[1:])
-    placement = Placement(*axes)
+    if axes is None:
+        ratio = round(pan.shape[1] / ms.shape[1])
+        if ratio < 2 or pan.shape != (1, ratio * ms.shape[1], ratio * ms.shape[2]):
+            raise RecipeError(
+                f"{path}: pan of {pan.shape[1:]} and ms of {ms.shape[1:]} pixels are not at a whole ratio; "
+                "arrays without a placement need exactly 2, 3, 4 ... pan pixels per ms pixel, georeferenced "
+                ".tif files do not"
+            )
+        axes = np.array([[1 / ratio, 0.0]] * 2)
+    if axes.shape != (2, 2):
+        raise RecipeError(f"{path}-placement.npy has the shape {axes.shape}; expected (2, 2)")
+    sides = zip(axes.tolist(), ms.shape[1:], strict=True)
+    placement = Placement(*(AxisMap(scale, offset, side) for (scale, offset), side in sides))
     valid = valid_under(placement, _valid(pan, nodata)) & _valid(ms, nodata)
     return Image(path, ms, valid, placement, pan[0])
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.arrays --data DATA --out arrays
 
-Georeferencing is left behind, as :mod:`pancli.training.sources` says: pairs must share their corners.
+Of georeferencing only how a pair's grids lie on each other is kept: :mod:`pancli.training.sources`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
+
+from pancli.raster.pair import open_pair
 
 _PAIRED = ("pan", "ms", "reference")
 
@@ -22,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--folders", default="landsat7,naip,hyperspectral", help="names, separated by commas")
+    parser.add_argument(
+        "--folders", default="landsat7,landsat8,naip,hyperspectral", help="names, separated by commas"
+    )
     asked = parser.parse_args(arguments)
     total = 0
     for name in asked.folders.split(","):
@@ -32,7 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with rasterio.open(raster) as dataset:
                 np.save(array, dataset.read())
             total += array.stat().st_size
+            if raster.name == "pan.tif":
+                np.save(array.with_name(f"{raster.parent.name}-placement.npy"), _axes(raster))
     print(f"{asked.out}: {total / 1e6:.0f} MB")
+
+
+def _axes(pan: Path) -> npt.NDArray[np.float64]:
+    """How the ms beside a pan lies on it."""
+    with open_pair(str(pan), [str(pan.with_name("ms.tif"))]) as pair:
+        return np.array([[axis.scale, axis.offset] for axis in pair.placement.axes])
 
 
 def _array_of(raster: Path) -> Path:

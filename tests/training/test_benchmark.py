@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_arrays_are_the_rasters_for_machines_without_gdal(tmp_path, capsys):
-    scene = make_scene(tmp_path / "data" / "pairs" / "a", size=(64, 64))
+    scene = make_scene(tmp_path / "data" / "pairs" / "a", size=(66, 64), ratio=3.0, ms_offset=(1.5, -0.5))
     (tmp_path / "data" / "truths").mkdir()
     write(tmp_path / "data" / "truths" / "b.tif", scene.ms_image, scene.ms_transform)
     arrays.main(["--data", f"{tmp_path}/data", "--out", f"{tmp_path}/arrays", "--folders", "pairs,truths"])
@@ -43,6 +43,8 @@ def test_arrays_are_the_rasters_for_machines_without_gdal(tmp_path, capsys):
     assert here.pan is not None
     assert there.pan is not None
     assert (here.pan == there.pan).all()
+    assert here.placement == there.placement
+    assert here.placement.rows.offset == pytest.approx(-0.5)
     folders = [tmp_path / folder / "truths" for folder in ("data", "arrays")]
     truth, array = (load_image(folder, "b", "truth", None)[0] for folder in folders)
     assert (truth == array).all()

@@ -25,6 +25,7 @@ from pancli.training.regions import (
     reduced_pan,
     shown_region,
     simulated_region,
+    through_camera,
     whole_region,
 )
 from pancli.training.sources import load_images
@@ -75,6 +76,38 @@ def test_an_unknown_shift_is_in_pan_and_neither_in_ms_nor_in_the_truth(kind):
                 assert float(after) < 0.4 * float(before)
     assert max(found[0.0]) == 0.0
     assert max(found[0.6]) > 0.0  # where bands explain pan badly, small shifts are doubted
+
+
+def test_a_camera_sees_mixtures_of_neighbouring_wavelengths():
+    counts, seen = set(), []
+    for seed in range(20):
+        lines = torch.eye(40)[:, None] * 7.0  # at each pixel one wavelength alone is bright
+        pan, bands = through_camera(lines, generator(seed))
+        counts.add(len(bands))
+        for response in (pan[0, 0], *bands[:, 0]):
+            assert float(response.sum()) == pytest.approx(7.0, rel=1e-5)  # what is grey is seen as grey
+            assert float(response.min()) >= 0
+            top = int(response.argmax())
+            assert bool((response[: top + 1].diff() >= -1e-5).all())
+            assert bool((response[top:].diff() <= 1e-5).all())
+        wide = (pan[0, 0] > pan.max() / 2).sum()
+        assert wide >= max((band > band.max() / 2).sum() for band in bands[:, 0]) / 2
+        seen.append(int(wide))
+    assert counts == {4, 5, 6, 7, 8}
+    assert max(seen) > min(seen) >= 8
+
+
+def test_regions_of_a_spectrum_have_bands_of_a_camera():
+    image = smooth_image("truth")
+    spectrum = replace(image, bands=np.repeat(image.bands, 6, axis=0))
+    window = Window(0, 0, 192, 192)
+    region = draw_region("spectrum", spectrum, window, EXACT, generator(1))
+    assert 4 <= len(region.reference) <= 8
+    assert region.pan.shape == (1, 192, 192)
+    assert len(region.ms) == len(region.upsampled) == len(region.reference)
+    whole, small = Window(0, 0, 192, 192), Window(0, 0, *region.placement.ms_shape)
+    expected = [degrade(b, region.placement, whole, small, 0.3) for b in region.reference[:, None]]
+    torch.testing.assert_close(region.ms, torch.cat(expected))
 
 
 def test_a_simulated_truth_lies_where_ms_does_and_pan_a_little_elsewhere():

@@ -301,6 +301,43 @@ def test_a_truth_tagged_alpha_keeps_all_its_bands(tmp_path):
     assert bool(truth.valid.all())
 
 
+def test_a_placement_of_another_shape_is_refused(tmp_path):
+    for name, shape in (("pan", (1, 32, 32)), ("ms", (2, 16, 16)), ("placement", (2, 3))):
+        np.save(tmp_path / f"a-{name}.npy", np.ones(shape))
+    with pytest.raises(RecipeError, match=r"a-placement.npy has the shape \(2, 3\); expected \(2, 2\)"):
+        load_pair(tmp_path, "a")
+
+
+def test_a_coarser_truth_is_what_a_camera_further_away_sees(tmp_path):
+    rows, cols = np.mgrid[:60, :90]
+    wave = 1000 + 300 * np.sin(2 * np.pi * cols / 18) * np.cos(2 * np.pi * rows / 24)
+    image = np.stack([wave, 2 * wave]).astype(np.float32)
+    image[:, 40:44, 10:14] = -1
+    write(tmp_path / "t.tif", image, Affine.scale(2, -2), nodata=-1)
+    fine, coarse = (
+        load_images(Source("truth", names=("t",), coarser=factor), tmp_path)[0] for factor in (1.0, 1.5)
+    )
+    assert (fine.bands.shape, coarse.bands.shape) == ((2, 60, 90), (2, 40, 60))
+    assert (coarse.ratio, coarse.placement.ms_shape) == (1.0, (40, 60))
+    # Its pixels 26 to 29 and 6 to 9 touch what is not valid.
+    assert np.argwhere(~coarse.valid).min(0).tolist() == [26, 6]
+    assert np.argwhere(~coarse.valid).max(0).tolist() == [29, 9]
+    rows, cols = (1.5 * (index + 0.5) - 0.5 for index in np.mgrid[:40, :60])
+    expected = 300 * np.sin(2 * np.pi * cols / 18) * np.cos(2 * np.pi * rows / 24)
+    # A Gaussian of 0.3 at the Nyquist frequency of the coarse grid leaves so much of waves so long.
+    left = 0.3 ** ((3 / 18) ** 2 + (3 / 24) ** 2)
+    inner = (slice(5, 20), slice(15, 55))
+    np.testing.assert_allclose(coarse.bands[0][inner], 1000 + left * expected[inner], atol=6)
+    np.testing.assert_allclose(coarse.bands[1], 2 * coarse.bands[0], rtol=1e-5)
+
+
+def test_a_spectrum_of_few_bands_is_refused(tmp_path):
+    write(tmp_path / "b.tif", np.ones((4, 48, 48), np.uint16), Affine.scale(2, -2))
+    recipe = read_recipe(make_recipe(tmp_path, OWN.replace('"pairs"', '"spectrum"')))
+    with pytest.raises(RecipeError, match="has 4 bands; a spectrum has 8 or more"):
+        Sampler.load(recipe, tmp_path)
+
+
 def test_simulated_files_come_with_their_truth(tmp_path):
     (made,) = simulate_files(tmp_path / "s", SimulateOptions(size=96, ratio=3.0, sensor="random"))
     image = load_referenced(tmp_path, "s")
