@@ -34,7 +34,7 @@ from pancli.training.sources import load_image
 from pancli.training.validation import compare_images
 from tests.benchmarks.hyperspectral import make_pair
 
-NAMES = ("m_3607824_se_17_1_20160620_subset", "m_4208701_ne_16_060_20200902", "virginia")
+NAMES = ("m_3607824_se_17_1_20160620_subset", "m_4208701_ne_16_060_20200902")
 _SIDE = 384  # pixels, at most
 _MULTIPLE = 60  # of every ratio
 _MIXTURE = (0.1, 0.3, 0.35, 0.25)

@@ -24,8 +24,8 @@ from tests.benchmarks.networks import finished
 
 RECIPES = Path(__file__).parents[2] / "weights"
 CHAINS = {
-    "bandset": ("bandset", "bandset-polish", "bandset-aligned", "bandset-blunt"),
-    "bandset-small": ("bandset-small", "bandset-small-crisp"),
+    "bandset": ("bandset", "bandset-polish", "bandset-aligned", "bandset-blunt", "bandset-wider"),
+    "bandset-small": ("bandset-small", "bandset-small-crisp", "bandset-small-wider"),
     "ssml": ("ssml",),
     **{
         name: (name, f"{name}-longer")
