@@ -55,7 +55,7 @@ bench: setup ## Print the benchmark tables (minutes)
 # tests marked gpu, whether training waits for examples drawn on the device or on CPUs, the training recipes, and all
 # networks on the same budget, of which the table is printed last.
 # It needs torch, numpy, safetensors, typer, rich and pytest in the Python it runs, not GDAL, if DATA holds .npy
-# arrays: python -m tests.benchmarks.arrays makes them, 64 MB, of which tar and xz make 40.
+# arrays: python -m tests.benchmarks.arrays makes them, 85 MB, of which tar and xz make 52.
 GPU_PYTHON ?= $(BIN)/python
 DATA ?= data
 GPU_WEIGHTS := bandset bandset-small gcpnet pannet residual-pnn premix-b msinn premix-h pnn msdcnn ssml

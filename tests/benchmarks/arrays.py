@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.arrays --data DATA --out arrays
 
-Of georeferencing only how a pair's grids lie on each other is kept: :mod:`pancli.training.sources`.
+Of georeferencing only how a pair's grids lie on each other is kept: :mod:`pancli.training.sources`. What is
+not valid in any band is NaN in all.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             array = asked.out / _array_of(raster.relative_to(asked.data))
             array.parent.mkdir(parents=True, exist_ok=True)
             with rasterio.open(raster) as dataset:
-                np.save(array, dataset.read())
+                values, valid = dataset.read(), (dataset.read_masks() > 0).all(0)
+                np.save(array, values if valid.all() else np.where(valid, values.astype(np.float32), np.nan))
             total += array.stat().st_size
             if raster.name == "pan.tif":
                 np.save(array.with_name(f"{raster.parent.name}-placement.npy"), _axes(raster))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,7 +36,8 @@ def run(tmp_path, monkeypatch, capsys):
 def test_arrays_are_the_rasters_for_machines_without_gdal(tmp_path, capsys):
     scene = make_scene(tmp_path / "data" / "pairs" / "a", size=(66, 64), ratio=3.0, ms_offset=(1.5, -0.5))
     (tmp_path / "data" / "truths").mkdir()
-    write(tmp_path / "data" / "truths" / "b.tif", scene.ms_image, scene.ms_transform)
+    scene.ms_image[1, 2, 3] = 0
+    write(tmp_path / "data" / "truths" / "b.tif", scene.ms_image, scene.ms_transform, nodata=0)
     arrays.main(["--data", f"{tmp_path}/data", "--out", f"{tmp_path}/arrays", "--folders", "pairs,truths"])
     assert capsys.readouterr().out.endswith("0 MB\n")
     here, there = (load_pair(tmp_path / folder / "pairs", "a") for folder in ("data", "arrays"))
@@ -46,8 +48,10 @@ def test_arrays_are_the_rasters_for_machines_without_gdal(tmp_path, capsys):
     assert here.placement == there.placement
     assert here.placement.rows.offset == pytest.approx(-0.5)
     folders = [tmp_path / folder / "truths" for folder in ("data", "arrays")]
-    truth, array = (load_image(folder, "b", "truth", None)[0] for folder in folders)
-    assert (truth == array).all()
+    (truth, valid), (array, known) = (load_image(folder, "b", "truth", None) for folder in folders)
+    assert (valid == known).all()
+    assert np.argwhere(~valid).tolist() == [[2, 3]]
+    assert (truth == array)[:, valid].all()
 
 
 @pytest.mark.slow
