@@ -112,11 +112,11 @@ def draw_region(
         gain = uniform(generator, *degradation.pan_gains)
         pan = reduced_pan(image, window, gain, apart(degradation.shift, generator), device)
     else:
+        softness = uniform(generator, *_SOFTNESS)
         if kind == "spectrum":
             pan, reference = through_camera(reference, generator)
         else:
             pan = made_pan(reference, generator)
-        softness = uniform(generator, *_SOFTNESS)
         pan = _softened(pan, softness, apart(degradation.shift, generator))
     turns, mirror = integer(generator, 4), integer(generator, 2)
     both = torch.rot90(torch.cat((pan, reference)), turns, (1, 2))

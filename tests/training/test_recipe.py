@@ -284,7 +284,7 @@ def test_the_recipe_of_the_last_stage_of_msinn_trains_its_refinement_alone():
 
 
 def test_weights_that_hold_beyond_the_ratios_they_are_trained_with_say_so():
-    recipe = read_recipe(ROOT / "weights" / "bandset-blunt.toml")
+    recipe = read_recipe(ROOT / "weights" / "bandset-wider.toml")
     card = read_card(ROOT / "weights" / "bandset.safetensors")
     assert max(recipe.degradation.ratios) == 4.0
     assert card.ratios == (1.9, 6.1)
