@@ -66,8 +66,7 @@ def _coarser(image: Image, factor: float) -> Image:
     onto = Placement(*(AxisMap(1 / factor, 0.0, math.floor(side / factor)) for side in sides))
     whole, wanted = Window(0, 0, *sides), Window(0, 0, *onto.ms_shape)
     bands = degrade(crop(image.bands, whole), onto, whole, wanted, GENERIC.ms_gains[0]).numpy()
-    itself = Placement(*(AxisMap(1.0, 0.0, side) for side in wanted.shape))
-    return replace(image, bands=bands, valid=valid_under(onto, image.valid), placement=itself)
+    return _truth(image.name, bands, valid_under(onto, image.valid))
 
 
 def _measured(image: Image) -> Image:
@@ -146,7 +145,7 @@ def load_pair(folder: Path, name: str, nodata: float | None = None) -> Image:
     arrays = _load_arrays(folder, name, ("pan", "ms"))
     if arrays is not None:
         placed = folder / f"{name}-placement.npy"
-        axes = _from_array(placed)[0] if placed.is_file() else None
+        axes = _axes_from_array(placed) if placed.is_file() else None
         return cut_to_pan(_paired_arrays(f"{folder / name}", arrays, axes, nodata))
     from pancli.raster.pair import PairOptions, open_pair
 
@@ -177,9 +176,13 @@ def load_referenced(folder: Path, name: str, nodata: float | None = None) -> Ima
 
 
 def _load_truth(folder: Path, name: str, nodata: float | None) -> Image:
-    bands, valid = load_image(folder, name, "truth", nodata)
+    return _truth(f"{folder / name}", *load_image(folder, name, "truth", nodata))
+
+
+def _truth(name: str, bands: Array, valid: BoolArray) -> Image:
+    """An image without a pan, whose bands lie on themselves."""
     axes = (AxisMap(1.0, 0.0, side) for side in valid.shape)
-    return Image(f"{folder / name}", bands, valid, Placement(*axes))
+    return Image(name, bands, valid, Placement(*axes))
 
 
 def load_image(folder: Path, name: str, role: str, nodata: float | None) -> tuple[Array, BoolArray]:
@@ -244,6 +247,16 @@ def _from_array(path: Path) -> Array:
     return array
 
 
+def _axes_from_array(path: Path) -> Array:
+    """(2, 2): scale and offset of rows, then of columns."""
+    axes: Array = _from_array(path)[0]
+    if axes.shape != (2, 2):
+        raise RecipeError(f"{path} has the shape {axes.shape}; expected (2, 2)")
+    if not np.isfinite(axes).all() or not axes[:, 0].all():
+        raise RecipeError(f"{path}: scales and offsets must be finite, and no scale zero")
+    return axes
+
+
 def _paired_arrays(path: str, arrays: Sequence[Array], axes: Array | None, nodata: float | None) -> Image:
     """Arrays that are not placed share their corners, so that only whole ratios can be meant."""
     pan, ms = arrays
@@ -256,8 +269,6 @@ def _paired_arrays(path: str, arrays: Sequence[Array], axes: Array | None, nodat
                 ".tif files do not"
             )
         axes = np.array([[1 / ratio, 0.0]] * 2)
-    if axes.shape != (2, 2):
-        raise RecipeError(f"{path}-placement.npy has the shape {axes.shape}; expected (2, 2)")
     sides = zip(axes.tolist(), ms.shape[1:], strict=True)
     placement = Placement(*(AxisMap(scale, offset, side) for (scale, offset), side in sides))
     valid = valid_under(placement, _valid(pan, nodata)) & _valid(ms, nodata)

@@ -306,6 +306,10 @@ def test_a_placement_of_another_shape_is_refused(tmp_path):
         np.save(tmp_path / f"a-{name}.npy", np.ones(shape))
     with pytest.raises(RecipeError, match=r"a-placement.npy has the shape \(2, 3\); expected \(2, 2\)"):
         load_pair(tmp_path, "a")
+    for wrong in ([[0, 0], [0.5, 0]], [[0.5, 0], [0.5, np.nan]]):
+        np.save(tmp_path / "a-placement.npy", np.array(wrong))
+        with pytest.raises(RecipeError, match="a-placement.npy: scales and offsets must be finite"):
+            load_pair(tmp_path, "a")
 
 
 def test_a_coarser_truth_is_what_a_camera_further_away_sees(tmp_path):
