@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pancli.methods.colours import Colours, Seen
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import AxisMap, Placement
@@ -85,17 +86,16 @@ class CoarserScene:
         """How many pixels of the new ms can be learnt from."""
         return sum(pair.image.ms_core_samples(self.info.mean_gain)[1].shape[1] for pair in self.pairs)
 
-    def best_strength(self, fuse: Callable[[TileImage], Tensor]) -> Tensor:
-        """(B,), what a method adds to interpolated ms should be multiplied by, by least squares on the truth.
+    def learn(self, fuse: Callable[[TileImage], Tensor]) -> Colours:
+        """What a method adds to interpolated ms, as it should be to come nearest to the truth.
 
-        1 where it adds nothing; where an image is masked it must, so that such pixels do not count.
+        Masked pixels do not count.
         """
-        both, square = torch.zeros(2, self.info.bands, dtype=torch.float64)
-        for image, truth in self.pairs:
-            added, wanted = (torch.stack((fuse(image), truth)) - image.upsampled).double()
-            both += (added * wanted).sum((1, 2)).cpu()
-            square += added.square().sum((1, 2)).cpu()
-        return torch.where(square > 0, both / square, 1.0).float()
+        seen = [
+            Seen(image.upsampled, (fuse(image) - image.upsampled) * image.valid, truth, image.valid)
+            for image, truth in self.pairs
+        ]
+        return Colours.learn(seen, self.samples)
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """All parts, whatever is asked for: they are few, and beyond them nothing is known."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from pancli.device import CPU, reuse_memory
 from pancli.methods.alignment import aligned_image, aligned_scene, alignment_radius
 from pancli.methods.coarser import CoarserScene
+from pancli.methods.colours import Colours
 from pancli.methods.crispness import CRISP_RADIUS, crisp_image, crisp_scene
 from pancli.methods.measured import Measured
 from pancli.methods.mtf import HIGHEST_GAIN, lowest_gain
@@ -37,7 +38,6 @@ from pancli.resampling import low_pass_radius
 from pancli.tiling import Tile, Window
 
 _FEWEST = 256  # ms pixels of a scene a ratio coarser, below which nothing is learnt there
-_BELIEVED = 0.5  # share of what is learnt there that is taken for true
 _BATCH = 8  # blended windows that go through a network together
 
 
@@ -50,14 +50,14 @@ class NetworkState:
         groups: Indices of bands.
         contexts: One per group.
         measured: What was measured of the pair, for networks that see physics; else None.
-        strength: (B,), what the network adds is multiplied by; None for as it is.
+        colours: How what the network adds depends on colour; None for not at all.
     """
 
     units: Units
     groups: tuple[tuple[int, ...], ...]
     contexts: tuple[Context, ...]
     measured: Measured | None = None
-    strength: Tensor | None = None
+    colours: Colours | None = None
 
 
 def to_channels_last(network: Network, device: torch.device) -> Network:
@@ -147,7 +147,7 @@ class NetworkMethod:
 
     @torch.no_grad()
     def fit(self, scene: Scene) -> NetworkState:
-        """Units in one pass, one per statistic, and how strong detail must be, a ratio coarser.
+        """Units in one pass, one per statistic, and how detail depends on colour, a ratio coarser.
 
         Raises:
             MethodError: The scene has no valid pixel.
@@ -156,7 +156,7 @@ class NetworkMethod:
         if state.measured is None:
             return state
         laid = aligned_scene(scene, state.measured.found)
-        return replace(state, strength=self._strength(laid, state.measured))
+        return replace(state, colours=self._colours(laid, state.measured))
 
     def _known(self, scene: Scene, measure: Callable[[Scene], Measured] = Measured.of) -> NetworkState:
         """What is known of a scene before the network has fused any of it: each statistic needs the last."""
@@ -178,20 +178,18 @@ class NetworkMethod:
         groups = scene_groups(units, info.bands, width)
         return NetworkState(units, groups, tuple(() for _ in groups), measured)
 
-    def _strength(self, scene: Scene, measured: Measured) -> Tensor:
-        """(B,), what the network adds is multiplied by: half-way to what is best a ratio coarser.
+    def _colours(self, scene: Scene, measured: Measured) -> Colours | None:
+        """What is to be added in place of what the network would: half-way to what is best a ratio coarser.
 
         Where ms was made by picking pixels nothing can be learnt there: its truth may be blunter than ms.
         """
-        strength = torch.ones(scene.info.bands)
         if measured.shown > HIGHEST_GAIN:
-            return strength
+            return None
         coarser = CoarserScene.of(scene, measured.gains)
         if coarser.samples < _FEWEST:
-            return strength
+            return None
         state = self._known(coarser, Measured.of_coarser)
-        best = coarser.best_strength(lambda image: self.fuse(image, state))
-        return strength + _BELIEVED * (best.clamp(0, 2) - 1)
+        return coarser.learn(lambda image: self.fuse(image, state))
 
     def _gather(self, scene: Scene, state: NetworkState, stage: int) -> list[list[Tensor]]:
         """The values of one stage per group of bands, of valid core pixels."""
@@ -227,7 +225,10 @@ class NetworkMethod:
         for piece in self.pieces(image):
             there = piece.tile.core.slices_in(whole)
             residual, trust = self._piece(piece, state)
-            fused[:, *there] += state.units.detail(residual)
+            added = state.units.detail(residual)
+            if state.colours is not None:
+                added = state.colours.detail(piece.upsampled[:, *piece.tile.inner], added)
+            fused[:, *there] += added
             if trust is not None:
                 trusts = torch.zeros_like(fused) if trusts is None else trusts
                 trusts[:, *there] = trust
@@ -262,8 +263,6 @@ class NetworkMethod:
         )
         assert residual is not None
         residual = residual * image.pan_valid[image.tile.inner]
-        if state.strength is not None:
-            residual = residual * state.strength.to(residual)[:, None, None]
         return residual, trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:

@@ -218,8 +218,10 @@ def _tags(plan: Plan, state: Any, pan_shift: Shift | None) -> dict[str, str]:
     tags, network = {}, _network_state(plan, state)
     if isinstance(plan.method, BackProjected):
         tags = {"PANCLI_MTF_GAINS": state.describe(), "PANCLI_BACK_PROJECTIONS": str(plan.method.rounds)}
-    if network is not None and network.strength is not None:
-        tags["PANCLI_DETAIL_STRENGTH"] = ",".join(f"{strength:.4g}" for strength in network.strength.tolist())
+    if network is not None and network.colours is not None:
+        strength, terms = network.colours.strength, network.colours.weights.shape[1]
+        tags["PANCLI_DETAIL_STRENGTH"] = ",".join(f"{share:.4g}" for share in strength.tolist())
+        tags["PANCLI_COLOUR_TERMS"] = str(terms)
     if network is not None and network.measured is not None:
         tags["PANCLI_PAN_CRISPER"] = f"{network.measured.missing:.4g}"
     elif plan.options.crisp_pan:

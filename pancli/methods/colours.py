@@ -1,0 +1,171 @@
+"""How what a network adds depends on colour: learnt of a scene whose truth is known, taken over by its own.
+
+A network trained on many sensors knows none of their bands. How the bands of one go together is much the same
+at all scales, though, and is learnt where the truth is known: there the truth is taken for a polynomial of
+the third degree of the fused bands, by least squares, of which only the detail counts, which is what it says
+of the fused bands less what it says of the interpolated ones. The form is pancli's own. Bright things are
+rarer and brighter in the fine image than where it was learnt: what colour says is bounded at every pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pancli.methods.moments import Moments
+
+_BELIEVED = 0.5  # share of what is learnt that is taken for true
+_STRONGEST = 2.0  # what a band's detail is multiplied by is learnt between zero and this
+_DEGREE = 3
+_MOST = 8  # directions in which colours differ that are told apart
+_SAMPLES = 8  # pixels of the ms that is learnt from, per term
+_NOISE = 100.0  # what a term must explain, in variances of what strength leaves unexplained
+_FARTHEST = 3.0  # standard deviations of a band: beyond them colours are all the same
+_LARGEST = 0.5  # of what is added at a pixel: by more, colour changes no band of it
+_PART = 2**15  # pixels whose terms are held at once: they stay in a processor's cache
+
+
+class Seen(NamedTuple):
+    """An image whose truth is known.
+
+    Attributes:
+        upsampled: (B, H, W), the interpolated bands.
+        added: (B, H, W), what the network adds to them, nothing where masked.
+        truth: (B, H, W).
+        valid: (H, W), what is not masked.
+    """
+
+    upsampled: Tensor
+    added: Tensor
+    truth: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What is added, as it depends on the colour; see the module.
+
+    Attributes:
+        strength: (B,), what a band's detail is multiplied by.
+        mean: (B,), of the bands.
+        spread: (B,), their standard deviations; never zero.
+        axes: (k, B), directions in which colours, in standard deviations, differ; k may be 0.
+        weights: (B, K), of the terms of each band, in its standard deviations.
+    """
+
+    strength: Tensor
+    mean: Tensor
+    spread: Tensor
+    axes: Tensor
+    weights: Tensor
+
+    @classmethod
+    def learn(cls, seen: Sequence[Seen], samples: int) -> Colours:
+        """By least squares on all that was seen, half of which is taken for true.
+
+        Args:
+            seen: Images of one scene, at least one with a valid pixel.
+            samples: Pixels of their ms: of fewer, fewer directions are told apart.
+        """
+        moments = Moments.of(torch.cat([one.truth[:, one.valid] for one in seen], 1))
+        spread = torch.where(moments.std > 0, moments.std, 1.0)
+        _, axes = torch.linalg.eigh(moments.covariance / (spread[:, None] * spread))
+        axes = axes.T.flip(0)[: directions(len(spread), samples)]
+        asis = torch.ones_like(spread)
+        found = cls(*(part.float() for part in (asis, moments.mean, spread, axes, asis[:, None])))
+        strength, weights = found._solved(seen)
+        return cls(
+            1 + _BELIEVED * (strength - 1), found.mean, found.spread, found.axes, _BELIEVED * weights
+        )
+
+    def _solved(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+        """The strength of bands, between 0 and 2, and weights of terms that explain what it leaves."""
+        bands, terms = len(self.mean), term_count(len(self.axes))
+        square, both, count = *torch.zeros(2, bands, dtype=torch.float64), 0
+        scatter = torch.zeros(terms, terms, dtype=torch.float64)
+        with_added, with_wanted = torch.zeros(2, terms, bands, dtype=torch.float64)
+        total = torch.zeros(bands, dtype=torch.float64)
+        for one in seen:
+            added, wanted = (
+                (part / self.spread.to(part)[:, None, None]).flatten(1).double().cpu()
+                for part in (one.added, (one.truth - one.upsampled) * one.valid)
+            )
+            phi = self.terms(one.upsampled.flatten(1), one.added.flatten(1)).double().cpu()
+            square += added.square().sum(1)
+            both += (added * wanted).sum(1)
+            total += wanted.square().sum(1)
+            count += int(one.valid.sum())
+            scatter += phi @ phi.T
+            with_added += phi @ added.T
+            with_wanted += phi @ wanted.T
+        strength = torch.where(square > 0, both / square, 1.0).clamp(0, _STRONGEST)
+        left = (total - 2 * strength * both + strength**2 * square).mean() / max(count, 1)
+        scatter += _NOISE * left * torch.eye(terms, dtype=torch.float64)
+        weights = torch.linalg.pinv(scatter, hermitian=True) @ (with_wanted - strength * with_added)
+        return strength.float(), weights.T.float()
+
+    def terms(self, upsampled: Tensor, added: Tensor) -> Tensor:
+        """(K, N), of what the network adds to pixels (B, N)."""
+        before, after = (
+            self.axes.to(bands)
+            @ ((bands - self.mean.to(bands)[:, None]) / self.spread.to(bands)[:, None]).clamp(
+                -_FARTHEST, _FARTHEST
+            )
+            for bands in (upsampled, upsampled + added)
+        )
+        return _monomials(after) - _monomials(before)
+
+    def detail(self, upsampled: Tensor, added: Tensor) -> Tensor:
+        """What to add (B, H, W) to interpolated bands (B, H, W) in place of what the network would."""
+        better = added * self.strength.to(added)[:, None, None]
+        if not len(self.axes):
+            return better
+        spread = self.spread.to(added)[:, None, None]
+        weights = self.weights.to(added) * spread[..., 0]
+        rows = max(1, _PART // added.shape[2])
+        parts = (torch.split(image, rows, 1) for image in (upsampled, added, better))
+        for before, asis, part in zip(*parts, strict=True):
+            more = (weights @ self.terms(before.flatten(1), asis.flatten(1))).view_as(part)
+            bound = _LARGEST * spread * (asis / spread).square().mean(0).sqrt()
+            part += more.minimum(bound).maximum(-bound)
+        return better
+
+
+def term_count(directions: int) -> int:
+    """Of polynomials of so many variables, but for the constant.
+
+    >>> [term_count(count) for count in range(5)]
+    [0, 3, 9, 19, 34]
+    """
+    return comb(directions + _DEGREE, _DEGREE) - 1
+
+
+def directions(bands: int, samples: int) -> int:
+    """How many directions of colour are told apart.
+
+    >>> [directions(8, samples) for samples in (20, 256, 400, 10_000)]
+    [0, 3, 4, 8]
+    """
+    told = [count for count in range(min(bands, _MOST) + 1) if _SAMPLES * term_count(count) <= samples]
+    return told[-1]
+
+
+def _monomials(colours: Tensor) -> Tensor:
+    """(K, N), products of one, two and three of (k, N)."""
+    count = len(colours)
+    if not count:
+        return colours
+    twos = [colours[first] * colours[first:] for first in range(count)]
+    two = torch.cat(twos)
+    threes = [colours[first] * two[len(two) - _tail(count - first) :] for first in range(count)]
+    return torch.cat((colours, two, *threes))
+
+
+def _tail(count: int) -> int:
+    """Products of two of so many."""
+    return count * (count + 1) // 2
