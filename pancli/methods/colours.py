@@ -79,9 +79,7 @@ class Colours:
         asis = torch.ones_like(spread)
         found = cls(*(part.float() for part in (asis, moments.mean, spread, axes, asis[:, None])))
         strength, weights = found._solved(seen)
-        return cls(
-            1 + _BELIEVED * (strength - 1), found.mean, found.spread, found.axes, _BELIEVED * weights
-        )
+        return cls(1 + _BELIEVED * (strength - 1), found.mean, found.spread, found.axes, _BELIEVED * weights)
 
     def _solved(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
         """The strength of bands, between 0 and 2, and weights of terms that explain what it leaves."""
