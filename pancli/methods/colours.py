@@ -27,7 +27,7 @@ _SAMPLES = 8  # pixels of the ms that is learnt from, per term
 _NOISE = 100.0  # what a term must explain, in variances of what strength leaves unexplained
 _FARTHEST = 3.0  # standard deviations of a band: beyond them colours are all the same
 _LARGEST = 0.5  # of what is added at a pixel: by more, colour changes no band of it
-_PART = 2**15  # pixels whose terms are held at once: they stay in a processor's cache
+_PART = 2**19  # terms of pixels that are held at once: they stay in a processor's cache
 
 
 class Seen(NamedTuple):
@@ -116,7 +116,7 @@ class Colours:
             )
             for bands in (upsampled, upsampled + added)
         )
-        return _monomials(after) - _monomials(before)
+        return _monomials(after).sub_(_monomials(before))
 
     def detail(self, upsampled: Tensor, added: Tensor) -> Tensor:
         """What to add (B, H, W) to interpolated bands (B, H, W) in place of what the network would."""
@@ -125,7 +125,7 @@ class Colours:
             return better
         spread = self.spread.to(added)[:, None, None]
         weights = self.weights.to(added) * spread[..., 0]
-        rows = max(1, _PART // added.shape[2])
+        rows = max(1, _PART // (added.shape[2] * weights.shape[1]))
         parts = (torch.split(image, rows, 1) for image in (upsampled, added, better))
         for before, asis, part in zip(*parts, strict=True):
             more = (weights @ self.terms(before.flatten(1), asis.flatten(1))).view_as(part)
@@ -155,13 +155,16 @@ def directions(bands: int, samples: int) -> int:
 
 def _monomials(colours: Tensor) -> Tensor:
     """(K, N), products of one, two and three of (k, N)."""
-    count = len(colours)
-    if not count:
-        return colours
-    twos = [colours[first] * colours[first:] for first in range(count)]
-    two = torch.cat(twos)
-    threes = [colours[first] * two[len(two) - _tail(count - first) :] for first in range(count)]
-    return torch.cat((colours, two, *threes))
+    count, pixels = colours.shape
+    found = colours.new_empty(term_count(count), pixels)
+    found[:count] = colours
+    twos = found[count : count + _tail(count)]
+    start = count
+    for factors, left in ((colours, range(count, 0, -1)), (twos, map(_tail, range(count, 0, -1)))):
+        for colour, last in zip(colours, left, strict=True):
+            torch.mul(colour, factors[len(factors) - last :], out=found[start : start + last])
+            start += last
+    return found
 
 
 def _tail(count: int) -> int:

@@ -132,5 +132,5 @@ def test_parts_of_an_image_give_what_the_whole_gives(monkeypatch):
     one = seen_of(curved)
     colours = Colours.learn([one], 1000)
     whole = colours.detail(one.upsampled, one.added)
-    monkeypatch.setattr(module, "_PART", 500)
+    monkeypatch.setattr(module, "_PART", 20_000)
     np.testing.assert_allclose(colours.detail(one.upsampled, one.added), whole, rtol=1e-4, atol=1e-3)
