@@ -65,7 +65,7 @@ def test_half_of_it_is_taken_for_true(monkeypatch):
 
 def test_the_order_of_bands_says_nothing():
     one, order = seen_of(curved), [2, 0, 3, 1]
-    turned = Seen(*(part[order] for part in one[:3]), one.valid)
+    turned = Seen(one.upsampled[order], one.added[order], one.truth[order], one.valid)
     asis, found = (Colours.learn([s], 1000).detail(s.upsampled, s.added) for s in (one, turned))
     torch.testing.assert_close(found, asis[order], rtol=1e-3, atol=1e-2)
 
