@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pancli.methods.colours import Colours, Seen
+from pancli.methods.colours import Colours
 from pancli.methods.protocol import PairInfo, Sample, Scene, TileImage
 from pancli.methods.statistics import coarsest_ratio
 from pancli.placement import AxisMap, Placement
@@ -91,11 +91,12 @@ class CoarserScene:
 
         Masked pixels do not count.
         """
-        seen = [
-            Seen(image.upsampled, (fuse(image) - image.upsampled) * image.valid, truth, image.valid)
+        images = [
+            torch.stack((image.upsampled, fuse(image), truth))[..., image.valid]
             for image, truth in self.pairs
         ]
-        return Colours.learn(seen, self.samples)
+        upsampled, fused, truths = torch.cat(images, 2)
+        return Colours.learn(upsampled, fused - upsampled, truths, self.samples)
 
     def tiles(self, margin: int, sample: Sample | None = None) -> Iterator[TileImage]:
         """All parts, whatever is asked for: they are few, and beyond them nothing is known."""

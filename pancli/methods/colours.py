@@ -9,15 +9,13 @@ rarer and brighter in the fine image than where it was learnt: what colour says 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pancli.methods.moments import Moments
+from pancli.methods.moments import ROUNDING, Moments, least_squares
 
 _BELIEVED = 0.5  # share of what is learnt that is taken for true
 _STRONGEST = 2.0  # what a band's detail is multiplied by is learnt between zero and this
@@ -30,20 +28,39 @@ _LARGEST = 0.5  # of what is added at a pixel: by more, colour changes no band o
 _PART = 2**19  # terms of pixels that are held at once: they stay in a processor's cache
 
 
-class Seen(NamedTuple):
-    """An image whose truth is known.
+@dataclass(frozen=True)
+class Palette:
+    """How colours are told apart.
 
     Attributes:
-        upsampled: (B, H, W), the interpolated bands.
-        added: (B, H, W), what the network adds to them, nothing where masked.
-        truth: (B, H, W).
-        valid: (H, W), what is not masked.
+        mean: (B,), of the bands.
+        spread: (B,), their standard deviations; never zero.
+        axes: (k, B), directions in which colours, in standard deviations, differ; k may be 0.
     """
 
-    upsampled: Tensor
-    added: Tensor
-    truth: Tensor
-    valid: Tensor
+    mean: Tensor
+    spread: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, pixels: Tensor, samples: int) -> Palette:
+        """By principal components of pixels (B, N), as many as so many samples allow."""
+        moments = Moments.of(pixels).without_rounding(ROUNDING)
+        spread = torch.where(moments.std > 0, moments.std, 1.0)
+        _, axes = torch.linalg.eigh(moments.covariance / torch.outer(spread, spread))
+        axes = axes.T.flip(0)[: directions(len(spread), samples)]
+        return cls(moments.mean.float(), spread.float(), axes.float())
+
+    def terms(self, upsampled: Tensor, added: Tensor) -> Tensor:
+        """(K, N), of what the network adds to pixels (B, N)."""
+        axes, mean, spread = (
+            part.to(added) for part in (self.axes, self.mean[:, None], self.spread[:, None])
+        )
+        before, after = (
+            axes @ ((bands - mean) / spread).clamp(-_FARTHEST, _FARTHEST)
+            for bands in (upsampled, upsampled + added)
+        )
+        return _monomials(after).sub_(_monomials(before))
 
 
 @dataclass(frozen=True)
@@ -52,95 +69,71 @@ class Colours:
 
     Attributes:
         strength: (B,), what a band's detail is multiplied by.
-        mean: (B,), of the bands.
-        spread: (B,), their standard deviations; never zero.
-        axes: (k, B), directions in which colours, in standard deviations, differ; k may be 0.
+        palette: How colours are told apart.
         weights: (B, K), of the terms of each band, in its standard deviations.
     """
 
     strength: Tensor
-    mean: Tensor
-    spread: Tensor
-    axes: Tensor
+    palette: Palette
     weights: Tensor
 
     @classmethod
-    def learn(cls, seen: Sequence[Seen], samples: int) -> Colours:
-        """By least squares on all that was seen, half of which is taken for true.
+    def learn(cls, upsampled: Tensor, added: Tensor, truth: Tensor, samples: int) -> Colours:
+        """By least squares on pixels whose truth is known, half of which is taken for true.
 
         Args:
-            seen: Images of one scene, at least one with a valid pixel.
+            upsampled: (B, N), the interpolated bands.
+            added: (B, N), what the network adds to them.
+            truth: (B, N).
             samples: Pixels of their ms: of fewer, fewer directions are told apart.
         """
-        moments = Moments.of(torch.cat([one.truth[:, one.valid] for one in seen], 1))
-        spread = torch.where(moments.std > 0, moments.std, 1.0)
-        _, axes = torch.linalg.eigh(moments.covariance / (spread[:, None] * spread))
-        axes = axes.T.flip(0)[: directions(len(spread), samples)]
-        asis = torch.ones_like(spread)
-        found = cls(*(part.float() for part in (asis, moments.mean, spread, axes, asis[:, None])))
-        strength, weights = found._solved(seen)
-        return cls(1 + _BELIEVED * (strength - 1), found.mean, found.spread, found.axes, _BELIEVED * weights)
-
-    def _solved(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor]:
-        """The strength of bands, between 0 and 2, and weights of terms that explain what it leaves."""
-        bands, terms = len(self.mean), term_count(len(self.axes))
-        square, both, count = *torch.zeros(2, bands, dtype=torch.float64), 0
-        scatter = torch.zeros(terms, terms, dtype=torch.float64)
+        palette = Palette.of(truth, samples)
+        bands, terms = len(palette.mean), term_count(len(palette.axes))
+        square, both, total = torch.zeros(3, bands, dtype=torch.float64)
+        gram = torch.zeros(terms, terms, dtype=torch.float64)
         with_added, with_wanted = torch.zeros(2, terms, bands, dtype=torch.float64)
-        total = torch.zeros(bands, dtype=torch.float64)
-        for one in seen:
-            added, wanted = (
-                (part / self.spread.to(part)[:, None, None]).flatten(1).double().cpu()
-                for part in (one.added, (one.truth - one.upsampled) * one.valid)
-            )
-            phi = self.terms(one.upsampled.flatten(1), one.added.flatten(1)).double().cpu()
-            square += added.square().sum(1)
-            both += (added * wanted).sum(1)
+        pixels = _PART // max(terms, 1)
+        for part in torch.split(torch.stack((upsampled, added, truth)), pixels, 2):
+            start, more, end = part
+            spread = palette.spread.to(more)[:, None]
+            given, wanted = ((change / spread).double().cpu() for change in (more, end - start))
+            phi = palette.terms(start, more).double().cpu()
+            square += given.square().sum(1)
+            both += (given * wanted).sum(1)
             total += wanted.square().sum(1)
-            count += int(one.valid.sum())
-            scatter += phi @ phi.T
-            with_added += phi @ added.T
+            gram += phi @ phi.T
+            with_added += phi @ given.T
             with_wanted += phi @ wanted.T
         strength = torch.where(square > 0, both / square, 1.0).clamp(0, _STRONGEST)
-        left = (total - 2 * strength * both + strength**2 * square).mean() / max(count, 1)
-        scatter += _NOISE * left * torch.eye(terms, dtype=torch.float64)
-        weights = torch.linalg.pinv(scatter, hermitian=True) @ (with_wanted - strength * with_added)
-        return strength.float(), weights.T.float()
-
-    def terms(self, upsampled: Tensor, added: Tensor) -> Tensor:
-        """(K, N), of what the network adds to pixels (B, N)."""
-        before, after = (
-            self.axes.to(bands)
-            @ ((bands - self.mean.to(bands)[:, None]) / self.spread.to(bands)[:, None]).clamp(
-                -_FARTHEST, _FARTHEST
-            )
-            for bands in (upsampled, upsampled + added)
-        )
-        return _monomials(after).sub_(_monomials(before))
+        left = (total - 2 * strength * both + strength**2 * square).mean() / truth.shape[1]
+        gram.diagonal().add_(_NOISE * left)
+        weights = least_squares(gram, with_wanted - strength * with_added)
+        believed = 1 + _BELIEVED * (strength - 1)
+        return cls(believed.float(), palette, _BELIEVED * weights.T.float())
 
     def detail(self, upsampled: Tensor, added: Tensor) -> Tensor:
         """What to add (B, H, W) to interpolated bands (B, H, W) in place of what the network would."""
         better = added * self.strength.to(added)[:, None, None]
-        if not len(self.axes):
+        if not len(self.palette.axes):
             return better
-        spread = self.spread.to(added)[:, None, None]
+        spread = self.palette.spread.to(added)[:, None, None]
         weights = self.weights.to(added) * spread[..., 0]
         rows = max(1, _PART // (added.shape[2] * weights.shape[1]))
         parts = (torch.split(image, rows, 1) for image in (upsampled, added, better))
         for before, asis, part in zip(*parts, strict=True):
-            more = (weights @ self.terms(before.flatten(1), asis.flatten(1))).view_as(part)
+            more = (weights @ self.palette.terms(before.flatten(1), asis.flatten(1))).view_as(part)
             bound = _LARGEST * spread * (asis / spread).square().mean(0).sqrt()
             part += more.minimum(bound).maximum(-bound)
         return better
 
 
-def term_count(directions: int) -> int:
+def term_count(variables: int) -> int:
     """Of polynomials of so many variables, but for the constant.
 
     >>> [term_count(count) for count in range(5)]
     [0, 3, 9, 19, 34]
     """
-    return comb(directions + _DEGREE, _DEGREE) - 1
+    return comb(variables + _DEGREE, _DEGREE) - 1
 
 
 def directions(bands: int, samples: int) -> int:
@@ -154,7 +147,10 @@ def directions(bands: int, samples: int) -> int:
 
 
 def _monomials(colours: Tensor) -> Tensor:
-    """(K, N), products of one, two and three of (k, N)."""
+    """(K, N), products of one, two and three of (k, N), none of them twice.
+
+    A colour is multiplied by those products that begin with itself or a later one: the tail of their list.
+    """
     count, pixels = colours.shape
     found = colours.new_empty(term_count(count), pixels)
     found[:count] = colours

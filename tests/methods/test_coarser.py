@@ -190,12 +190,19 @@ def test_masked_pixels_do_not_count(bandset):
     scene, _ = seen_by_a_camera(512)
     pan, ms = scene.reader.pan.copy(), scene.reader.ms.copy()
     ms[:, 32:64] = np.nan
-    strengths = []
+    learnt = []
     for fill in (0.0, 9000.0):
         pan[128:256] = fill
-        strengths.append(bandset.fit(array_scene(pan, ms)).colours.strength)
+        learnt.append(bandset.fit(array_scene(pan, ms)).colours)
+    strengths = [colours.strength for colours in learnt]
     assert torch.equal(*strengths)
     assert not torch.equal(strengths[0], bandset.fit(scene).colours.strength)
+    assert torch.equal(*(colours.weights for colours in learnt))
+    assert torch.equal(*(colours.palette.mean for colours in learnt))
+    (pair,) = CoarserScene.of(array_scene(pan, ms), GAINS).pairs
+    seen = pair.truth[:, pair.image.valid]
+    assert 0 < seen.shape[1] < pair.image.valid.numel()
+    torch.testing.assert_close(learnt[0].palette.mean, seen.mean(1), rtol=1e-5, atol=0)
 
 
 def test_the_order_in_which_ms_has_its_rows_says_nothing(bandset):
