@@ -194,7 +194,7 @@ class TiledScene:
             InputError: The files cannot be read.
         """
         waiting: deque[tuple[Tile, Future[TileImage | None]]] = deque()
-        with ThreadPoolExecutor(1, thread_name_prefix="pancli-read") as reader:
+        with ThreadPoolExecutor(1, "pancli-read", torch.set_num_threads, (1,)) as reader:
             for tile in plan:
                 waiting.append((tile, reader.submit(self.load, tile)))
                 if len(waiting) > READ_AHEAD:

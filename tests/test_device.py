@@ -1,14 +1,16 @@
-"""Where to compute, and with which memory."""
+"""Where to compute, on how many threads and with which memory."""
 
 import os
 import platform
 import subprocess
 import sys
+import threading
+from itertools import count
 
 import pytest
 import torch
 
-from pancli.device import CPU, cpu_count, find_device
+from pancli.device import AT_ONCE, CPU, cpu_count, find_device, in_parallel
 from pancli.errors import UsageError
 from pancli.methods import network
 from pancli.networks.weights import shipped
@@ -35,6 +37,76 @@ def faults(*, reuse):
         [sys.executable, "-c", FAULTS.format(reuse=reuse)], capture_output=True, text=True, check=True
     )
     return int(done.stdout)
+
+
+@pytest.fixture(params=[2, 5])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_several_items_are_worked_on_at_once_and_share_the_threads(threads):
+    met, seen = threading.Barrier(AT_ONCE, timeout=60), []
+
+    def work(item):
+        seen.append(torch.get_num_threads())
+        met.wait()
+        return item, torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    with torch.no_grad():
+        assert list(in_parallel(work, range(4))) == [(item, False, False) for item in range(4)]
+    with torch.inference_mode():
+        assert list(in_parallel(work, range(2))) == [(0, True, False), (1, True, False)]
+    assert set(seen) == {threads // AT_ONCE}
+    assert torch.get_num_threads() == threads
+    later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [threads]
+
+
+def test_items_are_taken_when_there_is_a_thread_for_them(threads):
+    taken = count()
+    results = in_parallel(lambda item: item, taken)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    results.close()
+    assert next(taken) <= 5 + AT_ONCE
+    assert torch.get_num_threads() == threads
+
+
+def test_what_fails_ends_the_work_on_items_after_it(threads):
+    seen = []
+
+    def work(item):
+        seen.append(item)
+        if item == 1:
+            raise torch.OutOfMemoryError("no")
+        return item
+
+    results = in_parallel(work, range(50))
+    assert next(results) == 0
+    with pytest.raises(torch.OutOfMemoryError):
+        next(results)
+    assert len(seen) <= 2 + 2 * AT_ONCE
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("threads", "items", "device"), [(1, 3, "cpu"), (2, 3, "meta"), (2, 1, "cpu")])
+def test_one_thread_or_item_and_other_devices_need_no_more(threads, items, device):
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(threads)
+
+    def work(item):
+        seen.append(threading.current_thread())
+        return item
+
+    for item in in_parallel(work, range(items), torch.device(device)):
+        assert len(seen) == item + 1
+    torch.set_num_threads(before)
+    assert set(seen) == {threading.main_thread()}
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc alone")

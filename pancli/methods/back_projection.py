@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pancli.device import CPU, in_parallel
 from pancli.methods.mtf import lowest_gain, pair_gains
 from pancli.methods.network import NetworkMethod, NetworkState
 from pancli.methods.protocol import Contract, Method, PairInfo, Scene, TileImage
@@ -158,17 +159,21 @@ class BackProjected:
 
         Both are (B, H, W) over the tile's window, and need only be exact where :meth:`widened` has its core.
         """
-        tile, info = image.tile, image.info
-        whole = bool(image.valid.all())  # and with it every ms pixel that says something
-        lacks = partial(
-            lacking,
-            ms=image.ms,
-            placement=info.placement,
-            windows=(tile.window, image.ms_window),
-            gains=state.gains,
-            masks=None if whole else (image.valid, image.ms_valid),
-        )
-        return after_rounds(fused, trust, self.rounds, lacks)
+        windows, placement = (image.tile.window, image.ms_window), image.info.placement
+        lacks = partial(lacking, placement=placement, windows=windows)
+        if not bool(image.valid.all()):  # else every ms pixel says something
+            masks = image.valid, image.ms_valid
+            lacks = partial(lacks, ms=image.ms, gains=state.gains, masks=masks)
+            return after_rounds(fused, trust, self.rounds, lacks)
+
+        def finished(band: slice) -> Tensor:
+            alone = partial(lacks, ms=image.ms[band], gains=state.gains[band])
+            return after_rounds(fused[band], None if trust is None else trust[band], self.rounds, alone)
+
+        # Of pixels that are all valid no band asks another; a GPU is faster with all at once.
+        each = 1 if fused.device == CPU else len(fused)
+        bands = [slice(first, first + each) for first in range(0, len(fused), each)]
+        return torch.cat(list(in_parallel(finished, bands, fused.device)))
 
     def widened(self, image: TileImage, state: BackProjectedState) -> TileImage:
         """The tile that the method inside must fuse: its core is as much wider as the rounds look."""

@@ -5,16 +5,15 @@ Networks see the detail units and the groups of bands of :mod:`pancli.methods.un
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pancli.device import CPU, reuse_memory
+from pancli.device import CPU, in_parallel, reuse_memory
 from pancli.methods.alignment import aligned_image, aligned_scene, alignment_radius
 from pancli.methods.coarser import CoarserScene
 from pancli.methods.colours import Colours
@@ -220,14 +219,10 @@ class NetworkMethod:
         side = self.network.TRAITS.window
         if side is not None:
             return image.upsampled + state.units.detail(self._blended(image, state, side)), None
-        fused, whole = image.upsampled.clone(), image.tile.window
-        trusts = None
-        for piece in self.pieces(image):
-            there = piece.tile.core.slices_in(whole)
-            residual, trust = self._piece(piece, state)
-            added = state.units.detail(residual)
-            if state.colours is not None:
-                added = state.colours.detail(piece.upsampled[:, *piece.tile.inner], added)
+        fused, trusts = image.upsampled.clone(), None
+        outcomes = in_parallel(partial(self._piece, state=state), self.pieces(image), fused.device)
+        for window, added, trust in outcomes:
+            there = window.slices_in(image.tile.window)
             fused[:, *there] += added
             if trust is not None:
                 trusts = torch.zeros_like(fused) if trusts is None else trusts
@@ -240,30 +235,31 @@ class NetworkMethod:
         What a network holds of its features is many times the image; the margins that rounds of
         back-projection need make large tiles worth their while all the same.
         """
-        core, side = image.tile.core, self.contract.piece(image.info.bands)
-        if side is None:
+        core = image.tile.core
+        sides = self.contract.piece_shape(core.shape, image.info.bands)
+        if sides is None:
             yield image
             return
-        sides = (math.ceil(length / math.ceil(length / side)) for length in core.shape)
         radius = self.radius(image.info)
         for part in core.blocks(*sides):
             yield image.part(Tile(part, part.grow(radius).intersect(image.tile.window)))
 
-    def _piece(self, image: TileImage, state: NetworkState) -> tuple[Tensor, Tensor | None]:
-        """(B, h, w) over a tile's core: what the network adds, in units, and its trust.
+    def _piece(self, image: TileImage, state: NetworkState) -> tuple[Window, Tensor, Tensor | None]:
+        """A tile's core; (B, h, w) over it, what is to be added; the same, the network's trust.
 
         It adds nothing where pan shows nothing: beside its gaps too, where pan is laid elsewhere.
         """
+        core, start = image.tile.core, image.upsampled[:, *image.tile.inner]
         if state.measured is not None:
             image = aligned_image(crisp_image(image, state.measured.missing), state.measured.shift)
         window = aligned_window(image.tile, self.network.TRAITS.halo, self.network.TRAITS.align)
         residual, trust = (
-            None if part is None else cut(part[0], window, image.tile.core)
+            None if part is None else cut(part[0], window, core)
             for part in self._outcomes(image, state, (window,))
         )
         assert residual is not None
-        residual = residual * image.pan_valid[image.tile.inner]
-        return residual, trust
+        added = state.units.detail(residual * image.pan_valid[image.tile.inner])
+        return core, added if state.colours is None else state.colours.detail(start, added), trust
 
     def _blended(self, image: TileImage, state: NetworkState, side: int) -> Tensor:
         """The residual over a tile's window, of overlapping windows of one side."""

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pancli.device import AT_ONCE
 from pancli.placement import Placement
 from pancli.resampling import reduce_masked
 from pancli.sensors import GENERIC, Sensor
 from pancli.tiling import Tile, Window
 
-_PIECE_BYTES = 256 * 2**20
+_PIECE_BYTES = 160 * 2**20
 _SMALLEST_PIECE = 256  # pan pixels: smaller ones would be mostly halo
 _WHOLE = 6  # float32 values per pixel and band of a window that is gone through in pieces: images, and rounds
 
@@ -57,12 +58,28 @@ class Contract:
         side = math.isqrt(_PIECE_BYTES // (4 * self._held(bands)))
         return max(side - 2 * self.piece_halo, _SMALLEST_PIECE)
 
-    def working_bytes(self, side: int, bands: int) -> int:
-        """What ``fuse`` holds at once of a window of that side."""
+    def piece_shape(self, shape: tuple[int, int], bands: int) -> tuple[int, int] | None:
+        """Height and width of the pieces that a window of some shape is gone through in; None for the whole.
+
+        They are of one size, to a pixel, and oblong where that makes them fewer.
+        """
+        side = self.piece(bands)
+        if side is None or self.piece_halo is None:
+            return None
+        beside = 2 * self.piece_halo
+        height, width = (math.ceil(length / math.ceil(length / side)) for length in shape)
+        if height < shape[0]:
+            higher = math.ceil(shape[0] / (math.ceil(shape[0] / height) - 1))
+            if (higher + beside) * (width + beside) <= (side + beside) ** 2:
+                height = higher
+        return height, width
+
+    def working_bytes(self, side: int, bands: int, threads: int) -> int:
+        """What ``fuse`` holds at once of a window of that side, where so many threads compute."""
         piece = self.piece(bands)
         if piece is None or self.piece_halo is None:
             return 4 * side**2 * self._held(bands)
-        seen = min(side, piece + 2 * self.piece_halo) ** 2
+        seen = min(side**2, min(threads, AT_ONCE) * (piece + 2 * self.piece_halo) ** 2)
         return 4 * (seen * self._held(bands) + (side**2 - seen) * bands * _WHOLE)
 
     def _held(self, bands: int) -> int:

@@ -180,10 +180,10 @@ def plan_sharpening(
         if scene.area != area.window:
             area, spec = replace(area, window=scene.area), replace(spec, masked=True)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
-        fitting = fitting_side(pair, scene, method, options.max_memory)
+        fitting = fitting_side(pair, scene, method, options)
         scene = replace(scene, fit_tile=min(fitting, FIT_TILE))
         size = options.tile or fitting
-        memory = memory_for(pair, scene, method, size, options.max_memory)
+        memory = memory_for(pair, scene, method, size, options)
         tiles = plan_tiles(area.window, size, scene.margin(method.radius(scene.info)), bounds)
         tiles = [tile for tile in tiles if area.touches(tile.core)]
         with gdal_env(memory.cache):

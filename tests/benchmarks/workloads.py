@@ -15,6 +15,7 @@ from pathlib import Path
 import rasterio
 import torch
 
+from pancli.device import in_parallel
 from pancli.methods.back_projection import BackProjected
 from pancli.methods.network import NetworkMethod
 from pancli.methods.turns import unknown
@@ -70,13 +71,15 @@ def bare_forward(pan: str, ms: str, method: str, threads: str) -> None:
     with torch.inference_mode(), plan_sharpening(pan, [ms], f"{pan}.out.tif", options) as plan:
         inner = plan.method.method if isinstance(plan.method, BackProjected) else plan.method
         assert isinstance(inner, NetworkMethod)
-        for inputs, context in _seen(inner, plan):
+        for pieces in _seen(inner, plan):
             before = time.perf_counter(), time.process_time()
-            inner.network(inputs, context)
+            for _ in in_parallel(lambda seen: inner.network(*seen), pieces):
+                pass
             wall += time.perf_counter() - before[0]
             cpu += time.process_time() - before[1]
-            bands, pixels = inputs.bms.shape[1], inputs.pan.numel()
-            flop += 2 * pixels * macs_per_pixel(type(inner.network), bands)
+            for inputs, _ in pieces:
+                bands, pixels = inputs.bms.shape[1], inputs.pan.numel()
+                flop += 2 * pixels * macs_per_pixel(type(inner.network), bands)
     print(json.dumps({"wall": wall, "cpu": cpu, "flop": flop}))
 
 
@@ -92,8 +95,8 @@ def multiply(threads: str) -> None:
     print(json.dumps(2 * _MATRIX**3 / best))
 
 
-def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]:
-    """What the network sees, piece by piece; the statistics, which cost it nothing here, are of one tile.
+def _seen(method: NetworkMethod, plan: Plan) -> Iterator[list[tuple[Inputs, Context]]]:
+    """What the network sees of each piece, tile by tile; the statistics, which cost nothing here, are of one.
 
     What tiles share is seen in the first of them alone, as when a scene is sharpened.
     """
@@ -110,6 +113,8 @@ def _seen(method: NetworkMethod, plan: Plan) -> Iterator[tuple[Inputs, Context]]
             rest, _ = unknown(image.tile.core, done)
             done.append(image.tile.core)
             image = replace(image, tile=replace(image.tile, core=rest))
+        pieces: list[tuple[Inputs, Context]] = []
         for piece in method.pieces(image):
             window = aligned_window(piece.tile, traits.halo, traits.align)
-            yield from zip(method.views(piece, state, (window,)), state.contexts, strict=True)
+            pieces += zip(method.views(piece, state, (window,)), state.contexts, strict=True)
+        yield pieces

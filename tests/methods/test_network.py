@@ -1,5 +1,6 @@
 """A network as a Method: no seam, no sensor, any number of bands, and only valid pixels count."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -89,8 +90,8 @@ def test_tile_size_does_not_show(name, masked):
         torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * 2047, equal_nan=True)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_pieces_do_not_show(monkeypatch, masked):
+@pytest.mark.parametrize(("masked", "threads"), [(False, 1), (False, 2), (True, 2)])
+def test_pieces_do_not_show(monkeypatch, masked, threads):
     pan, ms = images()
     if masked:
         pan[30:38, 50:60] = np.nan
@@ -108,7 +109,10 @@ def test_pieces_do_not_show(monkeypatch, masked):
     monkeypatch.setattr(protocol, "_PIECE_BYTES", 1)
     monkeypatch.setattr(protocol, "_SMALLEST_PIECE", 33)
     monkeypatch.setattr(NetworkMethod, "_run", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     pieced = fuse_scene(method, scene, state)
+    torch.set_num_threads(before)
     assert len(seen) == 9
     torch.testing.assert_close(pieced, whole, rtol=0, atol=1e-5 * 2047, equal_nan=True)
 
@@ -135,10 +139,33 @@ def test_a_piece_is_no_larger_than_it_must_be(monkeypatch):
 def test_a_large_tile_takes_no_more_of_a_network_than_its_pieces():
     contract = find("bandset").contract
     features = 4 * 8 * contract.workspace
-    assert contract.working_bytes(128, 8) >= features * 128**2
-    assert contract.working_bytes(1024, 8) < features * 1024**2 / 2
+    for threads in (1, 2, 16):
+        assert contract.working_bytes(128, 8, threads) >= features * 128**2
+        assert contract.working_bytes(1024, 8, threads) < features * 1024**2 / 2
+    alone, together, no_more = (contract.working_bytes(1024, 8, threads) for threads in (1, 2, 16))
+    assert alone < together == no_more
     assert contract.piece(100) == protocol._SMALLEST_PIECE
     assert find("gcpnet").contract.piece(4) is None and GSA.contract.piece(4) is None
+
+
+@pytest.mark.parametrize("name", ["bandset", "bandset-small"])
+@pytest.mark.parametrize("shape", [(1024, 1024), (1150, 980), (300, 2000), (2000, 300), (40, 50)])
+@pytest.mark.parametrize("bands", [4, 8, 100])
+def test_pieces_are_alike_and_fit_and_are_no_more_than_squares_would_be(name, shape, bands):
+    contract = find(name).contract
+    height, width = contract.piece_shape(shape, bands)
+    side, beside = contract.piece(bands), 2 * contract.piece_halo
+    assert (height + beside) * (width + beside) <= (side + beside) ** 2
+    down, across = math.ceil(shape[0] / height), math.ceil(shape[1] / width)
+    assert height * down - shape[0] < down and width * across - shape[1] < across
+    assert down * across <= math.ceil(shape[0] / side) * math.ceil(shape[1] / side)
+
+
+def test_oblong_pieces_are_fewer():
+    contract = find("bandset").contract
+    assert contract.piece(4) < 512
+    assert contract.piece_shape((1024, 1024), 4) == (512, 342)
+    assert find("gcpnet").contract.piece_shape((1024, 1024), 4) is None
 
 
 def test_fitting_tiles_do_not_show(monkeypatch):
