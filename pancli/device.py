@@ -74,6 +74,22 @@ def reuse_memory() -> bool:
     return False
 
 
+@contextmanager
+def workers_of(count: int, name: str, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Some workers, each with so many of torch's threads; what they have not begun at the end is left.
+
+    torch takes the number that any thread sets for what threads to come begin with: afterwards that is again
+    what the caller has.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, name, torch.set_num_threads, (threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
+
+
 def in_parallel(
     work: Callable[[T], R], items: Iterable[T], device: torch.device = CPU
 ) -> Generator[R, None, None]:
@@ -93,7 +109,7 @@ def in_parallel(
     threads, rest = torch.get_num_threads(), iter(items)
     first = list(islice(rest, 2))
     items = chain(first, rest)
-    if device != CPU or threads == 1 or len(first) == 1:
+    if device != CPU or threads == 1 or len(first) < 2:
         yield from map(work, items)
         return
     workers = min(threads, AT_ONCE)
@@ -103,18 +119,14 @@ def in_parallel(
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             return work(item)
 
-    pool = ThreadPoolExecutor(workers, "pancli-compute", torch.set_num_threads, (threads // workers,))
     begun: deque[Future[R]] = deque()
-    try:
+    with workers_of(workers, "pancli-compute", threads // workers) as pool:
         for item in items:
             begun.append(pool.submit(one, item))
             if len(begun) > workers:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # else threads to come would begin with a worker's
 
 
 @contextmanager

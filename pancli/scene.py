@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from pancli.device import CPU
+from pancli.device import CPU, workers_of
 from pancli.methods.alignment import NOWHERE, Shift, aligned, aligned_mask, alignment_radius
 from pancli.methods.crispness import CRISP_RADIUS, crisp, scene_crispness
 from pancli.methods.protocol import Method, PairInfo, Sample, TileImage
@@ -194,7 +194,7 @@ class TiledScene:
             InputError: The files cannot be read.
         """
         waiting: deque[tuple[Tile, Future[TileImage | None]]] = deque()
-        with ThreadPoolExecutor(1, "pancli-read", torch.set_num_threads, (1,)) as reader:
+        with workers_of(1, "pancli-read", threads=1) as reader:
             for tile in plan:
                 waiting.append((tile, reader.submit(self.load, tile)))
                 if len(waiting) > READ_AHEAD:

@@ -7,6 +7,7 @@ import sys
 import threading
 from itertools import count
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from pancli.device import AT_ONCE, CPU, cpu_count, find_device, in_parallel
 from pancli.errors import UsageError
 from pancli.methods import network
 from pancli.networks.weights import shipped
+from pancli.scene import array_scene
 from pancli.sharpening import SharpenOptions, sharpen
 from tests.scenes import make_scene
 
@@ -62,6 +64,15 @@ def test_several_items_are_worked_on_at_once_and_share_the_threads(threads):
     assert set(seen) == {threads // AT_ONCE}
     assert torch.get_num_threads() == threads
     later = []
+    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert later == [threads]
+
+
+def test_reading_ahead_leaves_threads_to_come_what_they_had(threads):
+    noise, later = np.random.default_rng(1).random((64, 64), np.float32), []
+    list(array_scene(noise, noise[None, ::4, ::4]).tiles(0))
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
     thread.join()

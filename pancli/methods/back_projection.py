@@ -159,21 +159,24 @@ class BackProjected:
 
         Both are (B, H, W) over the tile's window, and need only be exact where :meth:`widened` has its core.
         """
-        windows, placement = (image.tile.window, image.ms_window), image.info.placement
-        lacks = partial(lacking, placement=placement, windows=windows)
-        if not bool(image.valid.all()):  # else every ms pixel says something
-            masks = image.valid, image.ms_valid
-            lacks = partial(lacks, ms=image.ms, gains=state.gains, masks=masks)
-            return after_rounds(fused, trust, self.rounds, lacks)
+        whole = bool(image.valid.all())  # and with it every ms pixel that says something
 
-        def finished(band: slice) -> Tensor:
-            alone = partial(lacks, ms=image.ms[band], gains=state.gains[band])
-            return after_rounds(fused[band], None if trust is None else trust[band], self.rounds, alone)
+        def finished(bands: slice) -> Tensor:
+            lacks = partial(
+                lacking,
+                ms=image.ms[bands],
+                placement=image.info.placement,
+                windows=(image.tile.window, image.ms_window),
+                gains=state.gains[bands],
+                masks=None if whole else (image.valid, image.ms_valid),
+            )
+            return after_rounds(fused[bands], None if trust is None else trust[bands], self.rounds, lacks)
 
-        # Of pixels that are all valid no band asks another; a GPU is faster with all at once.
-        each = 1 if fused.device == CPU else len(fused)
-        bands = [slice(first, first + each) for first in range(0, len(fused), each)]
-        return torch.cat(list(in_parallel(finished, bands, fused.device)))
+        # Where pixels are masked, bands ask each other which count; a GPU is faster with all at once.
+        if not whole or fused.device != CPU:
+            return finished(slice(None))
+        each = [slice(band, band + 1) for band in range(len(fused))]
+        return torch.cat(list(in_parallel(finished, each)))
 
     def widened(self, image: TileImage, state: BackProjectedState) -> TileImage:
         """The tile that the method inside must fuse: its core is as much wider as the rounds look."""

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -81,7 +82,7 @@ class CoarserScene:
         """The scene's own: what its parts are of."""
         return self.scene.area
 
-    @property
+    @cached_property
     def samples(self) -> int:
         """How many pixels of the new ms can be learnt from."""
         return sum(pair.image.ms_core_samples(self.info.mean_gain)[1].shape[1] for pair in self.pairs)

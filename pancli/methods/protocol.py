@@ -67,12 +67,10 @@ class Contract:
         if side is None or self.piece_halo is None:
             return None
         beside = 2 * self.piece_halo
-        height, width = (math.ceil(length / math.ceil(length / side)) for length in shape)
-        if height < shape[0]:
-            higher = math.ceil(shape[0] / (math.ceil(shape[0] / height) - 1))
-            if (higher + beside) * (width + beside) <= (side + beside) ** 2:
-                height = higher
-        return height, width
+        down, across = (math.ceil(length / side) for length in shape)
+        higher, width = math.ceil(shape[0] / max(down - 1, 1)), math.ceil(shape[1] / across)
+        fewer = (higher + beside) * (width + beside) <= (side + beside) ** 2
+        return higher if fewer else math.ceil(shape[0] / down), width
 
     def working_bytes(self, side: int, bands: int, threads: int) -> int:
         """What ``fuse`` holds at once of a window of that side, where so many threads compute."""
