@@ -303,11 +303,11 @@ def array_scene(
     return open_scene(reader, PairInfo(ms.shape[0], placement, sensor), whole, whole)
 
 
-def crisp_for(method: Method, scene: TiledScene) -> TiledScene:
-    """The scene with its pan made crisp, unless the method does so by itself."""
+def crisp_for(method: Method, scene: TiledScene, more: float | None = None) -> TiledScene:
+    """The scene with its pan made crisp, unless the method does so by itself; None is by what it lacks."""
     if method.contract.makes_crisp:
         return scene
-    return replace(scene, pan_crisper=scene_crispness(scene))
+    return replace(scene, pan_crisper=scene_crispness(scene) if more is None else more)
 
 
 def fuse_scene(method: Method, scene: TiledScene, state: Any, tile_size: int = 512) -> Tensor:

@@ -91,8 +91,7 @@ def plan_scene(
     """What :func:`make_scene` would do, without reading pixels.
 
     Neither is a shift measured, which is None then, nor how crisp pan is, nor an old output compared;
-    ``exists`` says whether there is one. The margins that a pan laid on ms, or made crisp, would take are
-    left out of what is said of tiles and memory.
+    ``exists`` says whether there is one. What is said of tiles and memory holds for whatever would be found.
 
     Args:
         entry: What would be made.
@@ -105,13 +104,11 @@ def plan_scene(
     def plan() -> _Made:
         exists = os.path.lexists(entry.output)
         # With --resume an output that exists is no refusal yet: whether it may stay is found when it is read.
-        asked = replace(options, overwrite=options.overwrite or resume, crisp_pan=False)
-        unknown: dict[str, None] = {}
-        if options.coregister in ("auto", "pan"):
-            asked = replace(asked, coregister="none")
-            unknown = {"shift" if options.coregister == "auto" else "pan_shift": None}
-        with plan_sharpening(entry.pan, entry.ms, _stand_in(Path(entry.output), made), asked) as found:
-            return "planned", found.as_dict() | {"exists": exists} | unknown
+        asked = replace(options, overwrite=options.overwrite or resume)
+        unknown = {"auto": "shift", "pan": "pan_shift"}.get(str(options.coregister))
+        output = _stand_in(Path(entry.output), made)
+        with plan_sharpening(entry.pan, entry.ms, output, asked, measure=False) as found:
+            return "planned", found.as_dict() | {"exists": exists} | ({unknown: None} if unknown else {})
 
     return _caught(entry, plan)
 

@@ -29,8 +29,10 @@ PICKED = 0.7
 There pan is left as it is: the truth may be as blunt. No camera has more than 0.6, but estimates err.
 """
 
+MOST_CRISP = 2.0
+"""What the finest waves are multiplied by at most: noise, too."""
+
 _KNOWN = 0.4  # MTF of pan at its Nyquist frequency, as it looks, that networks take for usual
-_MOST = 2.0  # what the finest waves are multiplied by at most: noise, too
 _SIDE = 32  # pixels, of a window whose spectrum is taken
 _FEWEST = 4  # windows, below which the sensor is believed
 _BAND = (0.1, 0.95)  # Nyquist frequencies between which a spectrum is looked at
@@ -98,7 +100,7 @@ def crispness_of(pans: Iterable[tuple[Tensor, Tensor]], sensor: Sensor) -> float
     No pan is taken for blunter than its sensor delivers it: what it saw may be.
     """
     gain = max(shown_pan_gain(pans), sensor.pan_gain)
-    return min(max(_KNOWN / gain, 1.0), _MOST)
+    return min(max(_KNOWN / gain, 1.0), MOST_CRISP)
 
 
 def crisp(pan: Tensor, more: float) -> Tensor:

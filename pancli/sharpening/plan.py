@@ -14,8 +14,9 @@ import numpy as np
 
 from pancli.device import find_device
 from pancli.errors import MethodError, OutputError, PairError
-from pancli.methods.alignment import scene_shift
+from pancli.methods.alignment import Shift, scene_shift
 from pancli.methods.back_projection import with_rounds
+from pancli.methods.crispness import MOST_CRISP
 from pancli.methods.protocol import Method, PairInfo
 from pancli.placement import Placement
 from pancli.raster.area import Area, box_area, polygon_area
@@ -43,6 +44,7 @@ UNTOLD = (
 )
 """What is said where nothing can be told of how PAN lies on MS."""
 
+_SOMEWHERE: Shift = (1.0, 1.0)  # of a pan whose shift is not measured: margins are the same for all there are
 _OVERHANG = 1  # ms pixels by which ms may be replicated past its border where it was moved
 
 
@@ -135,7 +137,12 @@ class Plan:
 
 @contextmanager
 def plan_sharpening(
-    pan: Name, ms: Sequence[Name], out: str | Path, options: SharpenOptions | None = None
+    pan: Name,
+    ms: Sequence[Name],
+    out: str | Path,
+    options: SharpenOptions | None = None,
+    *,
+    measure: bool = True,
 ) -> Iterator[Plan]:
     """Open a pair and plan its sharpening; the plan is good while the context lasts.
 
@@ -144,6 +151,9 @@ def plan_sharpening(
         ms: One or more of the same, stacked in this order.
         out: The output file.
         options: What is asked for.
+        measure: Whether what takes a look at pixels is measured: how far ms is to be moved, where pan lies,
+            how crisp it is. Else ms stays where ``auto`` would move it, and tiles and memory are for a pan
+            that is laid elsewhere, and made crisp, as far as that is asked for.
 
     Raises:
         PancliError: Anything that would stop the sharpening and can be known before.
@@ -174,9 +184,9 @@ def plan_sharpening(
         scene = open_scene(pair, info, area.window, bounds, device)
         if area.outline is not None:
             scene = replace(scene, touches=area.touches)
-        scene, shift, warnings = _registered(scene, options, area)
-        if options.crisp_pan:
-            scene = crisp_for(method, scene)
+        shift, unmoved = _find_shift(scene, options) if measure else (_given_shift(options), [])
+        scene = _registered(scene, shift, options, area)
+        scene, untold = _with_pan(scene, method, options, measure=measure)
         if scene.area != area.window:
             area, spec = replace(area, window=scene.area), replace(spec, masked=True)
         spec = tag_output(spec, pair, method, options, f"{shift.down:g},{shift.right:g}")
@@ -204,7 +214,8 @@ def plan_sharpening(
                 warnings=(
                     *pair.warnings,
                     *sensor.doubts(*pair.taken),
-                    *warnings,
+                    *unmoved,
+                    *untold,
                     *method_warnings(options, pair),
                     *masked,
                     *what_is_not_known(pair, options),
@@ -212,25 +223,34 @@ def plan_sharpening(
             )
 
 
-def _registered(
-    scene: TiledScene, options: SharpenOptions, area: Area
-) -> tuple[TiledScene, MsShift, list[str]]:
-    """The scene with ms moved onto pan, or pan laid on ms, as far as that is asked for.
+def _registered(scene: TiledScene, shift: MsShift, options: SharpenOptions, area: Area) -> TiledScene:
+    """The scene with ms moved.
 
     Raises:
         PairError: No ms pixel would lie on what is asked for.
     """
-    shift, warnings = _find_shift(scene, options)
     scene = _shifted(scene, shift)
     if shift.applied and not area.holds_any(_covered(scene.info.placement, scene.area)):
         part = "" if options.aoi is None and options.bbox is None else ", or off the part of it asked for"
         moved = f"{shift.down:g},{shift.right:g}"
         raise PairError(f"--coregister {moved} moves MS off PAN{part}; it is PAN pixels down, right")
-    if options.coregister == "pan":
+    return scene
+
+
+def _with_pan(
+    scene: TiledScene, method: Method, options: SharpenOptions, *, measure: bool
+) -> tuple[TiledScene, list[str]]:
+    """The scene with pan laid on ms, and then made crisp, as far as that is asked for."""
+    warnings = []
+    if options.coregister == "pan" and measure:
         found = scene_shift(scene)
         scene = replace(scene, pan_shift=found.shift)
-        warnings += [] if found.told else [f"--coregister pan moves nothing: {UNTOLD}"]
-    return scene, shift, warnings
+        warnings = [] if found.told else [f"--coregister pan moves nothing: {UNTOLD}"]
+    elif options.coregister == "pan":
+        scene = replace(scene, pan_shift=_SOMEWHERE)
+    if options.crisp_pan:
+        scene = crisp_for(method, scene, None if measure else MOST_CRISP)
+    return scene, warnings
 
 
 def _mask_for_nodata(spec: OutputSpec) -> tuple[OutputSpec, list[str]]:
@@ -279,11 +299,13 @@ def _union(a: Window, b: Window) -> Window:
     )
 
 
+def _given_shift(options: SharpenOptions) -> MsShift:
+    return MsShift(*options.coregister) if isinstance(options.coregister, tuple) else MsShift()
+
+
 def _find_shift(scene: TiledScene, options: SharpenOptions) -> tuple[MsShift, list[str]]:
-    if isinstance(options.coregister, tuple):
-        return MsShift(*options.coregister), []
     if options.coregister != "auto":
-        return MsShift(), []
+        return _given_shift(options), []
     measured = measure_shift(scene)
     if measured.confident:
         return MsShift(round(measured.down, 4), round(measured.right, 4), measured), []

@@ -401,6 +401,7 @@ def test_a_plan_reads_no_pixels_and_writes_nothing(tmp_path, monkeypatch, coregi
         ({"method": "magic"}, UsageError, "--method magic: not known"),
         ({"method": "none.safetensors"}, WeightsError, "no such weights file"),
         ({"method": "gdal", "coregister": "auto"}, UsageError, "--coregister"),
+        ({"method": "gdal", "crisp_pan": True}, UsageError, "--crisp-pan"),
         ({"adapt": 1.0}, UsageError, "--adapt is for networks"),
         ({"precision": "bfloat16"}, UsageError, "--precision bfloat16 is for networks"),
         ({"sensor": "eyes"}, UsageError, "eyes"),

@@ -9,6 +9,7 @@ import torch
 from affine import Affine
 
 from pancli.errors import UsageError
+from pancli.methods.alignment import NOWHERE
 from pancli.methods.crispness import crisp
 from pancli.sharpening import SharpenOptions, plan_sharpening, sharpen
 from tests.methods.natural import blunted, natural, seen_from_orbit
@@ -79,6 +80,20 @@ def test_where_nothing_is_blunt_nothing_changes(pair, tmp_path):
         sharpen(pair[0], [pair[1]], tmp_path / f"{asked}.tif", replace(GSA, crisp_pan=asked))
     assert tags(tmp_path / "True.tif")["PANCLI_PAN_CRISPER"] == "1"
     np.testing.assert_array_equal(read(tmp_path / "True.tif"), read(tmp_path / "False.tif"))
+
+
+@pytest.mark.parametrize("method", ["gsa", "bandset-small"])
+def test_a_plan_that_measures_nothing_has_room_for_whatever_is_found(pair, tmp_path, method):
+    off = AT * Affine.translation(1.5, -1.0) * Affine.scale(4)
+    write(tmp_path / "ms.tif", seen_from_orbit(natural()), off, UTM)
+    options, told = replace(GSA, method=method, coregister="pan"), []
+    for measure in (True, False):
+        with plan_sharpening(pair[0], [pair[1]], tmp_path / "out.tif", options, measure=measure) as plan:
+            assert plan.scene.pan_shift != NOWHERE
+            assert (plan.scene.pan_crisper > 1.0) == (method == "gsa")
+            told.append(plan.as_dict())
+    measured, planned = told
+    assert measured["tiles"] == planned["tiles"] and measured["memory_mb"] == planned["memory_mb"]
 
 
 def test_gdal_cannot_be_given_another_pan(pair, tmp_path):
