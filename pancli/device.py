@@ -75,19 +75,26 @@ def reuse_memory() -> bool:
 
 
 @contextmanager
-def workers_of(count: int, name: str, threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Some workers, each with so many of torch's threads; what they have not begun at the end is left.
-
-    torch takes the number that any thread sets for what threads to come begin with: afterwards that is again
-    what the caller has.
-    """
+def using_threads(count: int) -> Iterator[None]:
+    """Have torch compute on so many threads inside; afterwards on as many as before."""
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, name, torch.set_num_threads, (threads,))
+    torch.set_num_threads(count)
     try:
-        yield pool
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+@contextmanager
+def workers_of(count: int, name: str, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Some workers, each with so many of torch's threads; what they have not begun at the end is left."""
+    # torch takes the number that any thread sets for what threads to come begin with: that is put back.
+    with using_threads(torch.get_num_threads()):
+        pool = ThreadPoolExecutor(count, name, torch.set_num_threads, (threads,))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def in_parallel(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pancli.device import AT_ONCE, CPU, cpu_count, find_device, in_parallel
+from pancli.device import AT_ONCE, CPU, cpu_count, find_device, in_parallel, using_threads
 from pancli.errors import UsageError
 from pancli.methods import network
 from pancli.networks.weights import shipped
@@ -43,10 +43,17 @@ def faults(*, reuse):
 
 @pytest.fixture(params=[2, 5])
 def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    with using_threads(request.param):
+        yield request.param
+
+
+def threads_to_come():
+    """How many of torch's threads a thread has that begins now."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def test_several_items_are_worked_on_at_once_and_share_the_threads(threads):
@@ -62,21 +69,13 @@ def test_several_items_are_worked_on_at_once_and_share_the_threads(threads):
     with torch.inference_mode():
         assert list(in_parallel(work, range(2))) == [(0, True, False), (1, True, False)]
     assert set(seen) == {threads // AT_ONCE}
-    assert torch.get_num_threads() == threads
-    later = []
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [threads]
+    assert torch.get_num_threads() == threads_to_come() == threads
 
 
 def test_reading_ahead_leaves_threads_to_come_what_they_had(threads):
-    noise, later = np.random.default_rng(1).random((64, 64), np.float32), []
+    noise = np.random.default_rng(1).random((64, 64), np.float32)
     list(array_scene(noise, noise[None, ::4, ::4]).tiles(0))
-    thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert later == [threads]
+    assert threads_to_come() == threads
 
 
 def test_items_are_taken_when_there_is_a_thread_for_them(threads):
@@ -107,16 +106,15 @@ def test_what_fails_ends_the_work_on_items_after_it(threads):
 
 @pytest.mark.parametrize(("threads", "items", "device"), [(1, 3, "cpu"), (2, 3, "meta"), (2, 1, "cpu")])
 def test_one_thread_or_item_and_other_devices_need_no_more(threads, items, device):
-    before, seen = torch.get_num_threads(), []
-    torch.set_num_threads(threads)
+    seen = []
 
     def work(item):
         seen.append(threading.current_thread())
         return item
 
-    for item in in_parallel(work, range(items), torch.device(device)):
-        assert len(seen) == item + 1
-    torch.set_num_threads(before)
+    with using_threads(threads):
+        for item in in_parallel(work, range(items), torch.device(device)):
+            assert len(seen) == item + 1
     assert set(seen) == {threading.main_thread()}
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pancli.adaptation import Adaptation, AdaptTerms, adapt
-from pancli.device import find_device, shortage_told
+from pancli.device import find_device, shortage_told, using_threads
 from pancli.encoding import Encoding
 from pancli.fill import untold_fill
 from pancli.methods.alignment import NOWHERE, Shift
@@ -116,25 +116,15 @@ def sharpen(
     """
     options = options or SharpenOptions()
     clock = _Clock()
-    with clock.stage("total"), _threads(options.cpu_threads), torch.inference_mode():
+    with clock.stage("total"), using_threads(options.cpu_threads), torch.inference_mode():
         start = time.perf_counter()
         with shortage_told(find_device(options.device)), plan_sharpening(pan, ms, out, options) as plan:
             clock.seconds["plan"] = time.perf_counter() - start
             told = progress or (lambda *_: None)
             plan, adaptation = _adapted(plan, clock, told)
-            with _threads(_computing_threads(plan)):
+            with using_threads(_computing_threads(plan)):
                 plan, pan_shift = _execute(plan, clock, told)
     return report_of(plan, clock.seconds, adaptation, pan_shift)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _computing_threads(plan: Plan) -> int:

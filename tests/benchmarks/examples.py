@@ -20,7 +20,7 @@ from statistics import median
 
 import torch
 
-from pancli.device import CPU, find_device
+from pancli.device import CPU, find_device, using_threads
 from pancli.simulation.scenes import random_pair
 from pancli.training.loop import train
 from pancli.training.ranks import Ranks
@@ -84,11 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=60)
     asked = parser.parse_args(arguments)
     recipe, device = read_recipe(asked.recipe), find_device(asked.device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    devices = dict.fromkeys((CPU, device))
-    rows = [row for where in devices for row in drawing(recipe, asked.data, where, asked.scenes)]
-    torch.set_num_threads(threads)
+    with using_threads(1):
+        devices = dict.fromkeys((CPU, device))
+        rows = [row for where in devices for row in drawing(recipe, asked.data, where, asked.scenes)]
     for workers in (None, *([asked.workers] if asked.workers else [])):
         rows.append(learning(recipe, asked.data, Terms(Ranks(device=device), workers=workers), asked.steps))
     print("| what | how long |\n|---|---|")

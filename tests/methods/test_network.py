@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from pancli.device import CPU
+from pancli.device import CPU, using_threads
 from pancli.errors import MethodError
 from pancli.hashing import file_sha256
 from pancli.methods import protocol
@@ -109,10 +109,8 @@ def test_pieces_do_not_show(monkeypatch, masked, threads):
     monkeypatch.setattr(protocol, "_PIECE_BYTES", 1)
     monkeypatch.setattr(protocol, "_SMALLEST_PIECE", 33)
     monkeypatch.setattr(NetworkMethod, "_run", watched)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    pieced = fuse_scene(method, scene, state)
-    torch.set_num_threads(before)
+    with using_threads(threads):
+        pieced = fuse_scene(method, scene, state)
     assert len(seen) == 9
     torch.testing.assert_close(pieced, whole, rtol=0, atol=1e-5 * 2047, equal_nan=True)
 
