@@ -70,6 +70,7 @@ class Gate:
 
 
 _LARGEST = 1e18  # beyond, its square is no float32: such numbers fill what was never measured
+_LARGEST_WARPED = 1e12  # the same of a warp, which mixes them into their neighbours
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,14 @@ class Band:
 
     @property
     def dtype(self) -> str:
-        """As stored."""
-        return str(self.dataset.dtypes[self.index - 1])
+        """As stored: a warp of 8-bit numbers with a sign has 16."""
+        return str(unwarped(self.dataset).dtypes[self.index - 1])
 
 
 def open_band(dataset: DatasetReader | WarpedVRT, index: int, name: SourceName, override: Nodata) -> Band:
     """One band of an open dataset; its nodata value is the tag's unless overridden."""
     flags = dataset.mask_flag_enums[index - 1]
-    nodata = dataset.nodatavals[index - 1] if override is None else override
+    nodata = unwarped(dataset).nodatavals[index - 1] if override is None else override
     alpha = alpha_band(dataset, name)
     value = None if nodata == "none" else nodata
     mask = _mask(flags, overridden=override is not None)
@@ -207,7 +208,7 @@ def _drop_invalid(valid: BoolArray, layer: npt.NDArray[np.generic], band: Band) 
     if band.nodata is not None and not math.isnan(band.nodata):
         valid &= layer != as_stored(band.nodata, layer.dtype)
     if layer.dtype.kind == "f":
-        valid &= np.abs(layer) <= _LARGEST
+        valid &= np.abs(layer) <= (_LARGEST_WARPED if isinstance(band.dataset, WarpedVRT) else _LARGEST)
 
 
 def as_stored(nodata: float, dtype: np.dtype[np.generic]) -> np.generic:

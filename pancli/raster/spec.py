@@ -22,6 +22,14 @@ def truth(value: str) -> bool:
     return value.upper() not in ("NO", "FALSE", "OFF", "0")
 
 
+def _number(value: str) -> float:
+    """What GDAL takes the value of a creation option for, where it is a number; else zero."""
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
 @dataclass(frozen=True)
 class OutputBand:
     """What an output band says of itself."""
@@ -100,7 +108,7 @@ class OutputSpec:
     def rounds(self) -> str | None:
         """The creation option by which the file holds other numbers than it is given; None where none does.
 
-        LERC and DISCARD_LSB round as well, but GDAL leaves nodata out of that.
+        DISCARD_LSB rounds as well, but GDAL leaves nodata out of that.
         """
         options = {name: value.upper() for name, value in self.options.items()}
         compress = options.get("compress", "")
@@ -111,6 +119,8 @@ class OutputSpec:
         }
         if compress == "JPEG" or not lossless.get(compress, True):
             return f"COMPRESS={compress}"
+        if compress.startswith("LERC") and _number(options.get("max_z_error", "0")) > 0:
+            return f"MAX_Z_ERROR={options['max_z_error']}" if self.nodata == self.nodata else None
         half = self.dtype == "float32" and self.bits is not None
         return f"NBITS={self.bits}" if half and self.nodata == self.nodata else None  # NaN is kept
 

@@ -19,7 +19,7 @@ from shapely.geometry import Polygon, box
 from pancli.errors import PairError
 from pancli.raster.bands import Nodata, as_stored
 from pancli.raster.commit import FAILURES
-from pancli.raster.grid import Grid, same_crs
+from pancli.raster.grid import Grid, crs_name, same_crs
 from pancli.raster.names import SourceName
 
 Source = tuple[SourceName, "DatasetReader | WarpedVRT"]
@@ -59,7 +59,7 @@ def warp_all(stack: ExitStack, sources: list[Source], pan: Grid, nodata: Nodata)
     try:
         transform, shape = _warp_target(first, pan)
         return [
-            (name, stack.enter_context(_warped(data, pan, transform, shape, nodata)))
+            (name, stack.enter_context(_warped(data, pan, transform, shape, _gaps(name, data, nodata))))
             for name, data in sources
         ]
     except (CRSError, *FAILURES) as error:
@@ -68,12 +68,32 @@ def warp_all(stack: ExitStack, sources: list[Source], pan: Grid, nodata: Nodata)
         ) from error
 
 
-def _warped(
-    dataset: DatasetReader | WarpedVRT, pan: Grid, transform: Affine, shape: tuple[int, int], nodata: Nodata
-) -> WarpedVRT:
-    known = dataset.nodata if nodata is None else _known(nodata, dataset.dtypes[0])
+def _gaps(name: SourceName, dataset: DatasetReader | WarpedVRT, nodata: Nodata) -> float | None:
+    """What pixels hold that are missing; None where a mask says it, or nothing does.
+
+    Raises:
+        PairError: Each band has a nodata value of its own, and a warp takes one.
+    """
+    own = [dataset.nodatavals[band - 1] for band in name.bands or dataset.indexes]
+    if nodata is None and len(set(map(str, own))) > 1:
+        raise PairError(
+            f"--reproject: bands of {name.path} have nodata values that differ; give one for all "
+            "(--nodata), or a file for each band (gdal_translate -b)"
+        )
+    known = own[0] if nodata is None else _known(nodata, dataset.dtypes[0])
     # Floating-point pixels that are no numbers are gaps without a tag, too, and would widen by the kernel.
-    gaps = math.nan if all(dtype.startswith("float") for dtype in dataset.dtypes) else None
+    if known is None and all(dtype.startswith("float") for dtype in dataset.dtypes):
+        return math.nan
+    return known
+
+
+def _warped(
+    dataset: DatasetReader | WarpedVRT,
+    pan: Grid,
+    transform: Affine,
+    shape: tuple[int, int],
+    gaps: float | None,
+) -> WarpedVRT:
     return WarpedVRT(
         dataset,
         crs=pan.crs,
@@ -81,9 +101,11 @@ def _warped(
         height=shape[0],
         width=shape[1],
         resampling=Resampling.cubic,
-        src_nodata=gaps if known is None else known,
-        nodata=known,
-        add_alpha=known is None and ColorInterp.alpha not in dataset.colorinterp,
+        src_nodata=gaps,
+        nodata=gaps,
+        add_alpha=gaps is None and ColorInterp.alpha not in dataset.colorinterp,
+        UNIFIED_SRC_NODATA="PARTIAL",  # or only what is missing in all bands would be a gap, in any
+        SRC_ALPHA_MAX="1",  # or little alpha would count for little: as a mask it is there or not
     )
 
 
@@ -114,7 +136,10 @@ def _warp_target(ms: Grid, pan: Grid) -> tuple[Affine, tuple[int, int]]:
     seen = under.intersection(box(0, 0, *ms.shape[::-1]))
     covered = None if seen.area == 0 else _outline(seen.convex_hull, ms, pan)
     if covered is None:
-        raise PairError(f"PAN and MS do not overlap: PAN is at {pan.describe()}, MS at {ms.describe()}")
+        raise PairError(
+            f"PAN and MS do not overlap: PAN is at {pan.describe()} in {crs_name(pan.crs)}, "
+            f"MS at {ms.describe()} in {crs_name(ms.crs)}"
+        )
     first, last = covered.bounds[:2], covered.bounds[2:]
     left, top = (math.floor(max(edge, 0) / ratio + _SNAP) for edge in first)
     right, bottom = (

@@ -20,7 +20,7 @@ from pancli.raster.names import SourceName
 from pancli.raster.pair import PairOptions, open_pair
 from pancli.tiling import Window
 from tests.disks import bar
-from tests.scenes import UTM, make_scene, write
+from tests.scenes import UTM, Waves, make_scene, write
 
 
 def test_windows_are_read_as_float32_in_digital_numbers(scene):
@@ -350,6 +350,76 @@ def test_reproject_leaves_gaps_as_wide_as_they_are(tmp_path):
         write(scene.ms, image, scene.ms_transform, crs=CRS.from_epsg(25833), nodata=tag)
         with open_pair(str(scene.pan), [str(scene.ms)], options) as pair:
             assert (~pair.read_ms(pair.ms_grid.window)[1]).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "options"),
+    [
+        ("uint16", 0, PairOptions(reproject=True)),
+        ("uint16", 0, PairOptions(0.0, reproject=True)),
+        ("int16", -9999, PairOptions(reproject=True)),
+        ("float32", -9999, PairOptions(reproject=True)),
+        ("float32", np.nan, PairOptions(reproject=True)),
+        ("float32", 1e20, PairOptions("none", reproject=True)),
+    ],
+)
+def test_reproject_mixes_no_gap_of_one_band_into_its_neighbours(tmp_path, dtype, fill, options):
+    scene = make_scene(tmp_path, dtype=dtype)
+    image = scene.ms_image.copy()
+    image[0, 10:20, 10:20] = fill
+    turned = scene.ms_transform * Affine.rotation(3)
+    tag = fill if options.nodata is None else None
+    write(scene.ms, image, turned, nodata=tag)
+    with open_pair(str(scene.pan), [str(scene.ms)], options) as pair:
+        values, valid = pair.read_ms(pair.ms_grid.window)
+        assert {band.dtype for band in pair.bands} == {dtype}
+    outside = valid.size - valid.sum() - 100
+    write(scene.ms, scene.ms_image, turned)
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        clean, whole = pair.read_ms(pair.ms_grid.window)
+    assert -40 < outside - (~whole).sum() < 90
+    spread = np.ptp(scene.ms_image)
+    assert np.abs(values - clean)[:, valid & whole].max() < 0.15 * spread
+
+
+def test_reproject_leaves_small_numbers_with_a_sign_what_they_are(tmp_path):
+    scene = make_scene(tmp_path, dtype="int8", waves=Waves(mean=0.0, amplitude=20.0))
+    write(scene.ms, scene.ms_image, scene.ms_transform, CRS.from_epsg(25833))
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert {band.dtype for band in pair.bands} == {"int8"}
+        assert np.abs(pair.read_ms(pair.ms_grid.window)[0] - scene.ms_image).max() == 0
+
+
+def test_reproject_refuses_bands_with_nodata_of_their_own(tmp_path):
+    scene = make_scene(tmp_path, bands=2)
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><NoDataValue>{nodata}</NoDataValue><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{scene.ms.name}</SourceFilename><SourceBand>{band}</SourceBand>'
+        "</SimpleSource></VRTRasterBand>"
+        for band, nodata in ((1, 0), (2, 65535))
+    )
+    place = "<SRS>EPSG:25833</SRS><GeoTransform>" + ",".join(map(str, scene.ms_transform.to_gdal()))
+    height, width = scene.ms_image.shape[1:]
+    vrt = tmp_path / "ms.vrt"
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{place}</GeoTransform>{bands}</VRTDataset>'
+    )
+    with pytest.raises(PairError, match="ms.vrt have nodata values that differ; give one"):
+        with open_pair(str(scene.pan), [str(vrt)], PairOptions(reproject=True)):
+            pass
+    for ms, options in ((f"{vrt},band=2", None), (str(vrt), 0.0)):
+        with open_pair(str(scene.pan), [ms], PairOptions(options, reproject=True)) as pair:
+            assert pair.bands[0].nodata == (65535 if options is None else 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
+def test_reproject_takes_little_alpha_for_as_much_as_a_mask_can_say(tmp_path, dtype):
+    scene = make_scene(tmp_path, bands=3, dtype=dtype)
+    image = np.concatenate([scene.ms_image, np.ones_like(scene.ms_image[:1])])
+    image[3, 10:20, 10:20] = 0
+    write(scene.ms, image, scene.ms_transform, CRS.from_epsg(25833), photometric="RGB", alpha="YES")
+    with open_pair(str(scene.pan), [str(scene.ms)], PairOptions(reproject=True)) as pair:
+        assert (~pair.read_ms(pair.ms_grid.window)[1]).sum() == 100
 
 
 @pytest.mark.parametrize("nodata", [-9999.9, 1e20])

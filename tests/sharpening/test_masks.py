@@ -55,7 +55,15 @@ def test_nan_is_masked_without_a_tag(tmp_path):
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
-@pytest.mark.parametrize("creation", [{"COMPRESS": "JPEG"}, {"compress": "webp"}, {"NBITS": "16"}])
+@pytest.mark.parametrize(
+    "creation",
+    [
+        {"COMPRESS": "JPEG"},
+        {"compress": "webp"},
+        {"NBITS": "16"},
+        {"compress": "lerc_deflate", "MAX_Z_ERROR": "2"},
+    ],
+)
 def test_where_numbers_are_rounded_a_mask_keeps_what_is_invalid(tmp_path, creation, driver):
     nodata, dtype = (-9999.0, "float32") if "NBITS" in creation else (0.0, "uint8")
     scene = make_scene(tmp_path, bands=3, dtype=dtype, waves=Waves(mean=130.0, amplitude=20.0))
@@ -73,7 +81,12 @@ def test_where_numbers_are_rounded_a_mask_keeps_what_is_invalid(tmp_path, creati
 
 @pytest.mark.parametrize(
     ("dtype", "creation", "nodata"),
-    [("uint8", {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}, 0.0), ("float32", {"NBITS": "16"}, np.nan)],
+    [
+        ("uint8", {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}, 0.0),
+        ("float32", {"NBITS": "16"}, np.nan),
+        ("uint8", {"COMPRESS": "LERC"}, 0.0),
+        ("float32", {"COMPRESS": "LERC", "MAX_Z_ERROR": "0.1"}, np.nan),
+    ],
 )
 def test_nodata_stays_where_it_is_kept_as_it_is(tmp_path, dtype, creation, nodata):
     scene = make_scene(tmp_path, bands=3, dtype=dtype, waves=Waves(mean=130.0, amplitude=20.0))
