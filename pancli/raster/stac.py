@@ -189,7 +189,7 @@ def _number(text: str | None) -> float | None:
 
 
 def footprint(grid: Grid) -> BaseGeometry | None:
-    """The outline of a grid in longitude and latitude of WGS 84; None where it has no CRS.
+    """The outline of a grid in longitude and latitude of WGS 84; None where it cannot be told.
 
     What crosses the antimeridian comes in two parts (RFC 7946, section 3.1.9); what holds a pole goes round.
     """

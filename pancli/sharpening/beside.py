@@ -17,7 +17,7 @@ from pancli.raster.output import write_companions
 from pancli.raster.pair import Pair
 from pancli.raster.quicklook import band_names, band_numbers, is_own_png, read_small, write_png
 from pancli.raster.spec import Companion
-from pancli.raster.stac import acquired, is_own_item, stac_item
+from pancli.raster.stac import acquired, footprint, is_own_item, stac_item
 from pancli.sensors import Sensor, find_sensor
 from pancli.sharpening.options import SharpenOptions
 
@@ -103,8 +103,8 @@ def what_is_not_known(pair: Pair, options: SharpenOptions) -> list[str]:
             "--stac: neither PAN nor MS says when it was taken (ACQUISITIONDATETIME in GDAL's domain "
             "IMAGERY); the item's datetime is null, between 1900 and now"
         )
-    if options.stac and pair.pan_grid.crs is None:
-        warnings.append("--stac: PAN has no CRS; the item's geometry is null")
+    if options.stac and footprint(pair.pan_grid) is None:
+        warnings.append("--stac: where on the globe PAN lies cannot be told; the item's geometry is null")
     return warnings
 
 

@@ -246,3 +246,12 @@ def test_a_time_that_nobody_knows_is_a_warning(tmp_path):
     report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", stac=True))
     assert [w for w in report.warnings if "datetime is null" in w]
     assert json.loads((tmp_path / "out.json").read_text())["properties"]["datetime"] is None
+
+
+@pytest.mark.parametrize("crs", [None, 'LOCAL_CS["site",UNIT["metre",1]]'])
+def test_a_place_that_nobody_can_tell_is_a_warning(tmp_path, crs):
+    scene = make_scene(tmp_path, crs=crs)
+    out = tmp_path / "out.tif"
+    report = sharpen(str(scene.pan), [str(scene.ms)], out, SharpenOptions(method="exp", stac=True))
+    assert json.loads(out.with_suffix(".json").read_text())["geometry"] is None
+    assert [told for told in report.warnings if "where on the globe PAN lies cannot be told" in told]
