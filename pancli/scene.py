@@ -304,7 +304,13 @@ def array_scene(
 
 
 def crisp_for(method: Method, scene: TiledScene, more: float | None = None) -> TiledScene:
-    """The scene with its pan made crisp, unless the method does so by itself; None is by what it lacks."""
+    """The scene with its pan made crisp, unless the method does so by itself.
+
+    Args:
+        method: What fuses.
+        scene: The pair.
+        more: By how much, as :func:`pancli.methods.crispness.crisp` takes it; None is by what pan lacks.
+    """
     if method.contract.makes_crisp:
         return scene
     return replace(scene, pan_crisper=scene_crispness(scene) if more is None else more)

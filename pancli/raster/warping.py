@@ -21,6 +21,7 @@ from pancli.raster.bands import Nodata, as_stored
 from pancli.raster.commit import FAILURES
 from pancli.raster.grid import Grid, crs_name, same_crs
 from pancli.raster.names import SourceName
+from pancli.raster.source import image_bands
 
 Source = tuple[SourceName, "DatasetReader | WarpedVRT"]
 """An open file, and as what it was named."""
@@ -74,7 +75,7 @@ def _gaps(name: SourceName, dataset: DatasetReader | WarpedVRT, nodata: Nodata) 
     Raises:
         PairError: Each band has a nodata value of its own, and a warp takes one.
     """
-    own = [dataset.nodatavals[band - 1] for band in name.bands or dataset.indexes]
+    own = [dataset.nodatavals[band - 1] for band in image_bands(dataset, name)]
     if nodata is None and len(set(map(str, own))) > 1:
         raise PairError(
             f"--reproject: bands of {name.path} have nodata values that differ; give one for all "

@@ -407,6 +407,10 @@ def test_reproject_refuses_bands_with_nodata_of_their_own(tmp_path):
     with pytest.raises(PairError, match="ms.vrt have nodata values that differ; give one"):
         with open_pair(str(scene.pan), [str(vrt)], PairOptions(reproject=True)):
             pass
+    masked = vrt.read_text().replace("<NoDataValue>65535</NoDataValue>", "<ColorInterp>Alpha</ColorInterp>")
+    (tmp_path / "alpha.vrt").write_text(masked)
+    with open_pair(str(scene.pan), [str(tmp_path / "alpha.vrt")], PairOptions(reproject=True)) as pair:
+        assert [band.nodata for band in pair.bands] == [0]
     for ms, options in ((f"{vrt},band=2", None), (str(vrt), 0.0)):
         with open_pair(str(scene.pan), [ms], PairOptions(options, reproject=True)) as pair:
             assert pair.bands[0].nodata == (65535 if options is None else 0)
