@@ -84,7 +84,12 @@ def _plain_rows(text: str, label: str) -> Iterator[_Row]:
             )
         if [part.lower() for part in parts[:2]] == ["pan", "ms"]:
             raise _refusal(label, number, "is a header, which a list without commas has not; leave it out")
-        yield _Row(number, parts[0], parts[1].split(";"), parts[2] if len(parts) == 3 else None)
+        yield _Row(number, parts[0], _several(parts[1]), parts[2] if len(parts) == 3 else None)
+
+
+def _several(field: str) -> list[str]:
+    """Files in one field."""
+    return [name.strip() for name in field.split(";")]
 
 
 def _hint(line: str, parts: list[str]) -> str:
@@ -116,9 +121,9 @@ def _csv_rows(text: str, label: str) -> Iterator[_Row]:
                 label, reader.line_num, f"has {len(fields)} fields, but the header has {len(header)}"
             )
         pairs = list(zip(header, fields, strict=True))
-        ms = [name for column, field in pairs if _MS_COLUMN.fullmatch(column) for name in field.split(";")]
+        ms = [name for column, field in pairs if _MS_COLUMN.fullmatch(column) for name in _several(field)]
         values = dict(pairs)
-        yield _Row(reader.line_num, values["pan"], [name for name in ms if name.strip()], values.get("out"))
+        yield _Row(reader.line_num, values["pan"], list(filter(None, ms)), values.get("out"))
 
 
 def _check_header(header: list[str], label: str, number: int) -> list[str]:

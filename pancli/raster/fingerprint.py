@@ -52,7 +52,7 @@ def content_sha256(name: str) -> str:
 def _local_parts(path: str) -> list[tuple[str, str]]:
     """Names and hashes of all files that a raster is read from, in order.
 
-    None where it is no file, or some lie elsewhere.
+    Empty where it is no file, or some lie elsewhere.
     """
     if not os.path.lexists(path):
         return []

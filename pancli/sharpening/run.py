@@ -310,9 +310,11 @@ def _fuse_one(
         valid = valid & torch.from_numpy(plan.area.inside(tile.core)).to(valid.device)
     target = tile.core.relative_to(plan.window)
     stored, known = encode(fused, valid), valid.cpu().numpy()
-    tally.valid += int(known.sum())
-    if plan.options.dtype is not None or encode.bits is not None:
-        tally.clipped += encode.beyond(fused, valid)
+    told = plan.options.dtype is not None or encode.bits is not None
+    clipped = encode.beyond(fused, valid) if told else 0
     if plan.rounded:
         tally.widen(fused[:, valid])
+    # A tile that fails for want of memory comes again, in parts: it counts once all of that is behind it.
+    tally.valid += int(known.sum())
+    tally.clipped += clipped
     return writer.submit(output.write, target, stored, known)

@@ -34,6 +34,8 @@ def names(found):
         "pan,ms,ms,out\np1.tif,a.tif,b.tif,o1.tif\np2.tif,,c.tif,o2.tif",
         JSON,
         "\n" + JSON.replace("\n", "\r\n\n"),
+        "pan,ms,out\np1.tif,a.tif; b.tif,o1.tif\np2.tif, c.tif ;,o2.tif",
+        "p1.tif\ta.tif ; b.tif\to1.tif\np2.tif\tc.tif\to2.tif",
         "p1.tif a.tif;b.tif o1.tif\n\n  p2.tif\t c.tif \to2.tif\n",
         "p1.tif   a.tif;b.tif\to1.tif\n".replace("   ", "\t") + "p2.tif    c.tif  o2.tif",
     ],

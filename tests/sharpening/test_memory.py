@@ -226,6 +226,22 @@ def test_what_a_failed_attempt_held_is_let_go_before_the_next(scene, tmp_path, m
     assert kept[0] == 0
 
 
+def test_what_a_failed_attempt_counted_is_not_counted_again(scene, tmp_path, monkeypatch):
+    beyond, calls = Encoding.beyond, []
+
+    def fails_once(self, fused, valid):
+        calls.append(fused.shape)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError(FULL)
+        return beyond(self, fused, valid)
+
+    monkeypatch.setattr(Encoding, "beyond", fails_once)
+    options = SharpenOptions(method="exp", dtype="int8", tile=200)  # too narrow for all there is
+    report = sharpen(str(scene.pan), [str(scene.ms)], tmp_path / "out.tif", options)
+    assert len(calls) > 2
+    assert [told for told in report.warnings if told.startswith("100% of the numbers")]
+
+
 def test_whatever_fails_every_pixel_is_done_once_with_its_whole_margin(scene, tmp_path):
     generator = np.random.default_rng(5)
     with plan_sharpening(*pair_and_options(scene, tmp_path, "plan", "mtf-glp", tile=200)) as plan:

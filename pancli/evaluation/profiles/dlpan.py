@@ -93,7 +93,7 @@ def _against_reference(
     x, y = (image[:, _CUT, _CUT] for image in (fused, reference))
     if min(x.shape[1:]) < block:
         raise PairError(
-            f"--profile dlpan cuts 41 pixels off each side, which leaves {x.shape[2]} x {x.shape[1]}: less "
+            f"--profile dlpan cuts 41 pixels off each axis, which leaves {x.shape[2]} x {x.shape[1]}: less "
             f"than a block of {block}; use --profile pancli"
         )
     sums = ReferenceSums.of(x, y)
